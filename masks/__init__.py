@@ -1,0 +1,19 @@
+"""Which pixels go: prompts in, boolean masks out. Knows nothing of files, Prefect or removal."""
+
+from masks.morphology import dilate, dilation_radius, fill_holes
+from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, TextPrompt
+from masks.segmenters import SEGMENTERS, Segmenter, load_segmenter
+
+__all__ = [
+    "SEGMENTERS",
+    "BoxPrompt",
+    "Found",
+    "PointPrompt",
+    "Prompt",
+    "Segmenter",
+    "TextPrompt",
+    "dilate",
+    "dilation_radius",
+    "fill_holes",
+    "load_segmenter",
+]

@@ -1,0 +1,68 @@
+"""Mask arithmetic with OpenCV on boolean arrays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+LEAST_RADIUS = 2  # pixels: a relative dilation always covers the blended edge of an object
+
+
+def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
+    """Grow a mask (H×W bool) by a disc of `radius` pixels; 0 leaves it as it is. The input is not changed."""
+    import cv2
+
+    if radius < 0:
+        raise ValueError(f"dilation is 0 pixels or more, not {radius}")
+    if radius == 0 or not mask.any():
+        return mask.copy()
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    top, bottom, left, right = _box(mask, radius)
+    grown = np.zeros_like(mask)
+    grown[top:bottom, left:right] = cv2.dilate(mask[top:bottom, left:right].astype(np.uint8), disc) > 0
+    return grown
+
+
+def fill_holes(mask: np.ndarray) -> np.ndarray:
+    """Fill what a mask (H×W bool) encloses, such as the speckles that a segmenter leaves."""
+    import cv2
+
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = mask.astype(np.uint8)
+    cv2.drawContours(filled, outlines, -1, 1, cv2.FILLED)
+    return filled > 0
+
+
+def dilation_radius(dilation: int | str, mask: np.ndarray) -> int:
+    """Pixels for a dilation given as pixels (12, "12") or as a share of the object's size ("10%").
+
+    An object's size is the square root of its area; of several objects in one mask, the mean of theirs.
+    Raises ValueError for anything else.
+    """
+    text = str(dilation).strip()
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        value = -1.0
+    if not (0 <= value < math.inf) or (not text.endswith("%") and value != int(value)):
+        raise ValueError(f"dilation is a number of pixels such as 12, or a share such as 10%, not {dilation!r}")
+    if not text.endswith("%"):
+        return int(value)
+    return max(LEAST_RADIUS, round(value / 100 * _object_size(mask))) if value and mask.any() else 0
+
+
+def _object_size(mask: np.ndarray) -> float:
+    import cv2
+
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    areas = np.sort(stats[1:, cv2.CC_STAT_AREA])
+    sizes = np.sqrt(areas[areas >= areas[-1] / 20])  # crumbs are not objects
+    return float(sizes.mean())
+
+
+def _box(mask: np.ndarray, margin: int) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, bottom = max(0, rows[0] - margin), min(mask.shape[0], rows[-1] + 1 + margin)
+    left, right = max(0, columns[0] - margin), min(mask.shape[1], columns[-1] + 1 + margin)
+    return int(top), int(bottom), int(left), int(right)

@@ -1,0 +1,78 @@
+"""What to look for in an image, and what was found. Coordinates are pixels of the upright image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TextPrompt:
+    """A phrase that names what to find, such as "red ball"; every instance of it is meant."""
+
+    text: str
+
+    def __post_init__(self):
+        if not self.text.strip():
+            raise ValueError("a text prompt needs a phrase, such as 'red ball'")
+
+
+@dataclass(frozen=True)
+class PointPrompt:
+    """Points (x, y, label) on one object: label 1 lies on it, 0 on what is not meant."""
+
+    points: tuple[tuple[float, float, int], ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "points", tuple(_point(point) for point in self.points))
+        if not any(label == 1 for _, _, label in self.points):
+            raise ValueError("a point prompt needs at least one point on the object (label 1)")
+
+
+@dataclass(frozen=True)
+class BoxPrompt:
+    """A box (left, top, right, bottom) around one object."""
+
+    box: tuple[float, float, float, float]
+
+    def __post_init__(self):
+        if len(self.box) != 4 or not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
+            raise ValueError(f"a box is left, top, right, bottom with left < right and top < bottom, not {self.box}")
+
+
+Prompt = TextPrompt | PointPrompt | BoxPrompt
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a segmenter found: `mask` H×W bool, `score` 0..1 (0 when nothing was found), `boxes` one per instance."""
+
+    mask: np.ndarray
+    score: float = 0.0
+    boxes: tuple[tuple[float, float, float, float], ...] = field(default=())
+
+    def __bool__(self) -> bool:
+        return bool(self.mask.any())
+
+
+def nothing(image: np.ndarray) -> Found:
+    """The outcome for an image (H×W×3) that holds nothing of what was asked for."""
+    return Found(np.zeros(image.shape[:2], bool))
+
+
+def union(found: list[Found]) -> Found:
+    """All of several finds in one image: masks joined, the weakest score of those that found something."""
+    hits = [f for f in found if f]
+    if not hits:
+        return found[0]
+    mask = np.logical_or.reduce([f.mask for f in hits])
+    return Found(mask, min(f.score for f in hits), tuple(box for f in hits for box in f.boxes))
+
+
+def _point(point) -> tuple[float, float, int]:
+    if len(point) == 2:
+        return (*point, 1)
+    if len(point) == 3 and point[2] in (0, 1):
+        return tuple(point)
+    raise ValueError(f"a point is x, y or x, y, label with label 1 (object) or 0 (background), not {point}")

@@ -1,0 +1,87 @@
+"""Cut a square around a mask for the model, and paste only the masked pixels back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square cut around a mask, at the model's resolution.
+
+    `image` R×R×3 uint8, `mask` R×R bool; `left`, `top` and `side` say where it was in the picture, in pixels (left and
+    top are negative where the square reaches over the picture's edge and the picture was mirrored).
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    left: int
+    top: int
+    side: int
+
+
+def cut(image: np.ndarray, mask: np.ndarray, resolution: int, context: float = 2.0) -> Crop:
+    """The square of `context` times the mask's box, never magnified if the picture is large enough, at `resolution`.
+
+    image: H×W×3 uint8, mask: H×W bool with at least one True. The square is moved inside the picture where it fits; a
+    picture that is too narrow for it is mirrored at its edges.
+    """
+    if not mask.any():
+        raise ValueError("the mask is empty: there is nothing to cut around")
+    height, width = mask.shape
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    box = int(max(bottom - top, right - left))
+    wanted = max(round(context * box), resolution)
+    side = max(min(wanted, max(min(height, width), box)), 1)
+    y = _place((top + bottom) / 2, side, height)
+    x = _place((left + right) / 2, side, width)
+    pixels, hole = _window(image, y, x, side, cv2.BORDER_REFLECT_101), _window(mask, y, x, side, cv2.BORDER_CONSTANT)
+    return Crop(_resize(pixels, resolution), _resize_mask(hole, resolution), x, y, side)
+
+
+def paste(image: np.ndarray, mask: np.ndarray, crop: Crop, patch: np.ndarray) -> np.ndarray:
+    """A copy of `image` (H×W×3) whose pixels under `mask` (H×W bool) come from `patch` (R×R×3), and no others."""
+    painted = _resize(patch, crop.side)
+    height, width = mask.shape
+    top, left = max(crop.top, 0), max(crop.left, 0)
+    bottom, right = min(crop.top + crop.side, height), min(crop.left + crop.side, width)
+    painted = painted[top - crop.top : bottom - crop.top, left - crop.left : right - crop.left]
+    result = image.copy()
+    hole = mask[top:bottom, left:right]
+    result[top:bottom, left:right][hole] = painted[hole]
+    return result
+
+
+def _place(centre: float, side: int, length: int) -> int:
+    """Where a side centred there begins: inside 0..length where it fits, else centred on the picture."""
+    if side >= length:
+        return (length - side) // 2
+    return int(min(max(round(centre - side / 2), 0), length - side))
+
+
+def _window(array: np.ndarray, top: int, left: int, side: int, border: int) -> np.ndarray:
+    height, width = array.shape[:2]
+    inner = array[max(top, 0) : top + side, max(left, 0) : left + side]
+    over = (max(-top, 0), max(top + side - height, 0), max(-left, 0), max(left + side - width, 0))
+    if not any(over):
+        return inner.copy()
+    plain = inner.astype(np.uint8) if inner.dtype == bool else inner
+    return cv2.copyMakeBorder(plain, *over, border).astype(array.dtype)
+
+
+def _resize(image: np.ndarray, side: int) -> np.ndarray:
+    if image.shape[0] == side:
+        return image
+    method = cv2.INTER_AREA if side < image.shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(image, (side, side), interpolation=method)
+
+
+def _resize_mask(mask: np.ndarray, side: int) -> np.ndarray:
+    """Every pixel that the mask touches at all, so that shrinking loses no part of the object."""
+    if mask.shape[0] == side:
+        return mask
+    return _resize(mask.astype(np.float32), side) > 0.02

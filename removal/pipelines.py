@@ -1,0 +1,103 @@
+"""Loads a diffusers inpainting pipeline from a checkpoint and drives it with an empty prompt, from outside."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from removal.checkpoints import Checkpoint
+from removal.crop import Crop
+from removal.tensors import to_images, to_latent_masks, to_tensors
+
+if TYPE_CHECKING:
+    from removal.removers import Options
+
+_loading = threading.Lock()  # two from_pretrained at once leave weights on the meta device (diffusers #4296)
+
+
+@dataclass(frozen=True)
+class Painter:
+    """A loaded pipeline that repaints crops. Schedulers are stateful, so one painter serves one caller at a time.
+
+    `words` holds the empty prompt's embeddings by their pipeline argument, computed once.
+    """
+
+    pipeline: Any
+    words: dict[str, torch.Tensor]
+    steps: int
+    strength: float
+
+    @property
+    def resolution(self) -> int:
+        """Side of a crop in pixels: what the checkpoint was trained at."""
+        return self.pipeline.unet.config.sample_size * self.pipeline.vae_scale_factor
+
+    def __call__(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
+        """One patch R×R×3 uint8 per crop; a crop's noise comes from its own seed, whatever batch it is in."""
+        count = len(crops)
+        painted = self.pipeline(
+            image=to_tensors([crop.image for crop in crops]),
+            mask_image=to_latent_masks([crop.mask for crop in crops], self.pipeline.vae_scale_factor),
+            **{name: words.repeat_interleave(count, dim=0) for name, words in self.words.items()},
+            height=self.resolution,
+            width=self.resolution,
+            strength=self.strength,
+            num_inference_steps=self.steps,
+            guidance_scale=1.0,  # an empty prompt has nothing to guide towards; above 1 only doubles the work
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],  # the same noise on any device
+            output_type="pt",
+        ).images
+        return to_images(painted)
+
+
+def load(checkpoint: Checkpoint, options: Options, in_channels: int) -> Painter:
+    """A painter for a checkpoint whose UNet takes `in_channels` (4 or 9), on its device.
+
+    Raises ValueError when the weights turn out to have another number of channels, OSError when they cannot be had.
+    """
+    with _loading:
+        pipeline = _pipeline(checkpoint, options)
+    found = pipeline.unet.config.in_channels
+    if found != in_channels:
+        raise ValueError(f"{checkpoint.repo} has {found} input channels where {in_channels} were expected")
+    pipeline.set_progress_bar_config(disable=True)
+    device = options.torch_device()
+    pipeline.to(device)
+    # SDXL's inpainting card warns that strength 1 (pure noise) degrades it; the others start from pure noise.
+    strength = options.strength or (0.99 if hasattr(pipeline, "text_encoder_2") else 1.0)
+    return Painter(pipeline, _empty_prompt(pipeline, device), options.steps, strength)
+
+
+def _pipeline(checkpoint: Checkpoint, options: Options) -> Any:
+    from diffusers import (
+        DPMSolverMultistepScheduler,
+        StableDiffusionInpaintPipeline,
+        StableDiffusionXLInpaintPipeline,
+    )
+
+    xl = checkpoint.family == "sdxl"
+    kind = StableDiffusionXLInpaintPipeline if xl else StableDiffusionInpaintPipeline
+    # Without its safety checker, which blackens pictures; nothing is drawn here from a caption.
+    plain = {} if xl else {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
+    given = {"torch_dtype": options.torch_dtype(), "local_files_only": options.offline or checkpoint.is_local, **plain}
+    if checkpoint.is_file:
+        pipeline = kind.from_single_file(checkpoint.repo, **given | {"local_files_only": options.offline})
+    else:
+        variant = None if checkpoint.is_local else checkpoint.variant
+        pipeline = kind.from_pretrained(
+            checkpoint.repo, revision=checkpoint.revision, variant=variant, use_safetensors=True, **given
+        )
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    return pipeline
+
+
+def _empty_prompt(pipeline: Any, device: torch.device) -> dict[str, torch.Tensor]:
+    with torch.inference_mode():
+        encoded = pipeline.encode_prompt("", device=device, num_images_per_prompt=1, do_classifier_free_guidance=False)
+    if hasattr(pipeline, "text_encoder_2"):  # SDXL: embeddings, negative ones, pooled, negative pooled
+        return {"prompt_embeds": encoded[0], "pooled_prompt_embeds": encoded[2]}
+    return {"prompt_embeds": encoded[0]}

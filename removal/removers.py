@@ -1,0 +1,114 @@
+"""A remover: images and masks in, images out. Chooses the method in one place and wraps it in crops and batches."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from removal.checkpoints import Choice, choose
+from removal.crop import Crop, cut, paste
+
+if TYPE_CHECKING:
+    import torch
+
+PIXELS_AT_ONCE = {"cuda": 16 * 512**2, "cpu": 512**2}  # crops times their area, for `batch_size="auto"`
+
+
+class Remover(Protocol):
+    """Anything of this shape fits: one image per image, in which only masked pixels differ."""
+
+    def __call__(self, images: list[np.ndarray], masks: list[np.ndarray], seeds: list[int]) -> list[np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to remove. `strength` 0..1 (None: what suits the checkpoint), `context` the crop's side in mask boxes."""
+
+    method: str = "auto"
+    steps: int = 20
+    strength: float | None = None
+    context: float = 2.0
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | str = "auto"
+    revision: str | None = None
+    offline: bool = False
+
+    def torch_device(self) -> torch.device:
+        import torch
+
+        if self.device != "auto":
+            return torch.device(self.device)
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def torch_dtype(self) -> torch.dtype:
+        import torch
+
+        if self.dtype != "auto":
+            return getattr(torch, self.dtype)
+        if self.torch_device().type == "cpu":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+@dataclass(frozen=True)
+class CropRemover:
+    """Cuts a crop around every mask, has them painted in batches, and pastes the masked pixels back."""
+
+    choice: Choice
+    paint: Callable[[list[Crop], list[int]], list[np.ndarray]]
+    resolution: int
+    context: float
+    batch_size: int
+
+    def __call__(self, images: list[np.ndarray], masks: list[np.ndarray], seeds: list[int]) -> list[np.ndarray]:
+        """images: H×W×3 uint8 RGB of any sizes, masks: H×W bool, seeds: one each. An empty mask changes nothing."""
+        for image, mask in zip(images, masks, strict=True):
+            if image.shape[:2] != mask.shape:
+                raise ValueError(f"a mask of {mask.shape} does not fit an image of {image.shape[:2]}")
+        results = [image.copy() for image in images]
+        holes = [k for k, mask in enumerate(masks) if mask.any()]
+        for first in range(0, len(holes), self.batch_size):
+            picks = holes[first : first + self.batch_size]
+            crops = [cut(images[k], masks[k], self.resolution, self.context) for k in picks]
+            patches = self.paint(crops, [seeds[k] for k in picks])
+            for k, crop, patch in zip(picks, crops, patches, strict=True):
+                results[k] = paste(images[k], masks[k], crop, patch)
+        return results
+
+
+def load_remover(model: str = "sd15", **options) -> CropRemover:
+    """The remover for a preset, hub id, folder or `.safetensors` file; loaded once per process and setting.
+
+    `options` are those of `Options`. Raises ValueError for what cannot be done (with what would), OSError for weights
+    that cannot be had.
+    """
+    return _load(model, Options(**options))
+
+
+@functools.lru_cache(maxsize=2)
+def _load(model: str, options: Options) -> CropRemover:
+    choice = choose(model, options.method, options.revision, options.offline)
+    if choice.method == "inpainting":
+        from removal import inpainting
+
+        painter = inpainting.load(choice.checkpoint, options)
+    elif choice.method == "blending":
+        from removal import blending
+
+        painter = blending.load(choice.checkpoint, options)
+    elif choice.method == "telea":
+        from removal.telea import Telea
+
+        painter = Telea()
+    else:
+        raise FileNotFoundError(f"{model} is not in the local cache, and --offline forbids fetching it")
+    batch = options.batch_size
+    if not isinstance(batch, int):
+        kind = "cpu" if choice.method == "telea" else options.torch_device().type
+        batch = max(1, PIXELS_AT_ONCE.get(kind, PIXELS_AT_ONCE["cpu"]) // painter.resolution**2)
+    return CropRemover(choice, painter, painter.resolution, options.context, batch)

@@ -84,7 +84,7 @@ class GroundedSamSegmenter:
         result = self.processor.post_process_grounded_object_detection(
             outputs, inputs["input_ids"], threshold=self.threshold, text_threshold=0.25, target_sizes=[image.shape[:2]]
         )[0]
-        boxes = [tuple(float(v) for v in box) for box in result["boxes"].tolist()]
+        boxes = [(float(a), float(b), float(c), float(d)) for a, b, c, d in result["boxes"].tolist()]
         return boxes, [float(score) for score in result["scores"]]
 
 

@@ -40,16 +40,23 @@ def dilation_radius(dilation: int | str, mask: np.ndarray) -> int:
     An object's size is the square root of its area; of several objects in one mask, the mean of theirs.
     Raises ValueError for anything else.
     """
+    value, relative = parse_dilation(dilation)
+    if not relative:
+        return int(value)
+    return max(LEAST_RADIUS, round(value / 100 * _object_size(mask))) if value and mask.any() else 0
+
+
+def parse_dilation(dilation: int | str) -> tuple[float, bool]:
+    """(12, False) for 12 pixels, (10, True) for 10%. Raises ValueError for anything else."""
     text = str(dilation).strip()
+    relative = text.endswith("%")
     try:
         value = float(text.removesuffix("%"))
     except ValueError:
-        value = -1.0
-    if not (0 <= value < math.inf) or (not text.endswith("%") and value != int(value)):
+        value = math.nan
+    if not 0 <= value < math.inf or (not relative and value != int(value)):
         raise ValueError(f"dilation is a number of pixels such as 12, or a share such as 10%, not {dilation!r}")
-    if not text.endswith("%"):
-        return int(value)
-    return max(LEAST_RADIUS, round(value / 100 * _object_size(mask))) if value and mask.any() else 0
+    return value, relative
 
 
 def _object_size(mask: np.ndarray) -> float:

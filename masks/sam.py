@@ -96,7 +96,9 @@ def fetch(size: str, offline: bool) -> Path:
     file = Path(torch.hub.get_dir()) / "checkpoints" / PUBLISHED[size]
     if not file.exists():
         if offline:
-            raise FileNotFoundError(f"{file} is not there and --offline forbids fetching it; put {URL}{file.name} there")
+            raise FileNotFoundError(
+                f"{file} is not there and --offline forbids fetching it; put {URL}{file.name} there"
+            )
         file.parent.mkdir(parents=True, exist_ok=True)
         digits = file.stem.rsplit("_", 1)[-1]
         torch.hub.download_url_to_file(URL + file.name, str(file), hash_prefix=digits)

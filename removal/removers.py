@@ -24,6 +24,13 @@ class Remover(Protocol):
     def __call__(self, images: list[np.ndarray], masks: list[np.ndarray], seeds: list[int]) -> list[np.ndarray]: ...
 
 
+class ChosenRemover(Remover, Protocol):
+    """A loaded remover that can say what it is."""
+
+    @property
+    def choice(self) -> Choice: ...
+
+
 @dataclass(frozen=True)
 class Options:
     """How to remove. `strength` 0..1 (None: what suits the checkpoint), `context` the crop's side in mask boxes."""
@@ -81,7 +88,7 @@ class CropRemover:
         return results
 
 
-def load_remover(model: str = "sd15", **options) -> CropRemover:
+def load_remover(model: str = "sd15", **options) -> ChosenRemover:
     """The remover for a preset, hub id, folder or `.safetensors` file; loaded once per process and setting.
 
     `options` are those of `Options`. Raises ValueError for what cannot be done (with what would), OSError for weights
@@ -91,8 +98,12 @@ def load_remover(model: str = "sd15", **options) -> CropRemover:
 
 
 @functools.lru_cache(maxsize=2)
-def _load(model: str, options: Options) -> CropRemover:
+def _load(model: str, options: Options) -> ChosenRemover:
     choice = choose(model, options.method, options.revision, options.offline)
+    if choice.method == "telea":
+        from removal.telea import TeleaRemover
+
+        return TeleaRemover(choice)
     if choice.method == "inpainting":
         from removal import inpainting
 
@@ -101,14 +112,10 @@ def _load(model: str, options: Options) -> CropRemover:
         from removal import blending
 
         painter = blending.load(choice.checkpoint, options)
-    elif choice.method == "telea":
-        from removal.telea import Telea
-
-        painter = Telea()
     else:
         raise FileNotFoundError(f"{model} is not in the local cache, and --offline forbids fetching it")
     batch = options.batch_size
     if not isinstance(batch, int):
-        kind = "cpu" if choice.method == "telea" else options.torch_device().type
-        batch = max(1, PIXELS_AT_ONCE.get(kind, PIXELS_AT_ONCE["cpu"]) // painter.resolution**2)
+        at_once = PIXELS_AT_ONCE.get(options.torch_device().type, PIXELS_AT_ONCE["cpu"])
+        batch = max(1, at_once // painter.resolution**2)
     return CropRemover(choice, painter, painter.resolution, options.context, batch)

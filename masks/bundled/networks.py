@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 SIDE = 128  # both look at pictures of 128×128
 
-SAM_CONFIG = {
+SAM_CONFIG: dict[str, int] = {
     "image_size": SIDE,
     "patch_size": 8,
     "encoder_dim": 96,
@@ -18,7 +19,7 @@ SAM_CONFIG = {
     "decoder_mlp": 128,
 }
 
-CLIPSEG_CONFIG = {
+CLIPSEG_CONFIG: dict[str, Any] = {
     "extract_layers": [1, 2, 3],
     "reduce_dim": 64,
     "projection_dim": 64,

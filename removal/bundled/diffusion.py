@@ -16,7 +16,8 @@ from removal.bundled.training import Schedule, fit
 LATENT = 4  # pixels to a latent
 EMPTY_CAPTIONS = 0.4  # removal asks with an empty prompt, so that is what the base hears most
 CHUNK = 1000  # scenes encoded at once
-FRESH_EVERY = 200  # steps between two chunks of fresh scenes and holes
+FRESH_EVERY = 300  # steps between two chunks of fresh scenes and holes
+WINDOW = 24  # latents; three steps in four see only this much around the hole, at half the cost of a whole scene
 
 
 def build_tokenizer(texts: Iterable[str], folder: Path, length: int = 24):
@@ -29,7 +30,11 @@ def build_tokenizer(texts: Iterable[str], folder: Path, length: int = 24):
     bpe.normalizer, bpe.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
     trainer = trainers.BpeTrainer(
-        vocab_size=1000, special_tokens=special, initial_alphabet=letters, end_of_word_suffix="</w>", show_progress=False
+        vocab_size=1000,
+        special_tokens=special,
+        initial_alphabet=letters,
+        end_of_word_suffix="</w>",
+        show_progress=False,
     )
     bpe.train_from_iterator([*sorted(texts), *letters], trainer)
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +124,9 @@ def train_base(vae, tokenizer, schedule: Schedule, folder: Path, log: Callable[[
     """(UNet, text encoder) trained to draw scenes from their captions, many of them empty."""
     drawn = [scene(TRAINING_SEEDS + 100_000 + i) for i in range(4 * CHUNK)]
     latents = encode(vae, [s.image for s in drawn])
-    captions = tokenizer([s.caption for s in drawn], padding="max_length", truncation=True, return_tensors="pt").input_ids
+    captions = tokenizer(
+        [s.caption for s in drawn], padding="max_length", truncation=True, return_tensors="pt"
+    ).input_ids
     empty = tokenizer("", padding="max_length", return_tensors="pt").input_ids
     model = torch.nn.ModuleDict({"unet": build_unet(), "text_encoder": build_text_encoder(tokenizer)})
     model.to(memory_format=torch.channels_last)
@@ -166,7 +173,8 @@ class _Pool:
     """Encoded scenes with holes: the last eight chunks, a fresh one every FRESH_EVERY steps, kept on disk to resume."""
 
     def __init__(self, vae, folder: Path):
-        self.vae, self.folder, self.chunks = vae, folder / "holes", {}
+        self.vae, self.folder = vae, folder / "holes"
+        self.chunks: dict[int, list[torch.Tensor]] = {}
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def batch(self, step: int, size: int, random: torch.Generator):
@@ -176,6 +184,8 @@ class _Pool:
         which = torch.randint(len(wanted), (size,), generator=random).tolist()
         row = torch.randint(CHUNK, (size,), generator=random).tolist()
         parts = [[part[r] for part in self.chunks[wanted[w]]] for w, r in zip(which, row, strict=True)]
+        if step % 4:
+            parts = [_around_hole(sample, random) for sample in parts]
         return tuple(torch.stack(column).float() for column in zip(*parts, strict=True))
 
     def _chunk(self, number: int) -> list[torch.Tensor]:
@@ -192,6 +202,14 @@ class _Pool:
         torch.save(chunk, part)
         part.replace(file)
         return chunk
+
+
+def _around_hole(sample: list[torch.Tensor], random: torch.Generator) -> list[torch.Tensor]:
+    """A window of a sample's latents, masked latents and hole (the last) with some cell of the hole near its middle."""
+    cells = sample[-1][0].nonzero()
+    y, x = cells[int(torch.randint(len(cells), (), generator=random))] - torch.randint(6, 18, (2,), generator=random)
+    top, left = (int(v.clamp(0, SIZE // LATENT - WINDOW)) for v in (y, x))
+    return [part[:, top : top + WINDOW, left : left + WINDOW] for part in sample]
 
 
 def encode(vae, images, covered: torch.Tensor | None = None) -> torch.Tensor:

@@ -1,46 +1,26 @@
-"""Trains the bundled segmenters on a folder of scenes: `python -m masks.bundled.train SCENES.npz TOKENIZER WORK`.
-
-`removal.bundled.train` draws the scenes and runs this as a program of its own: the two rooms share files, not imports.
-SCENES.npz: `images` N×128×128×3 uint8, `labels` N×128×128 uint8 (0 = background, k = the k-th thing),
-`texts` N×4 strings, the things' names ("" = none).
-"""
+"""What the bundled segmenters learn from: losses and batches. `removal.bundled.train` runs the loop."""
 
 from __future__ import annotations
 
-import json
-import math
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from masks.bundled.networks import SAM_CONFIG, build_clipseg, build_sam
+from masks.bundled.networks import SAM_CONFIG, SIDE, build_clipseg, build_sam
 
-SAVE_EVERY = 250
+__all__ = ["SAM_CONFIG", "SIDE", "ClipSegTask", "Labelled", "SamTask", "build_clipseg", "build_sam"]
 
 
-def main(scenes: Path, tokenizer_folder: Path, work: Path, steps: int = 4000) -> None:
-    """Train both segmenters from `scenes` and save them under `work/sam` and `work/clipseg`."""
-    from transformers import CLIPSegProcessor, CLIPTokenizer, ViTImageProcessor
+@dataclass(frozen=True)
+class Labelled:
+    """Scenes to learn from: `images` N×128×128×3 uint8, `labels` N×128×128 uint8 (0 = background, k = the k-th thing),
+    `texts` N×4 strings, the things' names ("" = none)."""
 
-    data = np.load(scenes)
-    torch.manual_seed(0)
-    sam = fit("sam", build_sam(SAM_CONFIG), SamTask(data), steps, 12, 8e-4, work)
-    (work / "sam").mkdir(exist_ok=True)
-    torch.save({k: v.half() for k, v in sam.state_dict().items()}, work / "sam" / "sam.pth")
-    (work / "sam" / "config.json").write_text(json.dumps(SAM_CONFIG, indent=2) + "\n")
-
-    tokenizer = CLIPTokenizer.from_pretrained(tokenizer_folder)
-    torch.manual_seed(0)
-    clipseg = fit("clipseg", build_clipseg(tokenizer), ClipSegTask(data, tokenizer), 2 * steps, 24, 8e-4, work)
-    clipseg.half().save_pretrained(work / "clipseg")
-    side = {"height": SAM_CONFIG["image_size"], "width": SAM_CONFIG["image_size"]}
-    pictures = ViTImageProcessor(size=side, image_mean=[0.5] * 3, image_std=[0.5] * 3)
-    CLIPSegProcessor(image_processor=pictures, tokenizer=tokenizer).save_pretrained(work / "clipseg")
+    images: np.ndarray
+    labels: np.ndarray
+    texts: np.ndarray
 
 
 def mask_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -54,8 +34,8 @@ def mask_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 class SamTask:
     """One step: a batch of scenes, each with a point and a box for every thing in it (Kirillov et al. 2023, §A)."""
 
-    def __init__(self, data):
-        self.images, self.labels = data["images"], data["labels"]
+    def __init__(self, data: Labelled):
+        self.images, self.labels = data.images, data.labels
 
     def __call__(self, sam, step: int, batch: int) -> torch.Tensor:
         random = np.random.default_rng((step, 2))
@@ -120,8 +100,8 @@ def _turned(images: np.ndarray, labels: np.ndarray, random: np.random.Generator)
 class ClipSegTask:
     """One step: scenes with a phrase each (colour and shape, a shape, a colour; one in six names nothing there)."""
 
-    def __init__(self, data, tokenizer):
-        self.images, self.labels, self.texts = data["images"], data["labels"], data["texts"]
+    def __init__(self, data: Labelled, tokenizer):
+        self.images, self.labels, self.texts = data.images, data.labels, data.texts
         self.tokenizer = tokenizer
         self.every = sorted({text for row in self.texts for text in row if text})
 
@@ -153,43 +133,3 @@ def clipseg_logits(model, pixels: torch.Tensor, words) -> torch.Tensor:
     pooled = model.clip.text_model(**words).pooler_output
     layers = tuple(seen[k + 1] for k in model.extract_layers)
     return model.decoder(layers, model.clip.text_projection(pooled)).logits
-
-
-def fit(name: str, model, task: Callable, steps: int, batch: int, rate: float, work: Path):
-    """Train `model` for `steps` and return the running average of its weights; resumes from `work/NAME.pt`."""
-    state_file = work / f"{name}.pt"
-    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-4)
-    average = {key: value.detach().clone() for key, value in model.state_dict().items()}
-    step, recent, began, first = 0, 0.0, time.monotonic(), 0
-    if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        average, step, recent, first = state["average"], state["step"], state["recent"], state["step"]
-    model.train()
-    while step < steps:
-        for group in optimiser.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
-        loss = task(model, step, batch)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        keep = min(0.997, (step + 1) / (step + 30))
-        for key, value in model.state_dict().items():
-            average[key].lerp_(value, 1 - keep) if value.is_floating_point() else average[key].copy_(value)
-        recent = loss.item() if step == 0 else 0.98 * recent + 0.02 * loss.item()
-        step += 1
-        if step % 50 == 0 or step == steps:
-            left = (time.monotonic() - began) / (step - first) * (steps - step) / 60
-            print(f"{name}: step {step} of {steps}, loss {recent:.4f}, {left:.0f} min left", flush=True)
-        if step % SAVE_EVERY == 0 or step == steps:
-            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "average": average}
-            torch.save(state | {"step": step, "recent": recent}, state_file.with_suffix(".part"))
-            state_file.with_suffix(".part").replace(state_file)
-    model.load_state_dict(average)
-    return model.eval()
-
-
-if __name__ == "__main__":
-    main(*(Path(argument) for argument in sys.argv[1:4]), *(int(argument) for argument in sys.argv[4:5]))

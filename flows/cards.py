@@ -1,0 +1,75 @@
+"""What a finished target says of itself: its records, its data-set card and the job that made it."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from flows.faults import UsageError
+from flows.folder import Folder
+from flows.manifest import Manifest
+from flows.records import PATHS, Job
+
+WHAT = ("text", "point", "box", "prompts", "masks")
+
+
+def write(folder: Folder, manifest: Manifest, job: Job) -> None:
+    """Write metadata.jsonl, failures.jsonl, README.md and job.toml from the manifest."""
+    delivered: list[str] = []
+    failures: list[str] = []
+    for outcome in manifest.outcomes():
+        (failures if outcome.failed else delivered).append(json.dumps(outcome.row()) + "\n")
+    folder.write("metadata.jsonl", "".join(delivered).encode())
+    folder.write("failures.jsonl", "".join(failures).encode())
+    folder.write("job.toml", to_toml(job.model_dump(mode="json")).encode())
+    folder.write("README.md", card(job, manifest.counts()).encode())
+
+
+def read_job(folder: Folder) -> dict[str, Any] | None:
+    """What an earlier run of this target was asked to remove, or None."""
+    file = folder.path("job.toml")
+    if not file.exists():
+        return None
+    job = tomllib.loads(file.read_text())
+    return {key: job[key] for key in WHAT if key in job} or None
+
+
+def standing(target: Path) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """A target's pictures by status, and its failed rows, from its records. Raises UsageError when there are none."""
+    files = [target / name for name in ("metadata.jsonl", "failures.jsonl")]
+    if not all(file.exists() for file in files):
+        raise UsageError(f"{target} holds no result of Cleanplate (no metadata.jsonl)")
+    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return dict(Counter(row["status"] for row in rows)), [row for row in rows if row["status"] == "failed"]
+
+
+def to_toml(settings: dict[str, Any]) -> str:
+    """A flat dict as TOML; a JSON string or list of strings is one already. None is left out: TOML has no null."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items() if value is not None)
+
+
+def card(job: Job, counts: dict[str, int]) -> str:
+    """A data-set card in Markdown."""
+    asked = {key: value for key, value in job.model_dump(mode="json").items() if key not in PATHS and value}
+    rows = "\n".join(f"| {status} | {count} |" for status, count in sorted(counts.items()))
+    return f"""# Pictures with objects removed
+
+Made by Cleanplate from `{job.source}`. Every picture of the source is named once, in `metadata.jsonl`
+(pictures in `images/`) or in `failures.jsonl` (pictures that are not). Outside its mask, every pixel is the source's.
+
+| status | pictures |
+|---|---|
+{rows}
+
+Inside the masks (`masks/`, white) the pixels are synthetic: painted by `{job.model}`.
+
+```python
+from datasets import load_dataset
+pictures = load_dataset("TARGET")  # columns image and mask
+```
+
+Settings: `{json.dumps(asked, sort_keys=True)}`
+"""

@@ -1,0 +1,307 @@
+"""The `cleanplate` command: its verbs, thin. stdout carries data, stderr carries talk; only this file exits."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+import tomllib
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Group, Parameter
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from rich.console import Console
+from rich.table import Table
+
+from flows.records import Job, parameters
+
+app = App(
+    name="cleanplate",
+    help="Removes objects from whole folders of pictures: a folder in, a clean folder out.",
+    version_flags=["--version"],
+)
+app.register_install_completion_command()
+models_app = App(name="models", help="The models there are, and which would be used and why.")
+app.command(models_app)
+
+TALK = Console(stderr=True, soft_wrap=True, highlight=False)
+GROUPS = {
+    "What to remove": "text point box prompts masks segmenter threshold nothing_found",
+    "Mask": "dilate fill_holes max_area",
+    "Removal": "model revision method steps strength seed context",
+    "Run": "device dtype batch_size existing limit max_failures offline",
+    "Output": "concat",
+}
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    warnings.showwarning = lambda message, *_, **__: TALK.print(f"warning: {message}", markup=False)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    try:
+        code = app()
+    except KeyboardInterrupt:
+        TALK.print("interrupted; the same command goes on from here")
+        code = 130
+    except ValidationError as error:
+        for problem in error.errors():
+            place = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
+            TALK.print(f"{place}{problem['msg'].removeprefix('Value error, ')}", markup=False)
+        code = 2
+    except Exception as error:
+        code = _code(error)
+        if code is None:
+            raise
+        TALK.print(str(error), markup=False)
+    sys.exit(code)
+
+
+def _code(error: Exception) -> int | None:
+    """The exit code of an error that a user can mend; None for one that is ours."""
+    from flows.manifest import Busy
+
+    if isinstance(error, Busy):
+        return 75
+    return getattr(error, "code", 2 if isinstance(error, (ValueError, tomllib.TOMLDecodeError)) else None)
+
+
+# The job -------------------------------------------------------------------------------------------------------------
+
+
+def _flag(name: str, about: FieldInfo) -> Any:
+    group = next((Group(title) for title, names in GROUPS.items() if name in names.split()), None)
+    return Annotated[
+        about.annotation,
+        Parameter(help=about.description, group=group, negative_iterable=(), allow_leading_hyphen=True),
+    ]
+
+
+RUN_ONLY = [
+    inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, Parameter(help=text, **more)]
+    )
+    for name, kind, default, text, more in (
+        ("job", str, "", "TOML file of these settings; flags override it", {}),
+        ("flow", bool | None, None, "run as the Prefect flow; by default when a server is configured", {}),
+        ("dry_run", bool, False, "say what would be done, and do nothing", {"negative": ()}),
+        ("json", bool, False, "one JSON object on stdout", {"negative": ()}),
+        ("quiet", bool, False, "say nothing but failures", {"name": ["--quiet", "-q"], "negative": ()}),
+        ("verbose", bool, False, "name every picture", {"name": ["--verbose", "-v"], "negative": ()}),
+    )
+]
+
+
+def _signed(function: Any, without: tuple[str, ...] = ()) -> Any:
+    """Give a verb the flags of a job; it receives only those that were given."""
+    flags = [p for p in (*parameters(_flag), *RUN_ONLY) if p.name not in without]
+    function.__signature__ = inspect.Signature(flags)
+    return function
+
+
+def run(source: str, target: str, **given: Any) -> int:
+    """Clean a folder of pictures, or one picture. The same command resumes after any interruption."""
+    return _work(source, target, masks_only=False, **given)
+
+
+def masks(source: str, target: str, **given: Any) -> int:
+    """Find and write the masks only. They can be looked at and edited; a later `run` uses them."""
+    return _work(source, target, masks_only=True, **given)
+
+
+app.command(_signed(run))
+app.command(_signed(masks, without=("flow",)))
+
+
+def _work(
+    source: str,
+    target: str,
+    masks_only: bool,
+    job: str = "",
+    flow: bool | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
+    **given: Any,
+) -> int:
+    from flows import job as whole_job
+    from flows.progress import Terminal
+
+    settings = Job(**(_job_file(job) | given | {"source": source, "target": target}))
+    if settings.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, which is later
+    with Terminal(quiet, verbose) as terminal:
+        if dry_run:
+            summary = whole_job.look(settings, terminal, masks_only)
+        elif not masks_only and (server_configured() if flow is None else flow):
+            return _as_flow(settings)
+        else:
+            _quiet_libraries()
+            summary = whole_job.run(settings, terminal, masks_only=masks_only)
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(summary.counts.items())) or "no pictures"
+    if not dry_run:
+        terminal.say(f"{settings.target}: {counts}" if summary.tried else f"nothing to do: {counts}")
+    if json:
+        _print_json({"target": settings.target, "done": dict(summary.done), "counts": summary.counts})
+    return summary.exit_code
+
+
+def _job_file(file: str) -> dict[str, Any]:
+    return tomllib.loads(Path(file).expanduser().read_text()) if file else {}
+
+
+def server_configured() -> bool:
+    """Whether Prefect has a server, by environment or profile; found out without importing Prefect (1 s)."""
+    if os.environ.get("PREFECT_API_URL"):
+        return True
+    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    file = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml")).expanduser()
+    if not file.exists():
+        return False
+    profiles = tomllib.loads(file.read_text())
+    active = os.environ.get("PREFECT_PROFILE", profiles.get("active", ""))
+    return bool(profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL"))
+
+
+def _as_flow(settings: Job) -> int:
+    """Run as the flow, on the configured server or on Prefect's own temporary one."""
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")  # 20 s is short on a busy machine
+    _quiet_libraries()
+    from flows.remove_objects import remove_objects
+
+    state = remove_objects(**settings.model_dump(exclude_unset=True), return_state=True)
+    TALK.print(f"{state.name}: {state.message}", markup=False)
+    if state.is_completed():
+        return 1 if state.name == "Partial" else 0
+    error = state.result(raise_on_failure=False)
+    return (_code(error) if isinstance(error, Exception) else None) or 4
+
+
+def _quiet_libraries() -> None:
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for logging in (diffusers_logging, transformers_logging):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+
+
+# Looking at results --------------------------------------------------------------------------------------------------
+
+
+@app.command
+def status(target: Path, *, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+    """Counts per status, and what failed and why."""
+    from flows.cards import standing
+
+    counts, failures = standing(target)
+    if json:
+        _print_json({"target": str(target), "counts": counts, "failures": failures})
+        return 1 if failures else 0
+    for name, count in sorted(counts.items()):
+        print(f"{count:8}  {name}")
+    for row in failures:
+        print(f"failed: {row['source']}: {row['reason']}")
+    return 1 if failures else 0
+
+
+@models_app.default
+def models() -> None:
+    """The presets: what each loads, under which licence, how large, and what finds the objects."""
+    from removal import PRESETS
+
+    table = Table("model", "repo", "licence", "size", "segmenter", box=None, padding=(0, 2, 0, 0))
+    for name, row in PRESETS.items():
+        repo = "inside the package" if row.is_local else row.repo
+        table.add_row(name, repo, row.license, row.size, row.segmenter)
+    Console(soft_wrap=True).print(table)
+
+
+@models_app.command
+def explain(
+    model: str, *, method: str = "auto", offline: bool = True, json: Annotated[bool, Parameter(negative=())] = False
+) -> None:
+    """Which checkpoint and method a model means, and why.
+
+    Presets and withdrawn ids are resolved from the shipped table. `--no-offline` asks the hub about other ids.
+    """
+    from removal import choose
+
+    choice = choose(model, method, offline=offline)
+    row = choice.checkpoint
+    facts = {
+        "model": model,
+        "repo": row.repo or None,
+        "path": row.repo if row.is_local else None,
+        "revision": row.revision,
+        "in_channels": row.in_channels,
+        "method": None if choice.method == "auto" else choice.method,
+        "reason": choice.reason,
+        "license": row.license,
+    }
+    if json:
+        _print_json(facts)
+        return
+    for key, value in facts.items():
+        print(f"{key:12} {'-' if value is None else value}")
+
+
+# Scenes and quality --------------------------------------------------------------------------------------------------
+
+
+@app.command
+def demo(target: Path = Path("demo/result"), *, count: int = 16) -> int:
+    """Draw sample scenes beside TARGET and clean them with the bundled checkpoints: offline, on the CPU.
+
+    Half the objects are named by text, half by a point. Runs as the Prefect flow, on a temporary server of its own.
+    """
+    from flows.samples import run_demo
+
+    return run_demo(target, count, _as_flow, TALK)
+
+
+@app.command
+def scenes(target: Path, *, count: int = 100, seed: int = 0) -> None:
+    """Draw procedural scenes whose clean plate is known, with truth, masks and prompts."""
+    from flows.samples import write_scenes
+
+    write_scenes(target, count, seed)
+
+
+@app.command
+def evaluate(result: Path, scenes: Path, *, json: Annotated[bool, Parameter(negative=())] = False) -> None:
+    """Quality of a RESULT against the known clean plates of SCENES, beside simple fills and the ceiling."""
+    from flows.evaluation import evaluate as measure
+    from flows.evaluation import table
+
+    figures = measure(result, scenes)
+    if json:
+        _print_json(figures)
+    else:
+        Console(soft_wrap=True).print(table(figures))
+
+
+@app.command
+def doctor() -> int:
+    """Check the machine: each problem with its fix."""
+    from flows.doctor import examine
+
+    problems = 0
+    for name, ok, words in examine():
+        print(f"{'ok  ' if ok else 'FIX '} {name}: {words}")
+        problems += not ok
+    return 3 if problems else 0
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+if __name__ == "__main__":
+    main()

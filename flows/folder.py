@@ -1,0 +1,131 @@
+"""The only file that reads and writes the user's folders: names in, whole files out or none."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from flows.pictures import SUFFIXES, suffix_of
+
+PRIVATE = ".cleanplate"
+UMASK = os.umask(0)  # mkstemp makes files for their owner alone; a published file is as readable as any other
+os.umask(UMASK)
+
+
+class Folder:
+    """A source that is only read and a target that is only written. Names are posix paths below the source."""
+
+    def __init__(self, source: str, target: str):
+        """Raises ValueError for a source that is not there, or a target that is in it, is it, or holds it."""
+        given, self.target = Path(source).expanduser(), Path(target).expanduser()
+        if not source or not given.exists():
+            raise ValueError(f"there is no folder or picture at {source!r}")
+        if not target:
+            raise ValueError("a target folder is needed")
+        if self.target.is_file():
+            raise ValueError(f"the target {target} is a file; give a folder")
+        self.single = given.name if given.is_file() else None
+        self.source = given.parent if self.single else given
+        if self.single and suffix_of(self.single) not in SUFFIXES:
+            raise ValueError(f"{source} is not a picture ({' '.join(sorted(SUFFIXES))})")
+        _apart(self.source.resolve(), self.target.resolve(), self.single)
+
+    def names(self) -> list[str]:
+        """Every picture below the source, sorted. Links, devices and hidden folders are not followed."""
+        if self.single:
+            return [self.single]
+        found = []
+        for directory, folders, files in os.walk(self.source, followlinks=False):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in files:
+                path = Path(directory, name)
+                if (
+                    suffix_of(name) in SUFFIXES
+                    and not name.startswith(".")
+                    and path.is_file()
+                    and not path.is_symlink()
+                ):
+                    found.append(path.relative_to(self.source).as_posix())
+        return sorted(found)
+
+    def read(self, name: str) -> bytes:
+        return (self.source / name).read_bytes()
+
+    def stat(self, name: str) -> tuple[int, int]:
+        """Size in bytes and time of the last change in nanoseconds."""
+        seen = (self.source / name).stat()
+        return seen.st_size, seen.st_mtime_ns
+
+    def write(self, relative: str, data: bytes) -> str:
+        """Publish a file in the target, whole or not at all; returns its SHA-256."""
+        self._publish(relative, lambda part: part.write_bytes(data))
+        return hashlib.sha256(data).hexdigest()
+
+    def copy(self, name: str, relative: str) -> str:
+        """Publish a byte-for-byte copy of a source picture; returns its SHA-256."""
+        self._publish(relative, lambda part: shutil.copyfile(self.source / name, part))
+        with open(self.target / relative, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def path(self, relative: str) -> Path:
+        """A path in the target; one that would lie outside it raises ValueError."""
+        parts = PurePosixPath(relative)
+        if parts.is_absolute() or ".." in parts.parts:
+            raise ValueError(f"{relative!r} would be outside the target")
+        return self.target / relative
+
+    def remove(self, relative: str) -> None:
+        self.path(relative).unlink(missing_ok=True)
+
+    def _publish(self, relative: str, fill: Callable[[Path], object]) -> None:
+        path = self.path(relative)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._inside(path.parent)
+        _whole(path, fill)
+
+    def _inside(self, directory: Path) -> None:
+        """A folder of the target may be a link that somebody put there; nothing is written through it."""
+        if not directory.resolve().is_relative_to(self.target.resolve()):
+            raise ValueError(f"{directory} leads outside the target")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that appears whole or not at all, with the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _whole(path, lambda part: part.write_bytes(data))
+
+
+def _whole(path: Path, fill: Callable[[Path], object]) -> None:
+    handle, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    try:
+        os.fchmod(handle, 0o666 & ~UMASK)
+        os.close(handle)
+        fill(Path(part))
+        with open(part, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
+        raise
+
+
+def image_name(name: str) -> str:
+    return f"images/{name}"
+
+
+def mask_name(name: str) -> str:
+    return f"masks/{name}.png"
+
+
+def _apart(source: Path, target: Path, single: str | None) -> None:
+    inside = target.is_relative_to(source) and not (single and target != source)
+    if inside or source.is_relative_to(target):
+        raise ValueError(
+            f"the target {target} and the source {source} lie in each other; choose a folder apart from it"
+        )

@@ -1,0 +1,69 @@
+"""Who follows a run on a terminal: a live bar, or one plain line every ten seconds on a pipe. All on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from flows.records import Outcome
+
+EVERY = 10.0  # seconds between two plain lines
+
+
+class Terminal:
+    """Watches a run. `quiet` says nothing but failures; `verbose` names every picture."""
+
+    def __init__(self, quiet: bool = False, verbose: bool = False):
+        self.console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self.quiet, self.verbose = quiet, verbose
+        self.counts: Counter[str] = Counter()
+        self.total, self.last = 0, time.monotonic()
+        self.bar: Progress | None = None
+
+    def begin(self, total: int, finished: int) -> None:
+        self.total = total
+        if finished and total:
+            self.say(f"{finished} pictures are finished already; {total} to do")
+        if total and self.console.is_terminal and not self.quiet:
+            self.bar = Progress(
+                TextColumn("cleaning"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                TextColumn("{task.fields[counts]}"), console=self.console,
+            )  # fmt: skip
+            self.bar.add_task("cleaning", total=total, counts="")
+            self.bar.start()
+
+    def did(self, outcome: Outcome) -> None:
+        self.counts[outcome.status] += 1
+        if outcome.status == "failed":
+            self._print(f"failed: {outcome.source}: {outcome.reason}")
+        elif self.verbose:
+            self._print(f"{outcome.status}: {outcome.source}" + (f" ({outcome.reason})" if outcome.reason else ""))
+        done = sum(self.counts.values())
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=done, counts=self._counts())
+        elif not self.quiet and time.monotonic() - self.last > EVERY:
+            self.last = time.monotonic()
+            self._print(f"{done} of {self.total}: {self._counts()}")
+
+    def say(self, message: str) -> None:
+        if not self.quiet:
+            self._print(message)
+
+    def _counts(self) -> str:
+        return ", ".join(f"{count} {status}" for status, count in sorted(self.counts.items()))
+
+    def _print(self, message: str) -> None:
+        self.console.print(message, markup=False)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()

@@ -1,0 +1,129 @@
+"""What to find in which picture: the job's own prompts, a prompts.jsonl, or a folder of masks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows.pictures import SUFFIXES
+from flows.records import Job, digest
+from masks import BoxPrompt, PointPrompt, Prompt, TextPrompt
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to remove from one picture: prompts, or the path of a mask. Empty when nothing was asked of it."""
+
+    texts: tuple[str, ...] = ()
+    points: tuple[tuple[float, float, int], ...] = ()
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    mask: Path | None = None
+    line: int | None = None
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """Every phrase and box is found on its own; points are all on one object."""
+        found: list[Prompt] = [TextPrompt(text) for text in self.texts]
+        if self.points:
+            found.append(PointPrompt(self.points))
+        return [*found, *(BoxPrompt(box) for box in self.boxes)]
+
+    @property
+    def key(self) -> str:
+        """Changes when something else is wanted of the picture."""
+        seen = None
+        if self.mask is not None:
+            stat = self.mask.stat()
+            seen = [str(self.mask), stat.st_size, stat.st_mtime_ns]
+        return digest([self.texts, self.points, self.boxes, seen])
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is wanted of every picture: rows of a prompts file, masks, or the same for all."""
+
+    all: Wanted
+    rows: dict[str, Wanted] = field(default_factory=dict)
+    masks: Path | None = None
+
+    def of(self, name: str) -> Wanted:
+        if self.masks is not None:
+            return Wanted(mask=self.masks if self.masks.is_file() else _beside(self.masks, name))
+        return self.rows.get(name, self.all)
+
+    def every(self) -> list[Wanted]:
+        return [self.all, *self.rows.values()]
+
+
+def read_wishes(job: Job) -> Wishes:
+    """The wishes of a job. Raises ValueError, with the line number for a row of a prompts file, if they are wrong."""
+    if job.masks:
+        masks = Path(job.masks).expanduser()
+        if not masks.exists():
+            raise ValueError(f"there is no mask or folder of masks at {job.masks}")
+        return Wishes(Wanted(), masks=masks)
+    own = Wanted(tuple(job.text), tuple(job.points), tuple(job.boxes))
+    own.prompts  # noqa: B018  a prompt that cannot be is refused here, before anything runs
+    if not job.prompts:
+        if not own.prompts:
+            raise ValueError("say what to remove: text, point, box, prompts or masks")
+        return Wishes(own)
+    return Wishes(own, read_prompts(Path(job.prompts).expanduser()))
+
+
+def read_prompts(file: Path) -> dict[str, Wanted]:
+    """Rows of a prompts.jsonl by file name; rows for one file add up. Raises ValueError with file and line number."""
+    if not file.is_file():
+        raise ValueError(f"there is no prompts file at {file}")
+    rows: dict[str, Wanted] = {}
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            name, wanted = _row(json.loads(line), number)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{file}, line {number}: {_plain(error)}") from error
+        before = rows.get(name, Wanted())
+        rows[name] = Wanted(
+            before.texts + wanted.texts, before.points + wanted.points, before.boxes + wanted.boxes, line=number
+        )
+    return rows
+
+
+def unknown_files(wishes: Wishes, names: list[str]) -> list[str]:
+    """A message for every row whose file is not among the pictures."""
+    known = set(names)
+    return [f"line {row.line}: there is no picture {name!r}" for name, row in wishes.rows.items() if name not in known]
+
+
+def _row(row: Any, number: int) -> tuple[str, Wanted]:
+    if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
+        raise ValueError('a row is an object with "file_name" and "text", "points" or "boxes"')
+    text = row.get("text") or []
+    texts = (text,) if isinstance(text, str) else tuple(text)
+    points = tuple(tuple(point) for point in row.get("points") or ())
+    boxes = tuple(tuple(float(v) for v in box) for box in row.get("boxes") or ())
+    wanted = Wanted(texts, points, boxes, line=number)  # type: ignore[arg-type]  # checked by the prompts themselves
+    wanted.prompts  # noqa: B018
+    return row["file_name"], wanted
+
+
+def _plain(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON ({error.msg} at column {error.colno})"
+    return str(error)
+
+
+def _beside(folder: Path, name: str) -> Path | None:
+    """The mask of a picture: the same relative path with any picture's suffix, or the name with `.png` added."""
+    whole = folder / name
+    for candidate in (whole.with_name(whole.name + ".png"), whole):
+        if candidate.is_file():
+            return candidate
+    for suffix in sorted(SUFFIXES):
+        for spelling in (suffix, suffix.upper()):
+            if whole.with_suffix(spelling).is_file():
+                return whole.with_suffix(spelling)
+    return None

@@ -1,0 +1,199 @@
+"""The two records that pass through the whole job: Job (every setting once) and Outcome (one row)."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+PATHS = frozenset({"source", "target", "prompts", "masks"})
+NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on one target
+    {*PATHS, "device", "dtype", "batch_size", "existing", "limit", "max_failures", "offline", "concat"}
+)
+
+
+class Job(BaseModel):
+    """Every setting of a run, with its one default. Command line, job file and flow are made from these fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    source: str = Field("", description="folder of pictures, or one picture; never written")
+    target: str = Field("", description="folder for the result")
+    text: list[str] = Field([], description="phrase that names what to remove; repeat for several")
+    point: list[str] = Field([], description="x,y on the object, or x,y,- on what is not meant; repeat")
+    box: list[str] = Field([], description="x0,y0,x1,y1 around an object; repeat")
+    prompts: str = Field("", description="JSONL file with text, points or boxes per picture")
+    masks: str = Field("", description="folder of masks (white = remove), or one mask for all")
+    segmenter: str = Field("auto", description="what finds it: bundled, clipseg, grounded-sam, sam, or NAME:WEIGHTS")
+    threshold: float | None = Field(None, ge=0, le=1, description="how sure a text find must be; none: the segmenter's")
+    nothing_found: Literal["copy", "skip", "error"] = Field("copy", description="what to do with such a picture")
+    dilate: int | str = Field(
+        "auto", description="grow the mask: pixels, or a share of the object's size; auto: 10% if found, 0 if given"
+    )
+    fill_holes: bool = Field(True, description="fill what a mask encloses")
+    max_area: float = Field(0.6, gt=0, le=1, description="refuse a mask that covers more of the picture")
+    model: str = Field("sd15", description="preset, hub id, diffusers folder or .safetensors file")
+    revision: str = Field("", description="commit of a hub id, to pin it")
+    method: Literal["auto", "inpainting", "blending", "telea"] = Field("auto", description="how to remove")
+    steps: int = Field(20, ge=1, le=1000, description="denoising steps")
+    strength: float | None = Field(None, gt=0, le=1, description="share of the noise; none: what suits the checkpoint")
+    seed: int = Field(0, ge=0, description="with a picture's content it gives the picture's own seed")
+    context: float = Field(2.0, ge=1, le=20, description="crop side as a multiple of the mask's box")
+    device: str = Field("auto", description="cpu, cuda, cuda:1, ...")
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="precision of the model")
+    batch_size: int | Literal["auto"] = Field("auto", description="crops at once")
+    existing: Literal["skip", "overwrite", "error"] = Field("skip", description="what to do with finished pictures")
+    limit: int = Field(0, ge=0, description="stop after so many pictures; 0: all")
+    max_failures: int | str = Field("10%", description="stop above so many failures: a number, or a share after 20")
+    offline: bool = Field(False, description="fetch nothing")
+    concat: bool = Field(False, description="also write original | mask | result to strips/")
+
+    @field_validator("text", "point", "box", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) and value else value or []
+
+    @field_validator("point")
+    @classmethod
+    def _points(cls, value: list[str]) -> list[str]:
+        for point in value:
+            parse_point(point)
+        return value
+
+    @field_validator("box")
+    @classmethod
+    def _boxes(cls, value: list[str]) -> list[str]:
+        for box in value:
+            parse_box(box)
+        return value
+
+    @field_validator("dilate")
+    @classmethod
+    def _dilation(cls, value: int | str) -> int | str:
+        from masks.morphology import parse_dilation
+
+        if value != "auto":
+            parse_dilation(value)
+        return value
+
+    @field_validator("max_failures")
+    @classmethod
+    def _failures(cls, value: int | str) -> int | str:
+        share = str(value).removesuffix("%")
+        if not share.replace(".", "", 1).isdigit():
+            raise ValueError(f"failures allowed are a number such as 5, or a share such as 10%, not {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _one_way_to_say_what(self) -> Job:
+        if self.masks and (self.text or self.point or self.box or self.prompts):
+            raise ValueError("masks already say what to remove; leave out text, point, box and prompts")
+        return self
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting that affects pixels and is the same for all pictures, as JSON values."""
+        return {key: value for key, value in self.model_dump(mode="json").items() if key not in NO_EFFECT_ON_PIXELS}
+
+    @property
+    def points(self) -> list[tuple[float, float, int]]:
+        return [parse_point(value) for value in self.point]
+
+    @property
+    def boxes(self) -> list[tuple[float, float, float, float]]:
+        return [parse_box(value) for value in self.box]
+
+    def failures_allowed(self, tried: int) -> float:
+        """How many failures among `tried` pictures do not yet stop the run. A share is judged after the first 20."""
+        text = str(self.max_failures)
+        if not text.endswith("%"):
+            return float(text)
+        return float(text[:-1]) / 100 * tried if tried >= 20 else float("inf")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One picture's row. All keys are always written, null where unknown; see CONTRACT in the README for each."""
+
+    source: str
+    status: str
+    reason: str | None = None
+    file_name: str | None = None
+    mask_file_name: str | None = None
+    width: int | None = None
+    height: int | None = None
+    text: list[str] | None = None
+    points: list | None = None
+    boxes: list | None = None
+    score: float | None = None
+    objects: int | None = None
+    mask_area: float | None = None
+    segmenter: str | None = None
+    model: str | None = None
+    revision: str | None = None
+    method: str | None = None
+    steps: int | None = None
+    strength: float | None = None
+    seed: int | None = None
+    dilate: int | None = None
+    attempt: int | None = None
+    seconds: float | None = None
+    sha256_in: str | None = None
+    sha256_out: str | None = None
+    outside_max_diff: int | None = None
+    verdict: str | None = None
+    review: str | None = None
+    note: str | None = None
+    settings: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the row belongs to failures.jsonl: the picture is not in images/ and will not be."""
+        return self.status in ("failed", "skipped")
+
+    def row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def digest(value: Any) -> str:
+    """Sixteen hex digits for any JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def parse_point(text: str) -> tuple[float, float, int]:
+    """(x, y, label) of "x,y" (on the object, label 1) or "x,y,-" (on what is not meant, label 0)."""
+    try:
+        x, y, *label = (part.strip() for part in text.split(","))
+        return float(x), float(y), {(): 1, ("+",): 1, ("1",): 1, ("-",): 0, ("0",): 0}[tuple(label)]
+    except (ValueError, KeyError):
+        raise ValueError(f"a point is x,y or x,y,- such as 200,450, not {text!r}") from None
+
+
+def parse_box(text: str) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of "x0,y0,x1,y1"."""
+    try:
+        left, top, right, bottom = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"a box is x0,y0,x1,y1 such as 10,20,110,90, not {text!r}") from None
+    return left, top, right, bottom
+
+
+def parameters(annotate: Callable[[str, FieldInfo], Any]) -> list[inspect.Parameter]:
+    """Job's fields as parameters of a function: source and target first, the rest by keyword.
+
+    `annotate(name, field)` gives a parameter's annotation, so that the command line and the flow each speak their own
+    dialect about the same settings.
+    """
+    made = []
+    for name, about in Job.model_fields.items():
+        place = name in ("source", "target")
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if place else inspect.Parameter.KEYWORD_ONLY
+        default = inspect.Parameter.empty if place else about.get_default()
+        made.append(inspect.Parameter(name, kind, default=default, annotation=annotate(name, about)))
+    return made

@@ -1,0 +1,90 @@
+"""Sample scenes on disk, and the demo that cleans them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from flows.folder import write_whole
+from flows.pictures import encode_image, encode_mask
+from flows.records import Job
+from removal.bundled.scenes import scene
+
+FARTHEST_SEED = 1 << 20  # so that no scene drawn here was ever trained on
+
+
+def write_scenes(target: Path, count: int, seed: int) -> None:
+    """Write `count` scenes with images/, truth/, masks/, objects/ and prompts.jsonl. Raises ValueError."""
+    if count < 1 or not 0 <= seed < FARTHEST_SEED:
+        raise ValueError(f"count is 1 or more and seed 0 to {FARTHEST_SEED - 1}, not {count} and {seed}")
+    rows = []
+    for number in range(count):
+        drawn, name = scene(seed * 1_000_000 + number), f"{number:04}.png"
+        write_whole(target / "images" / name, encode_image(drawn.image))
+        write_whole(target / "truth" / name, encode_image(drawn.truth))
+        write_whole(target / "masks" / name, encode_mask(drawn.mask))
+        write_whole(target / "objects" / name, encode_mask(drawn.object))
+        rows.append(
+            {
+                "file_name": name,
+                "text": drawn.target.text,
+                "points": [[*drawn.point, 1]],
+                "background": drawn.background,
+                "textured": drawn.textured,
+            }
+        )
+    write_whole(target / "prompts.jsonl", _lines(rows))
+
+
+def run_demo(target: Path, count: int, run_flow: Callable[[Job], int], talk: Console) -> int:
+    """Draw scenes beside `target` and clean them, half by text and half by points. Returns the flow's exit code."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")  # offline means offline
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    target = target.expanduser()
+    drawn = target.parent / "scenes"
+    for old in (drawn, target):
+        _clear(old)
+    write_scenes(drawn, count, seed=7)
+    rows = [json.loads(line) for line in (drawn / "prompts.jsonl").read_text().splitlines()]
+    asked = [
+        {"file_name": row["file_name"], key: row[key]}
+        for k, row in enumerate(rows)
+        for key in [("text", "points")[k % 2]]
+    ]
+    write_whole(drawn / "demo.jsonl", _lines(asked))
+    talk.print(f"drew {count} scenes in {drawn}; cleaning them with the bundled checkpoints", markup=False)
+    code = run_flow(
+        Job(
+            source=str(drawn / "images"),
+            target=str(target),
+            prompts=str(drawn / "demo.jsonl"),
+            model="bundled",
+            concat=True,
+        )
+    )
+    talk.print(
+        f"look at {target}/images, {target}/masks and {target}/strips (original | mask | result);\n"
+        f"how good they are: cleanplate evaluate {target} {drawn}",
+        markup=False,
+    )
+    return code
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier demo left; anything else at that path is somebody's and stays."""
+    if not folder.exists():
+        return
+    ours = (folder / "prompts.jsonl").exists() or (folder / ".cleanplate").exists()
+    if not ours and any(folder.iterdir()):
+        raise ValueError(f"{folder} holds something else; choose another target for the demo")
+    shutil.rmtree(folder)
+
+
+def _lines(rows: list[dict]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()

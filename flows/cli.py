@@ -40,6 +40,7 @@ GROUPS = {
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    _quiet_libraries()
     warnings.showwarning = lambda message, *_, **__: TALK.print(f"warning: {message}", markup=False)
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
@@ -56,17 +57,23 @@ def main() -> None:
         code = _code(error)
         if code is None:
             raise
-        TALK.print(str(error), markup=False)
+        TALK.print(_words(error), markup=False)
     sys.exit(code)
 
 
 def _code(error: Exception) -> int | None:
     """The exit code of an error that a user can mend; None for one that is ours."""
-    from flows.manifest import Busy
+    if isinstance(error, ImportError):
+        return 3
+    return getattr(error, "code", 2 if isinstance(error, (ValueError, FileNotFoundError)) else None)
 
-    if isinstance(error, Busy):
-        return 75
-    return getattr(error, "code", 2 if isinstance(error, (ValueError, tomllib.TOMLDecodeError)) else None)
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ImportError) and "lib" in str(error):
+        from flows.doctor import OPENCV_FIX
+
+        return f"{error}\nOpenCV needs system libraries: {OPENCV_FIX}"
+    return str(error)
 
 
 # The job -------------------------------------------------------------------------------------------------------------
@@ -129,25 +136,25 @@ def _work(
     **given: Any,
 ) -> int:
     from flows import job as whole_job
+    from flows.cards import standing
     from flows.progress import Terminal
 
     settings = Job(**(_job_file(job) | given | {"source": source, "target": target}))
     if settings.offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, which is later
-    with Terminal(quiet, verbose) as terminal:
-        if dry_run:
-            summary = whole_job.look(settings, terminal, masks_only)
-        elif not masks_only and (server_configured() if flow is None else flow):
-            return _as_flow(settings)
-        else:
-            _quiet_libraries()
-            summary = whole_job.run(settings, terminal, masks_only=masks_only)
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(summary.counts.items())) or "no pictures"
-    if not dry_run:
-        terminal.say(f"{settings.target}: {counts}" if summary.tried else f"nothing to do: {counts}")
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    if not dry_run and not masks_only and (server_configured() if flow is None else flow):
+        code, done = _as_flow(settings), None
+        counts = standing(Path(target).expanduser())[0]
+    else:
+        with Terminal(quiet, verbose) as terminal:
+            work = whole_job.look if dry_run else whole_job.run
+            summary = work(settings, terminal, masks_only=masks_only)
+            if not dry_run:
+                terminal.conclude(settings.target, summary.tried, summary.counts)
+        code, done, counts = summary.exit_code, dict(summary.done), summary.counts
     if json:
-        _print_json({"target": settings.target, "done": dict(summary.done), "counts": summary.counts})
-    return summary.exit_code
+        _print_json({"target": target, "exit_code": code, "done": done, "counts": counts})
+    return code
 
 
 def _job_file(file: str) -> dict[str, Any]:
@@ -170,7 +177,6 @@ def server_configured() -> bool:
 def _as_flow(settings: Job) -> int:
     """Run as the flow, on the configured server or on Prefect's own temporary one."""
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")  # 20 s is short on a busy machine
-    _quiet_libraries()
     from flows.remove_objects import remove_objects
 
     state = remove_objects(**settings.model_dump(exclude_unset=True), return_state=True)
@@ -182,14 +188,16 @@ def _as_flow(settings: Job) -> int:
 
 
 def _quiet_libraries() -> None:
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    for logging in (diffusers_logging, transformers_logging):
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+    """Keep the libraries' own bars and remarks out of ours. They read these when they are imported, which is later."""
+    quiet = {
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "DIFFUSERS_VERBOSITY": "error",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    for name, value in quiet.items():
+        os.environ.setdefault(name, value)
 
 
 # Looking at results --------------------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ from typing import Protocol
 
 from flows import cards
 from flows.faults import TooManyFailures, UsageError
+from flows.find_masks import find_masks, segmenter_of
 from flows.folder import Folder
 from flows.manifest import LEDGER, Manifest
 from flows.prompt_files import Wishes, read_wishes, unknown_files
 from flows.records import Job, Outcome
-from flows.steps import find_masks, remove_masked, segmenter_of
+from flows.remove_masked import remove_masked
 from masks.segmenters import refuse
 from removal import Choice, choose
 
@@ -77,7 +78,7 @@ def run(
         watch.say(f"{job.prompts}: {message}")
     with Manifest(folder.target) as manifest:
         manifest.settle(job)
-        manifest.forget_missing(names)
+        gone = manifest.forget_missing(names)
         waiting = list(manifest.waiting(folder, names, wishes, job))
         if job.existing == "error" and len(waiting) < len(names):
             raise UsageError(
@@ -94,7 +95,7 @@ def run(
                 _judge(job, summary)
         finally:
             summary.counts = manifest.counts()
-            if waiting or not folder.path("metadata.jsonl").exists():
+            if waiting or gone or not folder.path("metadata.jsonl").exists():
                 cards.write(folder, manifest, job)
     return summary
 

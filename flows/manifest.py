@@ -30,6 +30,8 @@ REMOVAL_SETTINGS = frozenset({"model", "revision", "method", "steps", "strength"
 class Busy(Exception):
     """Another run holds the target."""
 
+    code = 75
+
 
 class OtherSettings(ValueError):
     """The target was made with other settings; the message names the fields."""
@@ -132,12 +134,13 @@ class Manifest:
         with self.file:
             self.file.executemany("insert or replace into pictures values (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def forget_missing(self, names: list[str]) -> None:
+    def forget_missing(self, names: list[str]) -> int:
         """Drop the rows of pictures that are no longer in the source, so that the records name what is there."""
         present = {os.fsencode(name) for name in names}
         gone = [(row[0],) for row in self.file.execute("select name from pictures") if row[0] not in present]
         with self.file:
             self.file.executemany("delete from pictures where name = ?", gone)
+        return len(gone)
 
     def outcomes(self) -> Iterator[Outcome]:
         for (row,) in self.file.execute("select row from pictures order by name"):

@@ -55,7 +55,7 @@ def decode(data: bytes) -> Picture:
     ) as error:  # Pillow raises seven kinds for bad input, NotImplementedError and SyntaxError among them
         raise BrokenPicture(_reason(data, error)) from error
     grey = upright.mode in ("1", "L", "LA")
-    whole = np.asarray(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
+    whole = np.array(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
     alpha = whole[..., 3].copy() if whole.shape[2] == 4 else None
     return Picture(np.ascontiguousarray(whole[..., :3]), alpha, grey, opened.format or "PNG", extras)
 

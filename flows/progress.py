@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
@@ -53,8 +54,13 @@ class Terminal:
         if not self.quiet:
             self._print(message)
 
+    def conclude(self, target: str, tried: int, counts: dict[str, int]) -> None:
+        """The last line of a run: how the target stands."""
+        standing = _listed(counts) or "no pictures"
+        self.say(f"{target}: {standing}" if tried else f"nothing to do; {target}: {standing}")
+
     def _counts(self) -> str:
-        return ", ".join(f"{count} {status}" for status, count in sorted(self.counts.items()))
+        return _listed(self.counts)
 
     def _print(self, message: str) -> None:
         self.console.print(message, markup=False)
@@ -67,3 +73,7 @@ class Terminal:
     ) -> None:
         if self.bar is not None:
             self.bar.stop()
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))

@@ -21,7 +21,9 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from flows import cards, job, steps
+from flows import cards, job
+from flows import find_masks as finding
+from flows import remove_masked as removing
 from flows.faults import TooManyFailures
 from flows.records import Job, Outcome, parameters
 
@@ -29,13 +31,13 @@ from flows.records import Job, Outcome, parameters
 @task(name="find-masks", cache_policy=NO_CACHE, persist_result=False)
 def find_masks(settings: Job, names: list[str]) -> list[Outcome]:
     """The masks of one shard of pictures. Names go in and rows come out; pictures stay in their folders."""
-    return steps.find_masks(settings, names)
+    return finding.find_masks(settings, names)
 
 
 @task(name="remove-masked", cache_policy=NO_CACHE, persist_result=False)
 def remove_masked(settings: Job, masked: list[Outcome]) -> list[Outcome]:
     """The removal for one shard of pictures whose masks are written."""
-    return list(steps.remove_masked(settings, masked))
+    return list(removing.remove_masked(settings, masked))
 
 
 def _annotation(name: str, about: FieldInfo) -> Any:

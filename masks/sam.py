@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +43,10 @@ class SamSegmenter:
     def boxes(self, image: np.ndarray, boxes: list[tuple[float, float, float, float]]) -> np.ndarray:
         """One mask for all boxes of an image: their union, H×W bool."""
         height, width = image.shape[:2]
-        kept = [(max(0, b[0]), max(0, b[1]), min(width, b[2]), min(height, b[3])) for b in boxes]
-        found = self([image] * len(kept), [BoxPrompt(b) for b in kept if b[0] < b[2] and b[1] < b[3]])
-        return np.logical_or.reduce([f.mask for f in found], initial=False, axis=0)
+        inside = [(max(0, b[0]), max(0, b[1]), min(width, b[2]), min(height, b[3])) for b in boxes]
+        prompts: list[Prompt] = [BoxPrompt(b) for b in inside if b[0] < b[2] and b[1] < b[3]]
+        found = self([image] * len(prompts), prompts)
+        return np.logical_or.reduce([nothing(image).mask, *(f.mask for f in found)])
 
     def _find(self, image: np.ndarray, prompt: Prompt) -> Found:
         if isinstance(prompt, BoxPrompt):
@@ -110,7 +112,12 @@ def _read(file: Path) -> dict:
 
     if not file.exists():
         raise FileNotFoundError(f"no SAM weights at {file}")
-    state = torch.load(file, map_location="cpu", weights_only=True)  # a pickle: never run what is in it
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)  # a pickle: never run what is in it
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise ValueError(f"{file} is broken or holds more than weights; fetch it again from {URL}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ValueError(f"{file} holds no Segment Anything model: it is no table of weights")
     return {key: value.float() for key, value in state.items()}
 
 

@@ -155,8 +155,8 @@ def _folder(path: Path) -> Checkpoint:
 def _from_config(checkpoint: Checkpoint, unet: dict | None) -> Checkpoint:
     if unet is None:
         return checkpoint
-    width = unet.get("cross_attention_dim")
-    family = {2048: "sdxl", 1024: "sd2"}.get(width, "sd15") if isinstance(width, int) else None
+    width, xl = unet.get("cross_attention_dim"), unet.get("addition_embed_type") == "text_time"
+    family = "sdxl" if xl else {None: None, 1024: "sd2"}.get(width, "sd15")
     return replace(checkpoint, family=family, in_channels=unet.get("in_channels"))
 
 

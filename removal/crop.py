@@ -84,4 +84,5 @@ def _resize_mask(mask: np.ndarray, side: int) -> np.ndarray:
     """Every pixel that the mask touches at all, so that shrinking loses no part of the object."""
     if mask.shape[0] == side:
         return mask
-    return _resize(mask.astype(np.float32), side) > 0.02
+    least = 1e-6 if side < mask.shape[0] else 0.02  # shrunk, a pixel is any share; magnified, cubic rings around it
+    return _resize(mask.astype(np.float32), side) > least

@@ -78,12 +78,14 @@ def _pipeline(checkpoint: Checkpoint, options: Options) -> Any:
         StableDiffusionInpaintPipeline,
         StableDiffusionXLInpaintPipeline,
     )
+    from diffusers.utils import logging
 
+    logging.disable_progress_bar()  # of loading parts from disk; a batch job has a bar of its own
     xl = checkpoint.family == "sdxl"
     kind = StableDiffusionXLInpaintPipeline if xl else StableDiffusionInpaintPipeline
     # Without its safety checker, which blackens pictures; nothing is drawn here from a caption.
     plain = {} if xl else {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
-    given = {"torch_dtype": options.torch_dtype(), "local_files_only": options.offline or checkpoint.is_local, **plain}
+    given = {"dtype": options.torch_dtype(), "local_files_only": options.offline or checkpoint.is_local, **plain}
     if checkpoint.is_file:
         pipeline = kind.from_single_file(checkpoint.repo, **given | {"local_files_only": options.offline})
     else:

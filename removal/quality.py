@@ -107,7 +107,7 @@ def _autoencoder():
     from removal.checkpoints import BUNDLED
 
     return AutoencoderKL.from_pretrained(
-        BUNDLED / "inpainting" / "vae", torch_dtype=torch.float32, local_files_only=True
+        BUNDLED / "inpainting" / "vae", dtype=torch.float32, local_files_only=True
     ).eval()
 
 

@@ -82,6 +82,7 @@ def build_sam(config: dict):
 
 def build_clipseg(tokenizer):
     """A transformers `CLIPSegForImageSegmentation` for the words of `tokenizer`."""
+    import torch
     from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
     text = CLIPSEG_CONFIG["text_config"] | {
@@ -91,4 +92,10 @@ def build_clipseg(tokenizer):
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    return CLIPSegForImageSegmentation(CLIPSegConfig(**CLIPSEG_CONFIG | {"text_config": text}))
+    model = CLIPSegForImageSegmentation(CLIPSegConfig(**CLIPSEG_CONFIG | {"text_config": text}))
+    # From CLIP's tiny start every phrase embeds alike, and the decoder learns to find "anything" before it can listen.
+    words = model.clip.text_model.embeddings.token_embedding.weight
+    torch.nn.init.normal_(words, std=1.0)
+    with torch.no_grad():  # the end token carries the phrase's meaning, so it starts with none of its own
+        words[[tokenizer.bos_token_id, tokenizer.eos_token_id]] = 0
+    return model

@@ -1,0 +1,41 @@
+"""How a picture ends when nothing is painted on it: failed, unsupported, or with nothing to remove."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flows.faults import raise_if_environment
+from flows.folder import Folder, image_name, mask_name
+from flows.records import Job, Outcome
+
+
+def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
+    """The row of a picture that could not be done; what an earlier run may have left of it is taken away.
+
+    Raises EnvironmentFault instead when the machine is at fault.
+    """
+    raise_if_environment(error)
+    folder.remove(image_name(outcome.source))
+    reason = str(error) or type(error).__name__
+    return replace(outcome, status="failed", reason=reason, file_name=None, sha256_out=None)
+
+
+def unsupported(folder: Folder, outcome: Outcome, reason: str) -> Outcome:
+    """The row of a picture that is copied as it is, since changing it would lose something."""
+    copied = folder.copy(outcome.source, image_name(outcome.source))
+    return replace(
+        outcome, status="unsupported", reason=reason, file_name=image_name(outcome.source), sha256_out=copied
+    )
+
+
+def nothing_found(job: Job, folder: Folder, outcome: Outcome, reason: str | None) -> Outcome:
+    """The row of a picture without anything to remove, which is copied, or left out, as the job says."""
+    folder.remove(mask_name(outcome.source))
+    if job.nothing_found != "copy":
+        folder.remove(image_name(outcome.source))
+        status = "skipped" if job.nothing_found == "skip" else "failed"
+        return replace(outcome, status=status, reason=reason or "nothing found")
+    copied = folder.copy(outcome.source, image_name(outcome.source))
+    return replace(
+        outcome, status="nothing found", reason=reason, file_name=image_name(outcome.source), sha256_out=copied
+    )

@@ -1,0 +1,151 @@
+"""The first step: what is to go becomes mask files, which can be looked at and corrected. Stateless."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flows.endings import failed, nothing_found, unsupported
+from flows.faults import load, raise_if_environment
+from flows.folder import Folder, mask_name
+from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode, decode_mask, encode_mask
+from flows.prompt_files import Wanted, read_wishes
+from flows.records import Job, Outcome, digest
+from masks import Found, Segmenter, dilate, dilation_radius, fill_holes, load_segmenter
+from masks.prompts import nothing, union
+from masks.segmenters import refuse
+from removal import PRESETS
+
+GROUP = 8  # pictures in memory at once
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A picture of the source, what is wanted of it, and its row so far."""
+
+    picture: Picture
+    wanted: Wanted
+    outcome: Outcome
+
+
+def find_masks(job: Job, names: list[str]) -> list[Outcome]:
+    """Write the mask of every picture to masks/. Returns rows with status `masked`, or what came instead."""
+    folder, wishes = Folder(job.source, job.target), read_wishes(job)
+    outcomes: list[Outcome] = []
+    for first in range(0, len(names), GROUP):
+        opened: list[Opened] = []
+        for name in names[first : first + GROUP]:
+            one = _open(job, folder, name, wishes.of(name))
+            if isinstance(one, Outcome):
+                outcomes.append(one)
+            else:
+                opened.append(one)
+        for one, found in zip(opened, _find(job, opened), strict=True):
+            outcomes.append(_masked(job, folder, one, found))
+    return outcomes
+
+
+def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outcome:
+    outcome = Outcome(name, "masked", attempt=1, settings=digest(job.settings), **_asked(wanted))
+    try:
+        data = folder.read(name)
+        outcome = replace(outcome, sha256_in=hashlib.sha256(data).hexdigest())
+        picture = decode(data)
+    except UnsupportedPicture as error:
+        return unsupported(folder, outcome, str(error))
+    except (BrokenPicture, OSError) as error:
+        return failed(folder, outcome, error)
+    height, width = picture.image.shape[:2]
+    return Opened(picture, wanted, replace(outcome, width=width, height=height))
+
+
+def _find(job: Job, opened: list[Opened]) -> list[Found | Exception | None]:
+    """What was found in each picture; None where nothing was asked, an exception where it could not be looked for."""
+    asked = [(k, prompt) for k, one in enumerate(opened) if one.wanted.mask is None for prompt in one.wanted.prompts]
+    hits: list[list[Found | Exception]] = [[] for _ in opened]
+    name = segmenter_of(job)
+    possible = []
+    for k, prompt in asked:
+        reason = refuse(name, prompt)
+        if reason:
+            hits[k].append(ValueError(reason))
+        else:
+            possible.append((k, prompt))
+    if possible:
+        segment = load(lambda: load_segmenter(name, job.device, job.threshold, job.offline))
+        results = _each(segment, [opened[k].picture.image for k, _ in possible], [prompt for _, prompt in possible])
+        for (k, _), result in zip(possible, results, strict=True):
+            hits[k].append(result)
+    return [_given(one) if one.wanted.mask else _together(found) for one, found in zip(opened, hits, strict=True)]
+
+
+def _each(segment: Segmenter, images: list[np.ndarray], prompts: list) -> list[Found | Exception]:
+    """All at once; if that fails, one by one, so that a picture's trouble stays its own."""
+    try:
+        return list(segment(images, prompts))
+    except Exception as error:
+        raise_if_environment(error)
+        if len(images) == 1:
+            return [error]
+    return [_each(segment, [image], [prompt])[0] for image, prompt in zip(images, prompts, strict=True)]
+
+
+def _together(found: list[Found | Exception]) -> Found | Exception | None:
+    errors = [hit for hit in found if isinstance(hit, Exception)]
+    return errors[0] if errors else union([hit for hit in found if isinstance(hit, Found)]) if found else None
+
+
+def _given(one: Opened) -> Found | Exception:
+    """A mask that the user made: used as it is."""
+    assert one.wanted.mask is not None
+    try:
+        mask = decode_mask(one.wanted.mask.read_bytes())
+    except (BrokenPicture, UnsupportedPicture, OSError) as error:
+        return ValueError(f"its mask {one.wanted.mask} cannot be read: {error}")
+    if mask.shape != one.picture.image.shape[:2]:
+        return ValueError(
+            f"its mask {one.wanted.mask} is {mask.shape[1]}×{mask.shape[0]} pixels, the upright picture "
+            f"{one.outcome.width}×{one.outcome.height}; they must be the same"
+        )
+    return Found(mask, 1.0) if mask.any() else nothing(one.picture.image)
+
+
+def _masked(job: Job, folder: Folder, one: Opened, found: Found | Exception | None) -> Outcome:
+    if isinstance(found, Exception):
+        return failed(folder, one.outcome, found)
+    if not found:
+        reason = "nothing was asked of it" if found is None else "its mask is empty" if one.wanted.mask else None
+        return nothing_found(job, folder, one.outcome, reason)
+    given = one.wanted.mask is not None
+    dilation = ("0" if given else "10%") if job.dilate == "auto" else job.dilate
+    whole = fill_holes(found.mask) if job.fill_holes and not given else found.mask
+    radius = dilation_radius(dilation, whole)
+    mask = dilate(whole, radius)
+    area = round(float(mask.mean()), 6)
+    outcome = replace(
+        one.outcome, score=round(found.score, 4), objects=len(found.boxes) or None, dilate=radius, mask_area=area,
+        segmenter="given" if given else segmenter_of(job),
+    )  # fmt: skip
+    if area > job.max_area:
+        return failed(
+            folder, outcome, ValueError(f"its mask covers {area:.0%} of the picture, more than max-area allows")
+        )
+    folder.write(mask_name(outcome.source), encode_mask(mask))
+    return replace(outcome, mask_file_name=mask_name(outcome.source))
+
+
+def segmenter_of(job: Job) -> str:
+    """The segmenter asked for, or the one that suits the model."""
+    if job.segmenter != "auto":
+        return job.segmenter
+    return PRESETS[job.model].segmenter if job.model in PRESETS else "grounded-sam"
+
+
+def _asked(wanted: Wanted) -> dict:
+    return {
+        "text": list(wanted.texts) or None,
+        "points": [list(point) for point in wanted.points] or None,
+        "boxes": [list(box) for box in wanted.boxes] or None,
+    }

@@ -13,8 +13,10 @@ import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
 SUFFIXES = frozenset([".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif"])
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF", "MPO")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")  # JPEG opens MPO too
 ORIENTATION = 0x0112
+# In a TIFF, EXIF shares its directory with the tags that lay out the pixels; these alone describe the picture.
+DESCRIPTIVE = frozenset({269, 270, 271, 272, 285, 305, 306, 315, 316, 700, 33432, 33723, 34665, 34853})
 
 
 class UnsupportedPicture(Exception):
@@ -44,8 +46,8 @@ def decode(data: bytes) -> Picture:
             opened = Image.open(io.BytesIO(data), formats=FORMATS)
             _refuse(opened, data)
             opened.load()
-            extras = _extras(opened)
             upright = ImageOps.exif_transpose(opened)
+            extras = _extras(opened)
     except UnsupportedPicture:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -150,16 +152,20 @@ def _extras(opened: Image.Image) -> dict[str, Any]:
     return extras
 
 
-def _exif(opened: Image.Image) -> bytes | None:
+def _exif(opened: Image.Image) -> Image.Exif | None:
     """EXIF without orientation (applied to the pixels) and without the preview, which would show what was removed."""
     try:
         exif = opened.getexif()
         if not exif:
             return None
         exif.pop(ORIENTATION, None)
+        if opened.format == "TIFF":
+            for tag in set(exif) - DESCRIPTIVE:
+                del exif[tag]
         for ifd in (0x8769, 0x8825):
             exif.get_ifd(ifd)  # loads the camera's and the place's tags, so that they are written back
-        return exif.tobytes()
+        exif.tobytes()
+        return exif
     except (SyntaxError, ValueError, KeyError, TypeError, OSError, struct.error):
         return None  # a broken EXIF block cannot be written back; the pixels are fine
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
+from prefect.runtime import deployment
 from prefect.states import Completed, Failed
 from pydantic import Field
 from pydantic.fields import FieldInfo
@@ -24,8 +25,8 @@ from pydantic.fields import FieldInfo
 from flows import cards, job
 from flows import find_masks as finding
 from flows import remove_masked as removing
-from flows.faults import TooManyFailures
-from flows.records import Job, Outcome, parameters
+from flows.faults import TooManyFailures, UsageError
+from flows.records import PATHS, Job, Outcome, parameters
 
 
 @task(name="find-masks", cache_policy=NO_CACHE, persist_result=False)
@@ -40,30 +41,43 @@ def remove_masked(settings: Job, masked: list[Outcome]) -> list[Outcome]:
     return list(removing.remove_masked(settings, masked))
 
 
+def takes_a_job(function: Callable[..., State]) -> Callable[..., State]:
+    """Make every field of Job a parameter, with its type, default, limits and description."""
+    listed = "\n".join(f"    {name}: {about.description}" for name, about in Job.model_fields.items())
+    function.__doc__ = f"{function.__doc__}\n\nArgs:\n{listed}"  # where Prefect looks for descriptions
+    function.__signature__ = inspect.Signature(parameters(_annotation))  # type: ignore[attr-defined]
+    return function
+
+
 def _annotation(name: str, about: FieldInfo) -> Any:
-    """A parameter's type with its limits and description, as the form and `deployment run -p` check them."""
+    """A parameter's type with its limits, as Prefect's form and `deployment run -p` check them."""
     kind = str | list[str] if about.annotation == list[str] else about.annotation  # `-p text=person` is a string
-    return Annotated[kind, Field(description=about.description), *about.metadata]
+    return Annotated[kind, Field(), *about.metadata]
 
 
-def _remove_objects(**given: Any) -> State:
+@flow(name="remove-objects", flow_run_name="clean {source}", persist_result=False)
+@takes_a_job
+def remove_objects(source: str, target: str, **rest: Any) -> State:
     """Remove what a text, point, box or mask names from every picture of a folder. Resumes by itself."""
-    settings = Job(**given)
-    watch = RunLog()
+    settings = Job(source=source, target=target, **rest)
+    _refuse_relative_paths(settings)
     try:
-        summary = job.run(settings, watch, _find, _remove)
+        summary = job.run(settings, RunLog(), _find, _remove)
     except TooManyFailures as error:
         _report(settings)
         return Failed(message=str(error))
     _report(settings)
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(summary.counts.items()))
-    if summary.exit_code:
-        return Completed(name="Partial", message=counts)
-    return Completed(message=counts if summary.tried else f"nothing to do: {counts}")
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(summary.counts.items())) or "no pictures"
+    message = counts if summary.tried else f"nothing to do: {counts}"
+    return Completed(name="Partial" if summary.exit_code else None, message=message)
 
 
-_remove_objects.__signature__ = inspect.Signature(parameters(_annotation))  # type: ignore[attr-defined]
-remove_objects = flow(name="remove-objects", flow_run_name="clean {source}", persist_result=False)(_remove_objects)
+def _refuse_relative_paths(settings: Job) -> None:
+    """A worker starts each run in a temporary folder; what a relative path put there would go with it."""
+    for name in sorted(PATHS):
+        path = getattr(settings, name)
+        if deployment.id and path and "://" not in path and not Path(path).expanduser().is_absolute():
+            raise UsageError(f"{name}: a deployment needs the whole path, such as /data/{path}, not {path!r}")
 
 
 def _find(settings: Job, names: list[str]) -> list[Outcome]:
@@ -85,15 +99,17 @@ class RunLog:
     def begin(self, total: int, finished: int) -> None:
         self.total = total
         self.log.info("%d pictures to do, %d finished already", total, finished)
-        if total:
-            self.artifact = create_progress_artifact(0.0, key="removal-progress", description="pictures done")
+        self.artifact = create_progress_artifact(
+            0.0 if total else 100.0, key="removal-progress", description="pictures done"
+        )
 
     def did(self, outcome: Outcome) -> None:
         self.done += 1
         if outcome.status == "failed":
             self.log.warning("failed: %s: %s", outcome.source, outcome.reason)
-        if self.artifact and (self.done % job.SHARD == 0 or self.done == self.total):
-            update_progress_artifact(self.artifact, 100 * self.done / self.total)
+        percent = 100 * self.done // self.total
+        if percent > 100 * (self.done - 1) // self.total:  # a hundred calls to the server, however many pictures
+            update_progress_artifact(self.artifact, float(percent))
 
     def say(self, message: str) -> None:
         self.log.info(message)
@@ -104,8 +120,8 @@ def _report(settings: Job) -> None:
     counts, failures = cards.standing(Path(settings.target).expanduser())
     create_table_artifact([{"status": s, "pictures": n} for s, n in sorted(counts.items())], key="removal-summary")
     worst = "\n".join(f"- `{row['source']}`: {row['reason']}" for row in failures[:10]) or "None failed."
-    command = (
-        f"cleanplate run {shlex.quote(settings.source)} {shlex.quote(settings.target)} --job {settings.target}/job.toml"
+    command = shlex.join(
+        ["cleanplate", "run", settings.source, settings.target, "--job", f"{settings.target}/job.toml"]
     )
     create_markdown_artifact(
         f"# {settings.source} → {settings.target}\n\n{worst}\n\nAgain: `{command}`", key="removal-report"

@@ -22,8 +22,8 @@ class ClipSegSegmenter:
         from transformers import AutoProcessor, CLIPSegForImageSegmentation
 
         self.device, self.threshold = device, threshold
-        self.processor = AutoProcessor.from_pretrained(repo, **where)
-        model = CLIPSegForImageSegmentation.from_pretrained(repo, use_safetensors=True, **where)
+        self.processor = _pretrained(AutoProcessor, repo, **where)
+        model = _pretrained(CLIPSegForImageSegmentation, repo, use_safetensors=True, **where)
         self.model = model.to(device).float().eval()
 
     def __call__(self, images: list[np.ndarray], prompts: list[Prompt]) -> list[Found]:
@@ -57,8 +57,8 @@ class GroundedSamSegmenter:
         from transformers import AutoProcessor, GroundingDinoForObjectDetection
 
         self.sam, self.device, self.threshold = sam, device, threshold
-        self.processor = AutoProcessor.from_pretrained(repo, **where)
-        model = GroundingDinoForObjectDetection.from_pretrained(repo, use_safetensors=True, **where)
+        self.processor = _pretrained(AutoProcessor, repo, **where)
+        model = _pretrained(GroundingDinoForObjectDetection, repo, use_safetensors=True, **where)
         self.model = model.to(device).eval()
 
     def __call__(self, images: list[np.ndarray], prompts: list[Prompt]) -> list[Found]:
@@ -105,3 +105,11 @@ class ByKind:
                 for k, result in zip(picks, results, strict=True):
                     found[k] = result
         return found
+
+
+def _pretrained(kind: Any, repo: str, **where: Any) -> Any:
+    """What transformers has under `repo`; its own error for weights that are not there does not name them."""
+    try:
+        return kind.from_pretrained(repo, **where)
+    except OSError as error:
+        raise OSError(f"the weights of {repo} cannot be had: {error}") from error

@@ -156,7 +156,7 @@ def _from_config(checkpoint: Checkpoint, unet: dict | None) -> Checkpoint:
     if unet is None:
         return checkpoint
     width, xl = unet.get("cross_attention_dim"), unet.get("addition_embed_type") == "text_time"
-    family = "sdxl" if xl else {None: None, 1024: "sd2"}.get(width, "sd15")
+    family = "sdxl" if xl else "sd2" if width == 1024 else "sd15" if isinstance(width, int) else None
     return replace(checkpoint, family=family, in_channels=unet.get("in_channels"))
 
 

@@ -8,6 +8,13 @@ import cv2
 import numpy as np
 
 
+def check(images: list[np.ndarray], masks: list[np.ndarray], seeds: list[int]) -> None:
+    """Raises ValueError unless there is one mask, of the same height and width, and one seed for every image."""
+    for image, mask, _ in zip(images, masks, seeds, strict=True):
+        if image.shape[:2] != mask.shape:
+            raise ValueError(f"a mask of {mask.shape} does not fit an image of {image.shape[:2]}")
+
+
 @dataclass(frozen=True)
 class Crop:
     """A square cut around a mask, at the model's resolution.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from removal.checkpoints import Choice, choose
-from removal.crop import Crop, cut, paste
+from removal.crop import Crop, check, cut, paste
 
 if TYPE_CHECKING:
     import torch
@@ -74,9 +74,7 @@ class CropRemover:
 
     def __call__(self, images: list[np.ndarray], masks: list[np.ndarray], seeds: list[int]) -> list[np.ndarray]:
         """images: H×W×3 uint8 RGB of any sizes, masks: H×W bool, seeds: one each. An empty mask changes nothing."""
-        for image, mask in zip(images, masks, strict=True):
-            if image.shape[:2] != mask.shape:
-                raise ValueError(f"a mask of {mask.shape} does not fit an image of {image.shape[:2]}")
+        check(images, masks, seeds)
         results = [image.copy() for image in images]
         holes = [k for k, mask in enumerate(masks) if mask.any()]
         for first in range(0, len(holes), self.batch_size):

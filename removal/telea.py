@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from removal.checkpoints import Checkpoint, Choice
+from removal.crop import check
 
 TELEA = Choice("telea", Checkpoint(""), "telea", "asked for; uses no weights")
 RADIUS = 5  # pixels of known surroundings that a filled pixel is averaged from
@@ -21,6 +22,7 @@ class TeleaRemover:
 
     def __call__(self, images: list[np.ndarray], masks: list[np.ndarray], seeds: list[int]) -> list[np.ndarray]:
         """images: H×W×3 uint8, masks: H×W bool. Nothing is drawn at random, so the seeds do not matter."""
+        check(images, masks, seeds)
         return [_fill(image, mask) for image, mask in zip(images, masks, strict=True)]
 
 

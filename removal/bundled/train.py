@@ -82,7 +82,7 @@ def train_clipseg(work: Path) -> None:
 
     tokenizer = _tokenizer(work)
     task = segmenters.ClipSegTask(_labelled(work), tokenizer)
-    clipseg = _fit("clipseg", segmenters.build_clipseg(tokenizer), task, work)
+    clipseg = _fit("clipseg", task.build(), task, work)["clipseg"]
     clipseg.half().save_pretrained(MASKS / "clipseg")
     side = {"height": segmenters.SIDE, "width": segmenters.SIDE}
     pictures = ViTImageProcessor(size=side, image_mean=[0.5] * 3, image_std=[0.5] * 3)

@@ -1,0 +1,111 @@
+"""Names in, whole files out or none."""
+
+import os
+
+import pytest
+
+from flows.folder import Folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    return Folder(str(tmp_path / "in"), str(tmp_path / "out"))
+
+
+def test_names_mirror_the_tree_and_leave_other_files_alone(folder):
+    for name in ("b.JPG", "a.png", "deep/er/a.png", "deep/a.webp", "a.txt", ".hidden.png", ".git/x.png"):
+        (folder.source / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.source / name).write_bytes(b"x")
+    assert folder.names() == ["a.png", "b.JPG", "deep/a.webp", "deep/er/a.png"]
+
+
+def test_links_folders_and_devices_with_a_pictures_name_are_no_pictures(folder, tmp_path):
+    (tmp_path / "secret.png").write_bytes(b"x")
+    (folder.source / "link.png").symlink_to(tmp_path / "secret.png")
+    (folder.source / "loop").symlink_to(folder.source)
+    (folder.source / "dir.jpg").mkdir()
+    os.mkfifo(folder.source / "pipe.jpg")
+    assert folder.names() == []
+
+
+def test_awkward_names_are_names_like_any_other(folder):
+    names = ["a b.png", "quote'\".png", "new\nline.png", "\N{CAT FACE}.png", "x" * 251 + ".png"]
+    for name in names:
+        (folder.source / name).write_bytes(b"x")
+    raw = os.fsencode(folder.source) + b"/caf\xe9.png"
+    with open(raw, "wb") as file:
+        file.write(b"x")
+    assert sorted(folder.names()) == sorted([*names, os.fsdecode(b"caf\xe9.png")])
+    for name in folder.names():
+        assert folder.read(name) == b"x"
+
+
+def test_a_single_picture_is_a_folder_of_one(tmp_path):
+    (tmp_path / "one.png").write_bytes(b"x")
+    (tmp_path / "two.png").write_bytes(b"x")
+    assert Folder(str(tmp_path / "one.png"), str(tmp_path / "out")).names() == ["one.png"]
+
+
+@pytest.mark.parametrize("target", ["in", "in/out", "."])
+def test_a_target_in_over_or_equal_to_the_source_is_refused(tmp_path, target):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ValueError, match="lie in each other"):
+        Folder(str(tmp_path / "in"), str(tmp_path / target))
+
+
+def test_a_source_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="there is no folder or picture"):
+        Folder(str(tmp_path / "nowhere"), str(tmp_path / "out"))
+
+
+def test_a_failed_write_leaves_neither_file_nor_part(folder, monkeypatch):
+    def fail(*_):
+        raise OSError("no")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="no"):
+        folder.write("images/a.png", b"data")
+    assert [p for p in folder.target.rglob("*") if p.is_file()] == []
+
+
+def test_a_failed_write_leaves_the_earlier_file_as_it_was(folder, monkeypatch):
+    folder.write("images/a.png", b"first")
+
+    def fail(*_):
+        raise OSError("no")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="no"):
+        folder.write("images/a.png", b"second")
+    assert folder.path("images/a.png").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("name", ["../x.png", "/etc/x.png", "a/../../x.png"])
+def test_nothing_is_written_outside_the_target(folder, name):
+    with pytest.raises(ValueError, match="outside the target"):
+        folder.write(name, b"x")
+
+
+def test_nothing_is_written_through_a_link_in_the_target(folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    folder.target.mkdir()
+    (folder.target / "images").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="outside the target"):
+        folder.write("images/a.png", b"x")
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_a_link_in_the_place_of_a_picture_is_replaced_not_followed(folder, tmp_path):
+    (tmp_path / "precious.png").write_bytes(b"precious")
+    (folder.target / "images").mkdir(parents=True)
+    (folder.target / "images" / "a.png").symlink_to(tmp_path / "precious.png")
+    folder.write("images/a.png", b"x")
+    assert (tmp_path / "precious.png").read_bytes() == b"precious"
+    assert not folder.path("images/a.png").is_symlink()
+
+
+def test_published_files_are_as_readable_as_any_other(folder, tmp_path):
+    folder.write("images/a.png", b"x")
+    (tmp_path / "plain").write_bytes(b"x")
+    assert folder.path("images/a.png").stat().st_mode == (tmp_path / "plain").stat().st_mode

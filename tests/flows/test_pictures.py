@@ -1,0 +1,211 @@
+"""Bytes to pictures and back, with everything a picture carries."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, PngImagePlugin
+
+from flows.pictures import BrokenPicture, UnsupportedPicture, decode, decode_mask, encode, encode_mask, strip
+
+RANDOM = np.random.default_rng(0)
+NOISE = RANDOM.integers(0, 256, (24, 40, 3), dtype=np.uint8)
+
+
+def saved(image: Image.Image, container: str, **how) -> bytes:
+    out = io.BytesIO()
+    image.save(out, container, **how)
+    return out.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("container", ["PNG", "WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])
+def test_lossless_pictures_come_back_with_equal_pixels(container, mode):
+    if (container, mode) in [("BMP", "LA")]:
+        pytest.skip("BMP has no grey with alpha")
+    image = Image.fromarray(np.dstack([NOISE, NOISE[..., 0]]), "RGBA").convert(mode)
+    how = {"lossless": True, "exact": True} if container == "WEBP" else {}
+    data = saved(image, container, **how)
+    picture = decode(data)
+    again = decode(encode(picture, picture.image))
+    assert (again.image == picture.image).all()
+    assert (again.alpha is None) == (picture.alpha is None)
+    assert picture.alpha is None or (again.alpha == picture.alpha).all()
+    assert opened(encode(picture, picture.image)).format == container
+
+
+def test_a_jpeg_keeps_its_tables_and_subsampling_so_its_size_stays_in_class():
+    across, down = np.meshgrid(np.arange(200), np.arange(120))
+    smooth = np.dstack([across, down, across // 2 + down // 2]).astype(np.uint8)
+    data = saved(Image.fromarray(smooth), "JPEG", quality=83, subsampling=2)
+    picture = decode(data)
+    written = encode(picture, picture.image)
+    assert opened(written).quantization == opened(data).quantization
+    assert abs(len(written) - len(data)) < 0.1 * len(data)
+    assert np.abs(decode(written).image.astype(int) - picture.image).mean() < 1
+
+
+def test_a_grey_jpeg_stays_grey():
+    picture = decode(saved(Image.fromarray(NOISE[..., 0]), "JPEG"))
+    assert opened(encode(picture, picture.image)).mode == "L"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_picture_comes_out_upright_and_turned_no_more(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif[0x010F] = "Maker"
+    upright = Image.fromarray(NOISE)
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
+    picture = decode(saved(stored, "PNG", exif=exif))
+    assert (picture.image == NOISE).all()
+    written = opened(encode(picture, picture.image)).getexif()
+    assert written.get(0x0112) in (None, 1)
+    assert written[0x010F] == "Maker"
+
+
+@pytest.mark.parametrize("container", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_colour_profile_and_camera_data_are_kept(container):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    exif[0x8769] = {0x9003: "2026:11:21 07:00:00"}
+    exif[0x8825] = {0x0001: "N"}
+    picture = decode(saved(Image.fromarray(NOISE), container, icc_profile=profile, exif=exif.tobytes(), dpi=(300, 300)))
+    written = opened(encode(picture, picture.image))
+    assert written.info["icc_profile"] == profile
+    assert written.getexif()[0x010F] == "Maker"
+    assert written.getexif().get_ifd(0x8769)[0x9003] == "2026:11:21 07:00:00"
+    assert written.getexif().get_ifd(0x8825)[0x0001] == "N"
+    if container != "WEBP":
+        assert round(float(written.info["dpi"][0])) == 300
+
+
+def test_the_embedded_preview_is_dropped_since_it_shows_what_was_removed():
+    preview = saved(Image.fromarray(NOISE).resize((16, 10)), "JPEG")
+    plain = saved(Image.fromarray(NOISE), "JPEG")
+    block = _exif_with_preview(preview)
+    data = plain[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + plain[2:]
+    assert preview in data
+    picture = decode(data)
+    written = encode(picture, picture.image)
+    assert preview not in written
+    assert opened(written).getexif()[0x010F] == "Maker"
+
+
+def _exif_with_preview(preview: bytes) -> bytes:
+    """A big-endian EXIF block: a maker in IFD0, and IFD1 with a JPEG preview."""
+
+    def entry(tag: int, kind: int, count: int, value: int) -> bytes:
+        return tag.to_bytes(2, "big") + kind.to_bytes(2, "big") + count.to_bytes(4, "big") + value.to_bytes(4, "big")
+
+    first, second = 8, 8 + 2 + 12 + 4 + 6
+    maker = second - 6
+    ifd0 = (1).to_bytes(2, "big") + entry(0x010F, 2, 6, maker) + second.to_bytes(4, "big") + b"Maker\0"
+    begin = second + 2 + 2 * 12 + 4
+    ifd1 = (2).to_bytes(2, "big") + entry(0x0201, 4, 1, begin) + entry(0x0202, 4, 1, len(preview)) + bytes(4)
+    return b"Exif\0\0MM\0*" + first.to_bytes(4, "big") + ifd0 + ifd1 + preview
+
+
+def test_png_text_is_kept():
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Title", "a street")
+    picture = decode(saved(Image.fromarray(NOISE), "PNG", pnginfo=text))
+    assert opened(encode(picture, picture.image)).text["Title"] == "a street"
+
+
+def test_a_broken_exif_block_costs_no_picture():
+    data = saved(Image.fromarray(NOISE), "JPEG")
+    broken = data[:2] + b"\xff\xe1\x00\x10Exif\x00\x00MM\x00*\xff\xff\xff\xff" + data[2:]
+    picture = decode(broken)
+    assert (picture.image == decode(data).image).all()
+    assert decode(encode(picture, picture.image)).image.shape == NOISE.shape
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        pytest.param(saved(Image.fromarray(NOISE[..., 0].astype(np.uint16) * 257), "PNG"), "narrow", id="16-bit grey"),
+        pytest.param(saved(Image.fromarray(NOISE).convert("CMYK"), "JPEG"), "CMYK", id="CMYK"),
+        pytest.param(saved(Image.fromarray(NOISE[..., 0].astype(np.float32)), "TIFF"), "narrow", id="float"),
+        pytest.param(saved(Image.fromarray(NOISE).convert("P"), "GIF"), "palette", id="GIF"),
+        pytest.param(
+            saved(Image.fromarray(NOISE), "TIFF", save_all=True, append_images=[Image.fromarray(NOISE)]),
+            "2 frames or pages",
+            id="pages",
+        ),
+        pytest.param(
+            saved(Image.fromarray(NOISE), "PNG", save_all=True, append_images=[Image.fromarray(NOISE[::-1])]),
+            "2 frames or pages",
+            id="animated",
+        ),
+    ],
+)
+def test_what_cannot_be_kept_exactly_is_refused_with_the_reason(data, reason):
+    with pytest.raises(UnsupportedPicture, match=reason):
+        decode(data)
+
+
+def test_sixteen_bit_colour_is_not_silently_narrowed():
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    row = b"\0" + bytes(range(12))
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
+    data += chunk(b"IDAT", zlib.compress(row * 2)) + chunk(b"IEND", b"")
+    assert opened(data).mode == "RGB"  # what Pillow calls it
+    with pytest.raises(UnsupportedPicture, match="16 bits"):
+        decode(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"hello, I am a text", "not a picture"),
+        (saved(Image.fromarray(NOISE), "PNG")[:-60], "cannot be decoded"),
+        (saved(Image.fromarray(NOISE), "JPEG")[:-200], "cannot be decoded"),
+    ],
+    ids=["empty", "text", "cut PNG", "cut JPEG"],
+)
+def test_what_cannot_be_decoded_says_why(data, reason):
+    with pytest.raises(BrokenPicture, match=reason):
+        decode(data)
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(BrokenPicture, match="too many pixels"):
+        decode(saved(Image.fromarray(NOISE), "PNG"))
+
+
+def test_masks_are_black_and_white_and_come_back_equal():
+    mask = NOISE[..., 0] > 128
+    assert (decode_mask(encode_mask(mask)) == mask).all()
+    assert set(np.unique(np.asarray(opened(encode_mask(mask))))) == {0, 255}
+
+
+def test_transparent_white_is_not_mask():
+    white = np.full((4, 4, 4), 255, np.uint8)
+    white[:2, :, 3] = 0
+    assert decode_mask(saved(Image.fromarray(white), "PNG")).sum() == 8
+
+
+def test_a_strip_puts_panels_beside_each_other():
+    assert strip([NOISE, NOISE]).shape == (24, 84, 3)

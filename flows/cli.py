@@ -15,12 +15,12 @@ from cyclopts import App, Group, Parameter
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from rich.console import Console
-from rich.table import Table
 
 from flows.records import Job, parameters
 
 app = App(
     name="cleanplate",
+    default_parameter=Parameter(negative_iterable=()),
     help="Removes objects from whole folders of pictures: a folder in, a clean folder out.",
     version_flags=["--version"],
 )
@@ -80,25 +80,35 @@ def _words(error: Exception) -> str:
 
 
 def _flag(name: str, about: FieldInfo) -> Any:
-    group = next((Group(title) for title, names in GROUPS.items() if name in names.split()), None)
-    return Annotated[
-        about.annotation,
-        Parameter(help=about.description, group=group, negative_iterable=(), allow_leading_hyphen=True),
-    ]
+    place = next((k for k, names in enumerate(GROUPS.values()) if name in names.split()), None)
+    group = {} if place is None else {"group": Group([*GROUPS][place], sort_key=place)}
+    shown = about.get_default() not in ("", [], False, None)
+    return Annotated[about.annotation, Parameter(help=about.description, show_default=shown, **group)]
+
+
+def _switch(name: str, help: str, short: str | None = None) -> inspect.Parameter:
+    names = [f"--{name.replace('_', '-')}", *([short] if short else [])]
+    plain = Parameter(name=names, help=help, negative=(), show_default=False)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, plain])
 
 
 RUN_ONLY = [
     inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, Parameter(help=text, **more)]
-    )
-    for name, kind, default, text, more in (
-        ("job", str, "", "TOML file of these settings; flags override it", {}),
-        ("flow", bool | None, None, "run as the Prefect flow; by default when a server is configured", {}),
-        ("dry_run", bool, False, "say what would be done, and do nothing", {"negative": ()}),
-        ("json", bool, False, "one JSON object on stdout", {"negative": ()}),
-        ("quiet", bool, False, "say nothing but failures", {"name": ["--quiet", "-q"], "negative": ()}),
-        ("verbose", bool, False, "name every picture", {"name": ["--verbose", "-v"], "negative": ()}),
-    )
+        "job",
+        inspect.Parameter.KEYWORD_ONLY,
+        default="",
+        annotation=Annotated[str, Parameter(help="TOML file of these settings; flags override it", show_default=False)],
+    ),
+    inspect.Parameter(
+        "flow",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[bool | None, Parameter(help="run as the Prefect flow; by default when it has a server")],
+    ),
+    _switch("dry_run", "say what would be done, and do nothing"),
+    _switch("json", "one JSON object on stdout"),
+    _switch("quiet", "say nothing but failures", "-q"),
+    _switch("verbose", "name every picture", "-v"),
 ]
 
 
@@ -106,6 +116,7 @@ def _signed(function: Any, without: tuple[str, ...] = ()) -> Any:
     """Give a verb the flags of a job; it receives only those that were given."""
     flags = [p for p in (*parameters(_flag), *RUN_ONLY) if p.name not in without]
     function.__signature__ = inspect.Signature(flags)
+    function.__annotations__ = {flag.name: flag.annotation for flag in flags}
     return function
 
 
@@ -224,11 +235,9 @@ def models() -> None:
     """The presets: what each loads, under which licence, how large, and what finds the objects."""
     from removal import PRESETS
 
-    table = Table("model", "repo", "licence", "size", "segmenter", box=None, padding=(0, 2, 0, 0))
     for name, row in PRESETS.items():
-        repo = "inside the package" if row.is_local else row.repo
-        table.add_row(name, repo, row.license, row.size, row.segmenter)
-    Console(soft_wrap=True).print(table)
+        print(f"{name:14} {row.size:>7}  {row.license:23} segmenter {row.segmenter}")
+        print(f"{'':14} {row.repo if not row.is_local else 'inside the package'}")
 
 
 @models_app.command

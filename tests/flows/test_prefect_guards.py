@@ -1,0 +1,70 @@
+"""What Prefect does to us in silence when a library under it changes, and what ties the flow to Job."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from flows.records import Job
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_prefects_server_imports():
+    """With a FastAPI that is too new it does not, and nothing runs at all."""
+    command = [sys.executable, "-c", "import prefect.server.api.server"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_schedule_really_makes_runs(server):
+    """With an SQLAlchemy that is too new it makes none, and only the server's log says why."""
+    server("work-pool", "create", "unattended", "--type", "process").check_returncode()
+    deployed = server(
+        "--no-prompt", "deploy", "flows.remove_objects.remove_objects", "--name", "each-minute", "--pool", "unattended",
+        "--cron", "* * * * *", "--param", "source=/data/in", "--param", "target=/data/out",
+    )  # fmt: skip
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    assert server.until_answered(
+        "flow_runs/filter",
+        limit=60,
+        deployments={"name": {"any_": ["each-minute"]}},
+        flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}},
+    )
+
+
+@pytest.mark.parametrize("package", ["prefect", "fastapi", "sqlalchemy"])
+def test_installed_versions_obey_the_caps(package):
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    [asked] = [one for one in map(Requirement, dependencies) if one.name == package]
+    assert re.search(r"<\d", str(asked.specifier)), f"{package} needs a cap"
+    assert asked.specifier.contains(version(package)), f"{package} {version(package)} is not {asked.specifier}"
+
+
+def test_the_flows_parameters_are_exactly_the_fields_of_a_job():
+    from flows.remove_objects import remove_objects
+
+    form = remove_objects.parameters.properties
+    assert sorted(form, key=lambda name: form[name]["position"]) == list(Job.model_fields)
+    assert remove_objects.parameters.required == ["source", "target"]
+    for name, about in Job.model_fields.items():
+        if name not in ("source", "target"):
+            assert form[name]["default"] == about.get_default(), name
+
+
+def test_the_flows_form_has_every_description_type_and_limit():
+    from flows.remove_objects import remove_objects
+
+    for name, own in Job.model_json_schema()["properties"].items():
+        shown = {key: value for key, value in remove_objects.parameters.properties[name].items() if key != "position"}
+        if own.get("type") == "array":  # one phrase may be given as such: `-p text=person`
+            own["anyOf"] = [{"type": "string"}, {"type": own.pop("type"), "items": own.pop("items")}]
+        for facts in (own, shown):
+            facts.pop("title")
+            facts.pop("default", None)
+        assert shown == own, name

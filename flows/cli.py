@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import sys
@@ -11,12 +10,12 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Parameter
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 from rich.console import Console
 
-from flows.records import Job, parameters
+from flows.flags import signed
+from flows.records import Job
 
 app = App(
     name="cleanplate",
@@ -29,13 +28,6 @@ models_app = App(name="models", help="The models there are, and which would be u
 app.command(models_app)
 
 TALK = Console(stderr=True, soft_wrap=True, highlight=False)
-GROUPS = {
-    "What to remove": "text point box prompts masks segmenter threshold nothing_found",
-    "Mask": "dilate fill_holes max_area",
-    "Removal": "model revision method steps strength seed context",
-    "Run": "device dtype batch_size existing limit max_failures offline",
-    "Output": "concat",
-}
 
 
 def main() -> None:
@@ -79,47 +71,6 @@ def _words(error: Exception) -> str:
 # The job -------------------------------------------------------------------------------------------------------------
 
 
-def _flag(name: str, about: FieldInfo) -> Any:
-    place = next((k for k, names in enumerate(GROUPS.values()) if name in names.split()), None)
-    group = {} if place is None else {"group": Group([*GROUPS][place], sort_key=place)}
-    shown = about.get_default() not in ("", [], False, None)
-    return Annotated[about.annotation, Parameter(help=about.description, show_default=shown, **group)]
-
-
-def _switch(name: str, help: str, short: str | None = None) -> inspect.Parameter:
-    names = [f"--{name.replace('_', '-')}", *([short] if short else [])]
-    plain = Parameter(name=names, help=help, negative=(), show_default=False)
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, plain])
-
-
-RUN_ONLY = [
-    inspect.Parameter(
-        "job",
-        inspect.Parameter.KEYWORD_ONLY,
-        default="",
-        annotation=Annotated[str, Parameter(help="TOML file of these settings; flags override it", show_default=False)],
-    ),
-    inspect.Parameter(
-        "flow",
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[bool | None, Parameter(help="run as the Prefect flow; by default when it has a server")],
-    ),
-    _switch("dry_run", "say what would be done, and do nothing"),
-    _switch("json", "one JSON object on stdout"),
-    _switch("quiet", "say nothing but failures", "-q"),
-    _switch("verbose", "name every picture", "-v"),
-]
-
-
-def _signed(function: Any, without: tuple[str, ...] = ()) -> Any:
-    """Give a verb the flags of a job; it receives only those that were given."""
-    flags = [p for p in (*parameters(_flag), *RUN_ONLY) if p.name not in without]
-    function.__signature__ = inspect.Signature(flags)
-    function.__annotations__ = {flag.name: flag.annotation for flag in flags}
-    return function
-
-
 def run(source: str, target: str, **given: Any) -> int:
     """Clean a folder of pictures, or one picture. The same command resumes after any interruption."""
     return _work(source, target, masks_only=False, **given)
@@ -130,8 +81,8 @@ def masks(source: str, target: str, **given: Any) -> int:
     return _work(source, target, masks_only=True, **given)
 
 
-app.command(_signed(run))
-app.command(_signed(masks, without=("flow",)))
+app.command(signed(run))
+app.command(signed(masks, without=("flow",)))
 
 
 def _work(

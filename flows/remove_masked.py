@@ -57,8 +57,9 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
         share = (time.monotonic() - began) / len(ready)
         for (outcome, picture, mask), seed, result in zip(ready, seeds, results, strict=True):
             made = replace(
-                outcome, model=job.model, method=remover.choice.method, revision=job.revision or None, steps=job.steps,
-                strength=job.strength, seed=seed, seconds=round(share, 3),
+                outcome, model=job.model, method=remover.choice.method, reason=remover.choice.reason,
+                revision=job.revision or None, steps=remover.steps, strength=remover.strength, seed=seed,
+                seconds=round(share, 3),
             )  # fmt: skip
             yield _publish(job, folder, made, picture, mask, result)
 

@@ -60,7 +60,7 @@ def _annotation(name: str, about: FieldInfo) -> Any:
 def remove_objects(source: str, target: str, **rest: Any) -> State:
     """Remove what a text, point, box or mask names from every picture of a folder. Resumes by itself."""
     settings = Job(source=source, target=target, **rest)
-    _refuse_relative_paths(settings)
+    refuse_relative_paths(settings)
     try:
         summary = job.run(settings, RunLog(), _find, _remove)
     except TooManyFailures as error:
@@ -72,7 +72,7 @@ def remove_objects(source: str, target: str, **rest: Any) -> State:
     return Completed(name="Partial" if summary.exit_code else None, message=message)
 
 
-def _refuse_relative_paths(settings: Job) -> None:
+def refuse_relative_paths(settings: Job) -> None:
     """A worker starts each run in a temporary folder; what a relative path put there would go with it."""
     for name in sorted(PATHS):
         path = getattr(settings, name)

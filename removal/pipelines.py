@@ -68,7 +68,8 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int) -> Painter:
     device = options.torch_device()
     pipeline.to(device)
     # SDXL's inpainting card warns that strength 1 (pure noise) degrades it; the others start from pure noise.
-    strength = options.strength or (0.99 if hasattr(pipeline, "text_encoder_2") else 1.0)
+    usual = 0.99 if hasattr(pipeline, "text_encoder_2") else 1.0
+    strength = usual if options.strength is None else options.strength
     return Painter(pipeline, _empty_prompt(pipeline, device), options.steps, strength)
 
 
@@ -83,8 +84,13 @@ def _pipeline(checkpoint: Checkpoint, options: Options) -> Any:
     logging.disable_progress_bar()  # of loading parts from disk; a batch job has a bar of its own
     xl = checkpoint.family == "sdxl"
     kind = StableDiffusionXLInpaintPipeline if xl else StableDiffusionInpaintPipeline
-    # Without its safety checker, which blackens pictures; nothing is drawn here from a caption.
-    plain = {} if xl else {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
+    # Without the safety checker, which blackens pictures, and without the watermark, which changes them; nothing is
+    # drawn here from a caption.
+    plain = (
+        {"add_watermarker": False}
+        if xl
+        else {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
+    )
     given = {"dtype": options.torch_dtype(), "local_files_only": options.offline or checkpoint.is_local, **plain}
     if checkpoint.is_file:
         pipeline = kind.from_single_file(checkpoint.repo, **given | {"local_files_only": options.offline})

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from removal.checkpoints import Choice, choose
-from removal.crop import Crop, check, cut, paste
+from removal.crop import check, cut, paste
 
 if TYPE_CHECKING:
     import torch
+
+    from removal.pipelines import Painter
 
 PIXELS_AT_ONCE = {"cuda": 16 * 512**2, "cpu": 512**2}  # crops times their area, for `batch_size="auto"`
 
@@ -25,10 +26,14 @@ class Remover(Protocol):
 
 
 class ChosenRemover(Remover, Protocol):
-    """A loaded remover that can say what it is."""
+    """A loaded remover that can say what it is, and the steps and strength that it settled on (None: it has none)."""
 
     @property
     def choice(self) -> Choice: ...
+    @property
+    def steps(self) -> int | None: ...
+    @property
+    def strength(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,17 @@ class CropRemover:
     """Cuts a crop around every mask, has them painted in batches, and pastes the masked pixels back."""
 
     choice: Choice
-    paint: Callable[[list[Crop], list[int]], list[np.ndarray]]
-    resolution: int
+    paint: Painter
     context: float
     batch_size: int
+
+    @property
+    def steps(self) -> int:
+        return self.paint.steps
+
+    @property
+    def strength(self) -> float:
+        return self.paint.strength
 
     def __call__(self, images: list[np.ndarray], masks: list[np.ndarray], seeds: list[int]) -> list[np.ndarray]:
         """images: H×W×3 uint8 RGB of any sizes, masks: H×W bool, seeds: one each. An empty mask changes nothing."""
@@ -79,7 +91,7 @@ class CropRemover:
         holes = [k for k, mask in enumerate(masks) if mask.any()]
         for first in range(0, len(holes), self.batch_size):
             picks = holes[first : first + self.batch_size]
-            crops = [cut(images[k], masks[k], self.resolution, self.context) for k in picks]
+            crops = [cut(images[k], masks[k], self.paint.resolution, self.context) for k in picks]
             patches = self.paint(crops, [seeds[k] for k in picks])
             for k, crop, patch in zip(picks, crops, patches, strict=True):
                 results[k] = paste(images[k], masks[k], crop, patch)
@@ -116,4 +128,4 @@ def _load(model: str, options: Options) -> ChosenRemover:
     if not isinstance(batch, int):
         at_once = PIXELS_AT_ONCE.get(options.torch_device().type, PIXELS_AT_ONCE["cpu"])
         batch = max(1, at_once // painter.resolution**2)
-    return CropRemover(choice, painter, painter.resolution, options.context, batch)
+    return CropRemover(choice, painter, options.context, batch)

@@ -19,6 +19,8 @@ class TeleaRemover:
     """Fills each hole at full size, in a window just larger than the mask."""
 
     choice: Choice = TELEA
+    steps: None = None
+    strength: None = None
 
     def __call__(self, images: list[np.ndarray], masks: list[np.ndarray], seeds: list[int]) -> list[np.ndarray]:
         """images: H×W×3 uint8, masks: H×W bool. Nothing is drawn at random, so the seeds do not matter."""

@@ -51,18 +51,23 @@ class PrefectServer:
         """What the server's API answers to a POST."""
         return ask(f"{self.api_url}/{path}", question)
 
-    def until_answered(self, path: str, limit: float = LIMIT, **question: Any) -> Any:
-        """The first answer that is not empty."""
-        return until(lambda: self.ask(path, **question), limit=limit)
-
     def clean(self, **parameters: str | int) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
         """`prefect deployment run remove-objects/adhoc -p … --watch`, and the flow run that came of it."""
         given = [part for name, value in parameters.items() for part in ("-p", f"{name}={value}")]
         ended = self("deployment", "run", "remove-objects/adhoc", *given, "--watch")
-        return ended, self.ask("flow_runs/filter", sort="EXPECTED_START_TIME_DESC", limit=1)[0]
+        return ended, self.runs()[0]
+
+    def runs(self, deployment: str = "adhoc") -> list[dict[str, Any]]:
+        """The flow runs of a deployment, the latest first."""
+        of = {"name": {"any_": [deployment]}}
+        return self.ask("flow_runs/filter", sort="EXPECTED_START_TIME_DESC", deployments=of)
+
+    def first_runs(self, deployment: str, limit: float) -> list[dict[str, Any]]:
+        """The flow runs of a deployment as soon as there are some; TimeoutError after `limit` seconds without."""
+        return until(lambda: self.runs(deployment), limit=limit)
 
     def artifacts(self, run: dict[str, Any]) -> dict[str, Any]:
-        """What a flow run left to look at: data by key, and by type where there is no key."""
+        """What a flow run left to look at: type and data by key."""
         found = self.ask("artifacts/filter", flow_runs={"id": {"any_": [run["id"]]}})
         return {artifact["key"]: (artifact["type"], artifact["data"]) for artifact in found if artifact["key"]}
 

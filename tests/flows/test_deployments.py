@@ -59,10 +59,10 @@ def test_a_deployment_run_cleans_a_folder(cleaned):
     assert sorted(file.name for file in (target / "images").iterdir()) == ["0000.png", "0001.png", "0002.png"]
 
 
-def test_a_number_and_a_phrase_arrive_with_their_types(cleaned):
-    _, _, run = cleaned
+def test_a_number_arrives_as_a_number(cleaned):
+    target, _, run = cleaned
     assert run["parameters"]["dilate"] == 6
-    assert run["parameters"]["model"] == "bundled"
+    assert {row["dilate"] for row in rows(target / "metadata.jsonl")} == {6}
 
 
 def test_a_run_leaves_a_table_a_report_and_its_progress(server, cleaned):
@@ -87,15 +87,30 @@ def test_a_second_run_does_nothing_and_says_so(server, cleaned):
     assert {file: file.stat().st_mtime_ns for file in target.rglob("*.png")} == before
 
 
-def test_a_run_with_one_broken_picture_is_partial(server, scenes):
+@pytest.fixture(scope="module")
+def one_broken(scenes) -> dict:
+    """Parameters that need no weights, for a folder with a picture that is none."""
     source = shutil.copytree(scenes / "images", scenes.parent / "one broken")
     (source / "broken.png").write_bytes(b"no picture")
+    return {"source": source, "masks": scenes / "masks", "model": "bundled", "method": "telea"}
+
+
+def test_a_run_with_one_broken_picture_is_partial(server, scenes, one_broken):
     target = scenes.parent / "partial"
-    ended, run = server.clean(source=source, target=target, masks=scenes / "masks", model="bundled", method="telea")
+    ended, run = server.clean(target=target, **one_broken)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert (run["state"]["type"], run["state"]["name"]) == ("COMPLETED", "Partial")
     assert run["state"]["message"] == "1 failed, 3 removed"
     assert [row["source"] for row in rows(target / "failures.jsonl")] == ["broken.png"]
+    assert "broken.png" in server.artifacts(run)["removal-report"][1]
+
+
+def test_more_failures_than_allowed_fail_a_run(server, scenes, one_broken):
+    target = scenes.parent / "failed"
+    ended, run = server.clean(target=target, max_failures=0, **one_broken)
+    assert ended.returncode == 1
+    assert run["state"]["type"] == "FAILED"
+    assert "pictures failed, more than --max-failures 0 allows" in run["state"]["message"]
     assert "broken.png" in server.artifacts(run)["removal-report"][1]
 
 
@@ -111,9 +126,9 @@ def test_a_run_with_one_broken_picture_is_partial(server, scenes):
     ],
 )
 def test_wrong_parameters_are_refused_before_a_run_exists(server, scenes, wrong, named):
-    before = server.ask("flow_runs/count")
+    before = server.runs()
     right = ["-p", f"source={scenes}"] + (["-p", f"target={scenes.parent / 'never'}", "-p", wrong] if wrong else [])
     ended = server("deployment", "run", "remove-objects/adhoc", *right)
     assert ended.returncode == 1
     assert f"'{named}'" in ended.stdout + ended.stderr
-    assert server.ask("flow_runs/count") == before
+    assert server.runs() == before

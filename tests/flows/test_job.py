@@ -66,6 +66,8 @@ def test_a_folder_goes_in_and_a_folder_with_the_same_names_comes_out(scenes):
         assert (pixels(out / row["file_name"]) == pixels(scenes / "images" / name))[kept].all()
         assert (pixels(out / row["file_name"]) != pixels(scenes / "images" / name)).any()
         assert (row["method"], row["outside_max_diff"], row["status"]) == ("inpainting", 0, "removed")
+        assert (row["steps"], row["strength"], row["segmenter"]) == (4, 1.0, "bundled")
+        assert "9 input channels" in row["reason"]
     assert tree(scenes) == before
 
 
@@ -348,7 +350,7 @@ def test_a_model_that_fails_on_one_picture_of_a_batch_fails_that_one_alone(scene
     real = load_remover("bundled", method="telea")
 
     class Choking:
-        choice = real.choice
+        choice, steps, strength = real.choice, real.steps, real.strength
 
         def __call__(self, images, masks, seeds):
             if any((image == bad).all() for image in images):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from flows.faults import UsageError
 from flows.records import Job
 
 ROOT = Path(__file__).parents[2]
@@ -30,12 +31,8 @@ def test_a_schedule_really_makes_runs(server):
         "--cron", "* * * * *", "--param", "source=/data/in", "--param", "target=/data/out",
     )  # fmt: skip
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-    assert server.until_answered(
-        "flow_runs/filter",
-        limit=60,
-        deployments={"name": {"any_": ["each-minute"]}},
-        flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}},
-    )
+    runs = server.first_runs("each-minute", limit=60)
+    assert {run["state"]["type"] for run in runs} <= {"SCHEDULED"}
 
 
 @pytest.mark.parametrize("package", ["prefect", "fastapi", "sqlalchemy"])
@@ -68,3 +65,22 @@ def test_the_flows_form_has_every_description_type_and_limit():
             facts.pop("title")
             facts.pop("default", None)
         assert shown == own, name
+
+
+@pytest.mark.parametrize(("text", "phrases"), [("person", ["person"]), (["red ball", "cat"], ["red ball", "cat"])])
+def test_text_is_one_phrase_or_several(text, phrases):
+    from flows.remove_objects import remove_objects
+
+    given = remove_objects.validate_parameters({"source": "/data/in", "target": "/data/out", "text": text})
+    assert Job(**given).text == phrases
+
+
+def test_a_deployment_refuses_relative_paths(monkeypatch):
+    """Its worker starts every run in a temporary folder, and a result put there would be lost."""
+    from flows.remove_objects import refuse_relative_paths
+
+    refuse_relative_paths(Job(source="in", target="out"))  # a run from the command line has a folder to start from
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "some")
+    refuse_relative_paths(Job(source="/data/in", target="~/out", masks="s3://pictures/masks"))
+    with pytest.raises(UsageError, match="target"):
+        refuse_relative_paths(Job(source="/data/in", target="out"))

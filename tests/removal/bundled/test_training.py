@@ -1,0 +1,125 @@
+"""How the bundled checkpoints are made, on a few steps of everything."""
+
+import numpy as np
+import pytest
+import torch
+
+from masks.bundled.training import ClipSegTask, Labelled, SamTask, build_sam
+from removal.bundled import autoencoder, diffusion, training
+from removal.bundled.scenes import TRAINING_SEEDS, scene
+from removal.bundled.training import Schedule, fit
+
+
+@pytest.fixture(autouse=True)
+def _one_seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def labelled() -> Labelled:
+    drawn = [scene(TRAINING_SEEDS + i) for i in range(16)]
+    labels = np.stack([sum((k + 1) * visible for k, visible in enumerate(one.objects)) for one in drawn]).astype(
+        np.uint8
+    )
+    texts = np.array([[*(t.text for t in one.things), "", "", ""][:4] for one in drawn])
+    return Labelled(np.stack([one.image for one in drawn]), labels, texts)
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    return diffusion.build_tokenizer(
+        ["a red ball and a blue star on bricks", "a green ring on wood"], tmp_path / "words"
+    )
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SAVE_EVERY", 2)
+    data = torch.randn(64, 3, generator=torch.Generator().manual_seed(1))
+
+    def train(folder, stop_at=None):
+        folder.mkdir(exist_ok=True)
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 1)
+
+        def loss_at(step):
+            if step == stop_at:
+                raise KeyboardInterrupt
+            pick = torch.randint(64, (8,), generator=torch.Generator().manual_seed(step))
+            return ((model(data[pick]) - data[pick].sum(dim=1, keepdim=True)) ** 2).mean()
+
+        return fit("line", model, loss_at, Schedule(9, 8, 0.1), folder, log=lambda _: None).weight.detach()
+
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stopped", stop_at=5)
+    assert torch.equal(train(tmp_path / "stopped"), whole)
+
+
+def test_the_loss_falls_in_every_task(tmp_path, labelled, tokenizer):
+    clipseg = ClipSegTask(labelled, tokenizer_for(labelled, tmp_path))
+    sam = SamTask(labelled)
+    for task, model in ((sam, build_sam(sam_config())), (clipseg, clipseg.build())):
+        torch.manual_seed(0)
+        before = task(model, 0, 8).item()
+        optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        for _ in range(6):
+            optimiser.zero_grad()
+            task(model, 0, 8).backward()
+            optimiser.step()
+        assert task(model, 0, 8).item() < before
+
+
+def sam_config():
+    from masks.bundled.networks import SAM_CONFIG
+
+    return SAM_CONFIG
+
+
+def tokenizer_for(labelled, folder):
+    return diffusion.build_tokenizer({t for row in labelled.texts for t in row if t}, folder / "all")
+
+
+def test_the_text_segmenter_learns_through_both_towers(tmp_path, labelled):
+    task = ClipSegTask(labelled, tokenizer_for(labelled, tmp_path))
+    both = task.build()
+    task(both, 0, 4).backward()
+    clip = both["clipseg"].clip
+    assert clip.vision_model.embeddings.patch_embedding.weight.grad.abs().max() > 0
+    assert clip.text_model.embeddings.token_embedding.weight.grad.abs().max() > 0
+
+
+def test_every_word_is_one_token_and_others_fall_into_letters(tokenizer):
+    assert len(tokenizer("red ball").input_ids) == 4
+    assert len(tokenizer("wheel").input_ids) > 3
+
+
+def test_the_autoencoder_starts_with_the_colours_in_place():
+    vae = autoencoder.build().eval()
+    pixels = torch.from_numpy(scene(2).image).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        mean = vae.encode(pixels).latent_dist.mean
+    small = torch.nn.functional.avg_pool2d(pixels, 4)
+    for channel in range(3):
+        kept = torch.corrcoef(torch.stack([mean[0, channel].flatten(), small[0, channel].flatten()]))[0, 1]
+        assert kept > 0.9
+    assert mean.shape == (1, 4, 32, 32)
+
+
+def test_the_inpainting_child_starts_as_its_parent_exactly():
+    parent = diffusion.build_unet().eval()
+    child = diffusion.widen(parent).eval()
+    assert child.config.in_channels == 9
+    noisy, words = torch.randn(1, 4, 32, 32), torch.randn(1, 8, 64)
+    with torch.no_grad():
+        theirs = parent(noisy, 500, words).sample
+        ours = child(torch.cat([noisy, torch.randn(1, 5, 32, 32)], dim=1), 500, words).sample
+    assert torch.equal(theirs, ours)
+
+
+def test_noise_and_its_target_give_the_picture_back():
+    noising = diffusion._Noise()
+    clean, noise, steps = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8), torch.tensor([10, 900])
+    noisy, target = noising(clean, noise, steps)
+    signal = noising.kept[steps].sqrt()[:, None, None, None]
+    spread = (1 - noising.kept[steps]).sqrt()[:, None, None, None]
+    assert torch.allclose(signal * noisy - spread * target, clean, atol=1e-5)

@@ -1,0 +1,85 @@
+"""How a pipeline is loaded and driven."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from removal import load_remover, pipelines
+from removal.checkpoints import Checkpoint, look_up
+from removal.crop import cut
+from removal.removers import Options
+
+OFFLINE = {"offline": True, "device": "cpu"}
+
+
+@pytest.mark.parametrize(("kind", "steps"), [("inpainting", 3), ("plain", 3), ("xl", 4)])
+def test_guidance_costs_no_second_pass_of_the_unet(tiny, picture, kind, steps):
+    """Rows that go through the UNet are steps times pictures; with guidance they would be twice as many."""
+    remove = load_remover(str(tiny(kind)), steps=steps, **OFFLINE)
+    unet, rows = remove.paint.pipeline.unet, []
+    hook = unet.register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
+    mask = np.zeros((32, 32), bool)
+    mask[8:20, 8:20] = True
+    remove([picture(32, 32)] * 2, [mask] * 2, [1, 2])
+    hook.remove()
+    taken = int(steps * 0.99) if kind == "xl" else steps  # SDXL's card: strength 0.99, so it skips the first of them
+    assert rows == [2] * taken
+
+
+def test_the_prompt_is_empty_and_encoded_once(tiny):
+    painter = load_remover(str(tiny("inpainting")), steps=2, **OFFLINE).paint
+    ids = painter.pipeline.tokenizer("", padding="max_length", return_tensors="pt").input_ids
+    assert (painter.words["prompt_embeds"] - painter.pipeline.text_encoder(ids)[0]).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(("kind", "strength"), [("inpainting", 1.0), ("plain", 1.0), ("xl", 0.99)])
+def test_strength_is_what_suits_the_checkpoint_unless_given(tiny, kind, strength):
+    assert load_remover(str(tiny(kind)), steps=2, **OFFLINE).strength == strength
+    assert load_remover(str(tiny(kind)), steps=2, strength=0.6, **OFFLINE).strength == 0.6
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("inpainting", 4), ("plain", 9)])
+def test_weights_with_another_number_of_channels_than_expected_are_refused(tiny, kind, expected):
+    checkpoint = look_up(str(tiny(kind)))
+    with pytest.raises(ValueError, match=f"has {checkpoint.in_channels} input channels where {expected} were expected"):
+        pipelines.load(checkpoint, Options(**OFFLINE), in_channels=expected)
+
+
+def test_a_crop_has_the_resolution_that_the_checkpoint_was_trained_at(tiny):
+    assert load_remover(str(tiny("inpainting")), steps=2, **OFFLINE).paint.resolution == 32
+    assert load_remover("bundled", steps=2, **OFFLINE).paint.resolution == 128
+
+
+def test_the_noise_of_a_crop_comes_from_its_own_seed_alone(tiny, picture):
+    """The latents that go into the first step are the same in a batch and alone."""
+    painter = load_remover(str(tiny("inpainting")), steps=2, **OFFLINE).paint
+    starts = []
+    hook = painter.pipeline.unet.register_forward_pre_hook(lambda _, given: starts.append(given[0][:, :4].clone()))
+    mask = np.zeros((32, 32), bool)
+    mask[8:20, 8:20] = True
+    crops = [cut(picture(32, 32), mask, 32), cut(picture(33, 33), np.pad(mask, ((0, 1), (0, 1))), 32)]
+    painter(crops, [7, 8])
+    painter(crops[1:], [8])
+    hook.remove()
+    assert (starts[0][1] == starts[2][0]).all()
+    assert (starts[0][0] != starts[0][1]).any()
+
+
+def test_the_unet_is_told_of_a_line_one_pixel_thin(tiny, picture):
+    """The mask channel covers every cell that the line touches, and the picture is hidden there."""
+    painter, seen = load_remover(str(tiny("inpainting")), steps=1, **OFFLINE).paint, []
+    hook = painter.pipeline.unet.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone()))
+    mask = np.zeros((32, 32), bool)
+    mask[:, 14] = True
+    painter([cut(picture(32, 32), mask, 32)], [0])
+    hook.remove()
+    channels = seen[0][0]
+    assert channels.shape[0] == 9
+    assert channels[4].sum() == 8
+    assert (channels[4][:, 3] == 1).all()
+
+
+def test_weights_that_are_not_there_are_an_os_error(tmp_path):
+    with pytest.raises(OSError, match="model_index"):
+        pipelines.load(Checkpoint(str(tmp_path), "sd15", 9), Options(**OFFLINE), in_channels=9)

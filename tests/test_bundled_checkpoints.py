@@ -1,0 +1,98 @@
+"""What ships inside the package: real formats, small, and good enough on scenes that nobody trained on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from masks import PointPrompt, TextPrompt, load_segmenter
+from masks.segmenters import bundled_words
+from removal import load_remover
+from removal.bundled.scenes import TRAINING_SEEDS, scene
+from removal.quality import psnr, there_again
+from removal.telea import TeleaRemover
+
+ROOT = Path(__file__).parents[1]
+WEIGHTS = [*ROOT.glob("removal/bundled/**/*.safetensors"), *ROOT.glob("masks/bundled/**/*.safetensors")]
+UNSEEN = [scene(77_000_000 + k) for k in range(24)]
+
+
+def test_weights_are_safetensors_of_half_precision_without_a_variant_in_their_name():
+    from safetensors import safe_open
+
+    assert len(WEIGHTS) == 7
+    for file in WEIGHTS:
+        assert file.name in ("diffusion_pytorch_model.safetensors", "model.safetensors")
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118  no dict
+                dtype = tensors.get_slice(name).get_dtype()
+                assert dtype == "F16" or name.endswith("position_ids"), (file, name, dtype)
+
+
+def test_everything_together_is_under_40_mb():
+    assert sum(f.stat().st_size for f in [*WEIGHTS, *ROOT.glob("masks/bundled/**/*.pth")]) < 40e6
+
+
+def test_the_base_has_4_channels_and_its_child_9():
+    channels = {
+        name: json.loads((ROOT / "removal/bundled" / name / "unet/config.json").read_text())["in_channels"]
+        for name in ("base", "inpainting")
+    }
+    assert channels == {"base": 4, "inpainting": 9}
+
+
+def test_scenes_to_be_tried_on_were_never_trained_on():
+    from flows.samples import FARTHEST_SEED
+
+    assert FARTHEST_SEED * 1_000_000 <= TRAINING_SEEDS
+
+
+@pytest.fixture(scope="module")
+def filled() -> list[np.ndarray]:
+    remove = load_remover("bundled", device="cpu")
+    return remove([s.image for s in UNSEEN], [s.mask for s in UNSEEN], seeds=list(range(len(UNSEEN))))
+
+
+def test_a_removed_object_stays_away(filled):
+    back = [there_again(f, s.truth, s.mask, s.object) for f, s in zip(filled, UNSEEN, strict=True)]
+    assert np.mean(back) <= 0.1
+
+
+def test_holes_in_textures_are_filled_better_than_by_telea(filled):
+    telea = TeleaRemover()([s.image for s in UNSEEN], [s.mask for s in UNSEEN], [0] * len(UNSEEN))
+    gains = [
+        psnr(f, s.truth, s.mask) - psnr(t, s.truth, s.mask)
+        for f, t, s in zip(filled, telea, UNSEEN, strict=True)
+        if s.textured
+    ]
+    assert len(gains) >= 12
+    assert np.mean(gains) > 0
+
+
+def overlap(found: np.ndarray, wanted: np.ndarray) -> float:
+    return float((found & wanted).sum() / (found | wanted).sum())
+
+
+def test_a_point_finds_its_object():
+    segment = load_segmenter("bundled", device="cpu")
+    found = segment([s.image for s in UNSEEN], [PointPrompt(((*s.point, 1),)) for s in UNSEEN])
+    assert np.mean([overlap(f.mask, s.object) for f, s in zip(found, UNSEEN, strict=True)]) >= 0.75
+
+
+def test_a_phrase_finds_its_own_object_rather_than_another():
+    segment = load_segmenter("bundled", device="cpu")
+    several = [s for s in UNSEEN if len(s.things) > 1]
+    own = segment([s.image for s in several], [TextPrompt(s.target.text) for s in several])
+    right = [
+        overlap(f.mask, s.object) > max(overlap(f.mask, other) for other in s.objects[:-1])
+        for f, s in zip(own, several, strict=True)
+    ]
+    assert len(several) >= 10
+    assert np.mean(right) >= 0.8
+
+
+def test_the_words_it_knows_are_the_scenes_colours_and_shapes():
+    from removal.bundled.scenes import COLOURS, SHAPES
+
+    assert bundled_words() == {*COLOURS, *SHAPES}

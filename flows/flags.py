@@ -26,7 +26,7 @@ def _flag(name: str, about: FieldInfo) -> Any:
     return Annotated[about.annotation, Parameter(help=about.description, show_default=shown, **group)]
 
 
-def switch(name: str, help: str, short: str | None = None) -> inspect.Parameter:
+def _switch(name: str, help: str, short: str | None = None) -> inspect.Parameter:
     names = [f"--{name.replace('_', '-')}", *([short] if short else [])]
     plain = Parameter(name=names, help=help, negative=(), show_default=False)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, plain])

@@ -106,8 +106,8 @@ def test_failed_pictures_are_named_with_their_reason_and_end_in_1(cleanplate, sc
     ],
 )
 def test_what_cannot_be_asked_for_ends_in_2_and_touches_nothing(cleanplate, scenes, tmp_path, arguments, complaint):
-    code, out, err = cleanplate("run", scenes / "images", tmp_path / "out", "--model", "bundled", *arguments) \
-        if "--model" not in arguments else cleanplate("run", scenes / "images", tmp_path / "out", *arguments)  # fmt: skip
+    model = [] if "--model" in arguments else ["--model", "bundled"]
+    code, out, err = cleanplate("run", scenes / "images", tmp_path / "out", *model, *arguments)
     assert code == 2
     assert complaint in " ".join((out + err).split()).replace("│ ", "").replace(" │", "")
     assert not (tmp_path / "out").exists()
@@ -244,7 +244,8 @@ def test_a_finished_folder_is_recognised_without_torch_or_prefect(scenes, tmp_pa
         f"import sys; sys.argv = ['cleanplate', *{arguments!r}]\n"
         "from flows.cli import main\n"
         "try: main()\n"
-        "except SystemExit as ended: print(ended.code, {'torch', 'prefect', 'diffusers', 'transformers'} & set(sys.modules))"
+        "except SystemExit as ended:\n"
+        "    print(ended.code, {'torch', 'prefect', 'diffusers', 'transformers'} & set(sys.modules))"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert ended.stdout.split("\n")[-2] == "0 set()", ended.stderr

@@ -14,8 +14,9 @@ from cyclopts import App, Parameter
 from pydantic import ValidationError
 from rich.console import Console
 
+from flows.faults import EnvironmentFault
 from flows.flags import signed
-from flows.records import Job
+from flows.records import PATHS, Job
 
 app = App(
     name="cleanplate",
@@ -32,7 +33,6 @@ TALK = Console(stderr=True, soft_wrap=True, highlight=False)
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    _quiet_libraries()
     warnings.showwarning = lambda message, *_, **__: TALK.print(f"warning: {message}", markup=False)
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
@@ -137,29 +137,26 @@ def server_configured() -> bool:
 
 
 def _as_flow(settings: Job) -> int:
-    """Run as the flow, on the configured server or on Prefect's own temporary one."""
+    """Run as the flow, on the configured server or on Prefect's own temporary one.
+
+    Paths are made whole first, so that the run's name and its command to repeat mean the same everywhere.
+    """
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")  # 20 s is short on a busy machine
     from flows.remove_objects import remove_objects
 
-    state = remove_objects(**settings.model_dump(exclude_unset=True), return_state=True)
+    given = settings.model_dump(exclude_unset=True)
+    whole = {key: str(Path(given[key]).expanduser().absolute()) for key in PATHS if given.get(key)}
+    try:
+        state = remove_objects(**given | whole, return_state=True)
+    except RuntimeError as error:
+        if "Failed to reach API" not in str(error):
+            raise
+        raise EnvironmentFault(f"{error}; start the server, or run without it: --no-flow") from error
     TALK.print(f"{state.name}: {state.message}", markup=False)
     if state.is_completed():
         return 1 if state.name == "Partial" else 0
-    error = state.result(raise_on_failure=False)
-    return (_code(error) if isinstance(error, Exception) else None) or 4
-
-
-def _quiet_libraries() -> None:
-    """Keep the libraries' own bars and remarks out of ours. They read these when they are imported, which is later."""
-    quiet = {
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "DIFFUSERS_VERBOSITY": "error",
-        "TRANSFORMERS_VERBOSITY": "error",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    for name, value in quiet.items():
-        os.environ.setdefault(name, value)
+    ended_with = state.result(raise_on_failure=False)
+    return (_code(ended_with) if isinstance(ended_with, Exception) else None) or 4
 
 
 # Looking at results --------------------------------------------------------------------------------------------------

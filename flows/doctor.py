@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from flows.weights import quiet_libraries
+
 OPENCV_FIX = (
     "apt-get install -y libgl1 libglib2.0-0 (libglib2.0-0t64 on newer systems), "
     "or pip uninstall -y opencv-python && pip install opencv-python-headless"
@@ -17,6 +19,7 @@ OPENCV_FIX = (
 
 def examine() -> Iterator[tuple[str, bool, str]]:
     """(what, whether it is well, words) for everything a run needs."""
+    quiet_libraries()
     for name, check, fix in CHECKS:
         try:
             yield name, True, check()

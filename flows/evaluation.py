@@ -12,6 +12,7 @@ from rich.table import Table
 from flows.faults import UsageError
 from flows.folder import image_name, mask_name
 from flows.pictures import decode, decode_mask
+from flows.weights import quiet_libraries
 from masks import dilate
 from removal.quality import measure, ring_mean, through_autoencoder
 from removal.telea import TeleaRemover
@@ -31,6 +32,7 @@ def evaluate(result: Path, scenes: Path) -> dict:
     Every figure is taken inside the scenes' masks/ and against their truth/. Raises UsageError for folders of another
     kind, or when the result lacks a scene.
     """
+    quiet_libraries()
     rows = _rows(scenes)
     figures: dict[str, dict[str, list[dict[str, float]]]] = {"all": {}, "textured": {}}
     outside = 0

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from typing import TypeVar
-
-Loaded = TypeVar("Loaded")
 
 ENVIRONMENT = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM, errno.ESTALE}
@@ -35,11 +31,3 @@ def raise_if_environment(error: BaseException) -> None:
     """Raise EnvironmentFault for errors such as a full disk. The class tells nothing: bad pictures are OSErrors too."""
     if isinstance(error, OSError) and error.errno in ENVIRONMENT:
         raise EnvironmentFault(f"{error.strerror} ({error.filename}); mend that, then run the same command") from error
-
-
-def load(loader: Callable[[], Loaded]) -> Loaded:
-    """Load weights with `loader`. What is missing there is no picture's fault: raises EnvironmentFault."""
-    try:
-        return loader()
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
-        raise EnvironmentFault(f"the models cannot be loaded: {error}") from error

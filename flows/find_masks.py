@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flows.endings import failed, nothing_found, unsupported
-from flows.faults import load, raise_if_environment
+from flows.faults import raise_if_environment
 from flows.folder import Folder, mask_name
 from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode, decode_mask, encode_mask
 from flows.prompt_files import Wanted, read_wishes
 from flows.records import Job, Outcome, digest
+from flows.weights import load
 from masks import Found, Segmenter, dilate, dilation_radius, fill_holes, load_segmenter
 from masks.prompts import nothing, union
 from masks.segmenters import refuse

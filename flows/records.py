@@ -7,15 +7,24 @@ import inspect
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 PATHS = frozenset({"source", "target", "prompts", "masks"})
 NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on one target
     {*PATHS, "device", "dtype", "batch_size", "existing", "limit", "max_failures", "offline", "concat"}
 )
+
+
+def _number_or(pattern: str) -> WithJsonSchema:
+    """What Prefect's form and `deployment run -p` check; Job's own validators say it in better words."""
+    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": pattern}]})
+
+
+Dilation = Annotated[int | str, _number_or(r"^(auto|\d+|\d+(\.\d+)?%)$")]
+Allowance = Annotated[int | str, _number_or(r"^\d+(\.\d+)?%?$")]
 
 
 class Job(BaseModel):
@@ -33,7 +42,7 @@ class Job(BaseModel):
     segmenter: str = Field("auto", description="what finds it: bundled, clipseg, grounded-sam, sam, or NAME:WEIGHTS")
     threshold: float | None = Field(None, ge=0, le=1, description="how sure a text find must be; none: the segmenter's")
     nothing_found: Literal["copy", "skip", "error"] = Field("copy", description="what to do with such a picture")
-    dilate: int | str = Field(
+    dilate: Dilation = Field(
         "auto", description="grow the mask: pixels, or a share of the object's size; auto: 10% if found, 0 if given"
     )
     fill_holes: bool = Field(True, description="fill what a mask encloses")
@@ -50,7 +59,7 @@ class Job(BaseModel):
     batch_size: int | Literal["auto"] = Field("auto", description="crops at once")
     existing: Literal["skip", "overwrite", "error"] = Field("skip", description="what to do with finished pictures")
     limit: int = Field(0, ge=0, description="stop after so many pictures; 0: all")
-    max_failures: int | str = Field("10%", description="stop above so many failures: a number, or a share after 20")
+    max_failures: Allowance = Field("10%", description="stop above so many failures: a number, or a share after 20")
     offline: bool = Field(False, description="fetch nothing")
     concat: bool = Field(False, description="also write original | mask | result to strips/")
 

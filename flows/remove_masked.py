@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from flows.endings import failed, nothing_found
-from flows.faults import load, raise_if_environment
+from flows.faults import raise_if_environment
 from flows.folder import Folder, image_name, mask_name
 from flows.pictures import (
     BrokenPicture,
@@ -23,6 +23,7 @@ from flows.pictures import (
     strip,
 )
 from flows.records import Job, Outcome
+from flows.weights import load
 from removal import load_remover
 from removal.removers import ChosenRemover
 

@@ -14,9 +14,9 @@ from cyclopts import App, Parameter
 from pydantic import ValidationError
 from rich.console import Console
 
-from flows.faults import EnvironmentFault
 from flows.flags import signed
-from flows.records import PATHS, Job
+from flows.records import Job
+from flows.tracking import run_as_flow, server_configured
 
 app = App(
     name="cleanplate",
@@ -123,35 +123,9 @@ def _job_file(file: str) -> dict[str, Any]:
     return tomllib.loads(Path(file).expanduser().read_text()) if file else {}
 
 
-def server_configured() -> bool:
-    """Whether Prefect has a server, by environment or profile; found out without importing Prefect (1 s)."""
-    if os.environ.get("PREFECT_API_URL"):
-        return True
-    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
-    file = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml")).expanduser()
-    if not file.exists():
-        return False
-    profiles = tomllib.loads(file.read_text())
-    active = os.environ.get("PREFECT_PROFILE", profiles.get("active", ""))
-    return bool(profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL"))
-
-
 def _as_flow(settings: Job) -> int:
-    """Run as the flow, on the configured server or on Prefect's own temporary one.
-
-    Paths are made whole first, so that the run's name and its command to repeat mean the same everywhere.
-    """
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")  # 20 s is short on a busy machine
-    from flows.remove_objects import remove_objects
-
-    given = settings.model_dump(exclude_unset=True)
-    whole = {key: str(Path(given[key]).expanduser().absolute()) for key in PATHS if given.get(key)}
-    try:
-        state = remove_objects(**given | whole, return_state=True)
-    except RuntimeError as error:
-        if "Failed to reach API" not in str(error):
-            raise
-        raise EnvironmentFault(f"{error}; start the server, or run without it: --no-flow") from error
+    """Run as the flow; its final state says how it ended."""
+    state = run_as_flow(settings)
     TALK.print(f"{state.name}: {state.message}", markup=False)
     if state.is_completed():
         return 1 if state.name == "Partial" else 0

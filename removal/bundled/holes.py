@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from removal.bundled.scenes import SIZE, Scene, footprint, random_thing, scene
+from removal.bundled.scenes import Scene, scene
+from removal.bundled.things import SIZE, footprint, random_thing
 
 KEPT = 0.5  # a hole hides at most this share of any object, or redrawing objects would be the right answer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
+from flows import cli, tracking
 from flows.samples import write_scenes
 
 
@@ -226,15 +226,15 @@ def test_missing_system_libraries_end_in_3_with_the_fix(cleanplate, scenes, tmp_
 def test_a_configured_server_makes_a_run_a_flow(monkeypatch, tmp_path):
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    assert not cli.server_configured()
+    assert not tracking.server_configured()
     (tmp_path / "profiles.toml").write_text(
         'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "http://127.0.0.1:1/api"\n'
     )
-    assert cli.server_configured()
+    assert tracking.server_configured()
     monkeypatch.setenv("PREFECT_PROFILE", "ephemeral")
-    assert not cli.server_configured()
+    assert not tracking.server_configured()
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
-    assert cli.server_configured()
+    assert tracking.server_configured()
 
 
 def test_a_finished_folder_is_recognised_without_torch_or_prefect(scenes, tmp_path):

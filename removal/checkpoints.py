@@ -85,6 +85,12 @@ MOVED = {  # withdrawn ids and where the same weights live now
 }
 
 
+def parent_repo(checkpoint: Checkpoint) -> str:
+    """The living hub id of the family that a single file descends from, which has its configs and tokenizer."""
+    alike = [row for row in KNOWN.values() if (row.family, row.in_channels) == (checkpoint.family, checkpoint.in_channels)]
+    return next(row.repo for row in alike if not row.is_local)
+
+
 def choose(model: str, method: str = "auto", revision: str | None = None, offline: bool = True) -> Choice:
     """Decide the checkpoint and the method for `model`: a preset, hub id, folder or `.safetensors` file.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from removal.checkpoints import Checkpoint
+from removal.checkpoints import Checkpoint, parent_repo
 from removal.crop import Crop
 from removal.tensors import to_images, to_latent_masks, to_tensors
 
@@ -93,7 +93,10 @@ def _pipeline(checkpoint: Checkpoint, options: Options) -> Any:
     )
     given = {"dtype": options.torch_dtype(), "local_files_only": options.offline or checkpoint.is_local, **plain}
     if checkpoint.is_file:
-        pipeline = kind.from_single_file(checkpoint.repo, **given | {"local_files_only": options.offline})
+        # A single file holds weights alone; what they are assembled to comes from the repo they descend from, since
+        # diffusers' own table still names withdrawn ones.
+        given |= {"config": parent_repo(checkpoint), "local_files_only": options.offline}
+        pipeline = kind.from_single_file(checkpoint.repo, **given)
     else:
         variant = None if checkpoint.is_local else checkpoint.variant
         pipeline = kind.from_pretrained(

@@ -176,7 +176,7 @@ def explain(
     row = choice.checkpoint
     facts = {
         "model": model,
-        "repo": row.repo or None,
+        "repo": None if row.is_local else row.repo or None,
         "path": row.repo if row.is_local else None,
         "revision": row.revision,
         "in_channels": row.in_channels,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +15,14 @@ from flows.pictures import encode_image, encode_mask
 from flows.records import Job
 from removal.bundled.scenes import scene
 
+# Prefect's temporary server, on its own: no server or history of the user's, nothing asked of the network.
+OWN_SERVER = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_PROFILE": "ephemeral",
+}
+ASKED = "demo.jsonl"
 FARTHEST_SEED = 1 << 20  # so that no scene drawn here was ever trained on
 
 
@@ -43,13 +51,9 @@ def write_scenes(target: Path, count: int, seed: int) -> None:
 
 def run_demo(target: Path, count: int, run_flow: Callable[[Job], int], talk: Console) -> int:
     """Draw scenes beside `target` and clean them, half by text and half by points. Returns the flow's exit code."""
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")  # offline means offline
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     target = target.expanduser()
     drawn = target.parent / "scenes"
-    for old in (drawn, target):
-        _clear(old)
+    _refuse_what_is_not_ours(drawn, target)
     write_scenes(drawn, count, seed=7)
     rows = [json.loads(line) for line in (drawn / "prompts.jsonl").read_text().splitlines()]
     asked = [
@@ -57,17 +61,20 @@ def run_demo(target: Path, count: int, run_flow: Callable[[Job], int], talk: Con
         for k, row in enumerate(rows)
         for key in [("text", "points")[k % 2]]
     ]
-    write_whole(drawn / "demo.jsonl", _lines(asked))
+    write_whole(drawn / ASKED, _lines(asked))
     talk.print(f"drew {count} scenes in {drawn}; cleaning them with the bundled checkpoints", markup=False)
-    code = run_flow(
-        Job(
-            source=str(drawn / "images"),
-            target=str(target),
-            prompts=str(drawn / "demo.jsonl"),
-            model="bundled",
-            concat=True,
-        )
+    cleaning = Job(
+        source=str(drawn / "images"),
+        target=str(target),
+        prompts=str(drawn / ASKED),
+        model="bundled",
+        concat=True,
+        existing="overwrite",
     )
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        os.environ.update(OWN_SERVER | {"PREFECT_HOME": home})
+        os.environ.pop("PREFECT_API_URL", None)
+        code = run_flow(cleaning)
     talk.print(
         f"look at {target}/images, {target}/masks and {target}/strips (original | mask | result);\n"
         f"how good they are: cleanplate evaluate {target} {drawn}",
@@ -76,14 +83,13 @@ def run_demo(target: Path, count: int, run_flow: Callable[[Job], int], talk: Con
     return code
 
 
-def _clear(folder: Path) -> None:
-    """Remove what an earlier demo left; anything else at that path is somebody's and stays."""
-    if not folder.exists():
-        return
-    ours = (folder / "prompts.jsonl").exists() or (folder / ".cleanplate").exists()
-    if not ours and any(folder.iterdir()):
-        raise ValueError(f"{folder} holds something else; choose another target for the demo")
-    shutil.rmtree(folder)
+def _refuse_what_is_not_ours(drawn: Path, target: Path) -> None:
+    """An earlier demo may be done again; anything else at its two places is somebody's, and nothing is touched."""
+    job = target / "job.toml"
+    ours = {drawn: (drawn / ASKED).exists(), target: job.exists() and ASKED in job.read_text()}
+    for folder, known in ours.items():
+        if folder.exists() and any(folder.iterdir()) and not known:
+            raise ValueError(f"{folder} holds something else; choose another target for the demo")
 
 
 def _lines(rows: list[dict]) -> bytes:

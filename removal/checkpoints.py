@@ -87,7 +87,9 @@ MOVED = {  # withdrawn ids and where the same weights live now
 
 def parent_repo(checkpoint: Checkpoint) -> str:
     """The living hub id of the family that a single file descends from, which has its configs and tokenizer."""
-    alike = [row for row in KNOWN.values() if (row.family, row.in_channels) == (checkpoint.family, checkpoint.in_channels)]
+    alike = [
+        row for row in KNOWN.values() if (row.family, row.in_channels) == (checkpoint.family, checkpoint.in_channels)
+    ]
     return next(row.repo for row in alike if not row.is_local)
 
 

@@ -137,6 +137,13 @@ def test_what_changed_is_done_again_and_nothing_else(scenes, change):
     assert Image.open(out / "images" / watch.done[0]).size == (128, 128)
 
 
+def test_a_picture_that_was_only_touched_is_not_done_again(scenes):
+    run(by_mask(scenes))
+    os.utime(scenes / "images" / "0001.png", (1, 1))
+    assert run(by_mask(scenes)).tried == 0
+    assert run(by_mask(scenes)).tried == 0
+
+
 def test_a_changed_prompt_makes_its_picture_due_again(scenes):
     run(job(scenes))
     lines = (scenes / "prompts.jsonl").read_text().splitlines()

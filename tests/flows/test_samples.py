@@ -1,0 +1,52 @@
+"""Sample scenes on disk, and the demo that cleans them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from flows.samples import run_demo, write_scenes
+
+TALK = Console(quiet=True)
+
+
+def test_a_demo_cleans_its_scenes_half_by_text_and_half_by_points(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    jobs = []
+
+    def keep(job):
+        jobs.append(job)
+        return 0
+
+    assert run_demo(tmp_path / "result", 6, keep, TALK) == 0
+    rows = [json.loads(line) for line in (tmp_path / "scenes" / "demo.jsonl").read_text().splitlines()]
+    assert ["text" in row for row in rows] == [True, False] * 3
+    assert ["points" in row for row in rows] == [False, True] * 3
+    assert (jobs[0].model, jobs[0].source) == ("bundled", str(tmp_path / "scenes" / "images"))
+
+
+@pytest.mark.parametrize("place", ["result", "scenes"])
+def test_a_demo_never_writes_over_anything_but_an_earlier_demo(tmp_path, place):
+    (tmp_path / place).mkdir()
+    (tmp_path / place / "mine.txt").write_text("precious")
+    with pytest.raises(ValueError, match="holds something else"):
+        run_demo(tmp_path / "result", 2, lambda job: 0, TALK)
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["mine.txt"]
+
+
+def test_scenes_need_a_count_and_a_seed_that_was_never_trained_on(tmp_path):
+    with pytest.raises(ValueError, match="seed 0 to"):
+        write_scenes(tmp_path, 1, 1 << 20)
+    with pytest.raises(ValueError, match="count is 1 or more"):
+        write_scenes(tmp_path, 0, 1)
+
+
+def test_the_whole_demo_runs_on_prefects_own_temporary_server(tmp_path):
+    command = [sys.executable, "-m", "flows", "demo", str(tmp_path / "result"), "--count", "2"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert "Completed: 2 removed" in ended.stderr
+    assert len((tmp_path / "result" / "metadata.jsonl").read_text().splitlines()) == 2

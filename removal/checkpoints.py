@@ -105,6 +105,8 @@ def choose(model: str, method: str = "auto", revision: str | None = None, offlin
     if method == "telea":
         return Choice(model, Checkpoint("", segmenter=_preset_segmenter(model)), "telea", "asked for; uses no weights")
     checkpoint = look_up(model, revision, offline)
+    if checkpoint.in_channels not in (4, 9, None):
+        raise ValueError(f"{model} has {checkpoint.in_channels} input channels; 4 and 9 can remove objects")
     if method == "inpainting" and checkpoint.in_channels == 4:
         raise ValueError(
             f"{model} has 4 input channels, so it is not fine-tuned for inpainting; use --method blending"
@@ -122,8 +124,6 @@ def choose(model: str, method: str = "auto", revision: str | None = None, offlin
         return Choice(model, sibling, "inpainting", reason)
     if checkpoint.in_channels == 4:
         return Choice(model, checkpoint, "blending", "4 input channels and no inpainting checkpoint of it is known")
-    if checkpoint.in_channels is not None:
-        raise ValueError(f"{model} has {checkpoint.in_channels} input channels; 4 and 9 can remove objects")
     return Choice(model, checkpoint, "auto", "its config is not here; decided when it is fetched")
 
 

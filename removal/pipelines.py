@@ -82,28 +82,48 @@ def _pipeline(checkpoint: Checkpoint, options: Options) -> Any:
     from diffusers.utils import logging
 
     logging.disable_progress_bar()  # of loading parts from disk; a batch job has a bar of its own
-    xl = checkpoint.family == "sdxl"
-    kind = StableDiffusionXLInpaintPipeline if xl else StableDiffusionInpaintPipeline
     # Without the safety checker, which blackens pictures, and without the watermark, which changes them; nothing is
     # drawn here from a caption.
-    plain = (
-        {"add_watermarker": False}
-        if xl
-        else {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
-    )
-    given = {"dtype": options.torch_dtype(), "local_files_only": options.offline or checkpoint.is_local, **plain}
-    if checkpoint.is_file:
-        # A single file holds weights alone; what they are assembled to comes from the repo they descend from, since
-        # diffusers' own table still names withdrawn ones.
-        given |= {"config": parent_repo(checkpoint), "local_files_only": options.offline}
-        pipeline = kind.from_single_file(checkpoint.repo, **given)
+    plain: dict[str, Any]
+    if checkpoint.family == "sdxl":
+        kind, plain = StableDiffusionXLInpaintPipeline, {"add_watermarker": False}
     else:
-        variant = None if checkpoint.is_local else checkpoint.variant
-        pipeline = kind.from_pretrained(
-            checkpoint.repo, revision=checkpoint.revision, variant=variant, use_safetensors=True, **given
-        )
+        kind = StableDiffusionInpaintPipeline
+        plain = {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
+    given = {"dtype": options.torch_dtype(), **plain}
+    pipeline = (_from_file if checkpoint.is_file else _from_repo)(kind, checkpoint, options, given)
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     return pipeline
+
+
+def _from_repo(kind: Any, checkpoint: Checkpoint, options: Options, given: dict[str, Any]) -> Any:
+    """From a hub id or a diffusers folder."""
+    return kind.from_pretrained(
+        checkpoint.repo,
+        revision=checkpoint.revision,
+        variant=None if checkpoint.is_local else checkpoint.variant,
+        local_files_only=options.offline or checkpoint.is_local,
+        use_safetensors=True,
+        **given,
+    )
+
+
+def _from_file(kind: Any, checkpoint: Checkpoint, options: Options, given: dict[str, Any]) -> Any:
+    """From a single file, which holds weights alone.
+
+    What they are assembled to comes from the repo they descend from, since diffusers' own table still names withdrawn
+    ones. Raises ValueError for a file without a VAE or text encoder.
+    """
+    from diffusers.loaders.single_file_utils import SingleFileComponentError
+    from huggingface_hub import snapshot_download
+
+    configs = parent_repo(checkpoint)
+    if options.offline:  # diffusers, told local_files_only, asks the hub all the same when the cache lacks them
+        configs = snapshot_download(configs, local_files_only=True)
+    try:
+        return kind.from_single_file(checkpoint.repo, config=configs, local_files_only=options.offline, **given)
+    except SingleFileComponentError as error:  # a bare Exception that advises the programmer after its first line
+        raise ValueError(f"{checkpoint.repo} holds not all the weights: {str(error).splitlines()[0]}") from error
 
 
 def _empty_prompt(pipeline: Any, device: torch.device) -> dict[str, torch.Tensor]:

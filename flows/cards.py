@@ -5,27 +5,37 @@ from __future__ import annotations
 import json
 import tomllib
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from flows.faults import UsageError
 from flows.folder import Folder
-from flows.manifest import Manifest
-from flows.records import PATHS, Job
+from flows.records import PATHS, Job, Outcome
 
 WHAT = ("text", "point", "box", "prompts", "masks")
+ONCE = {"existing", "limit"}  # said for one run, not for its repetition
+FILES = ("metadata.jsonl", "failures.jsonl", "README.md", "job.toml")
 
 
-def write(folder: Folder, manifest: Manifest, job: Job) -> None:
-    """Write metadata.jsonl, failures.jsonl, README.md and job.toml from the manifest."""
+def write(folder: Folder, job: Job, outcomes: Iterable[Outcome]) -> None:
+    """Write metadata.jsonl, failures.jsonl, README.md and job.toml from the manifest's rows."""
+    counts: Counter[str] = Counter()
     delivered: list[str] = []
     failures: list[str] = []
-    for outcome in manifest.outcomes():
+    for outcome in outcomes:
+        counts[outcome.status] += 1
         (failures if outcome.failed else delivered).append(json.dumps(outcome.row()) + "\n")
     folder.write("metadata.jsonl", "".join(delivered).encode())
     folder.write("failures.jsonl", "".join(failures).encode())
-    folder.write("job.toml", to_toml(job.model_dump(mode="json")).encode())
-    folder.write("README.md", card(job, manifest.counts()).encode())
+    repeated = job.model_dump(mode="json", exclude=ONCE)
+    folder.write("job.toml", to_toml(repeated).encode(errors="backslashreplace"))
+    folder.write("README.md", card(job, counts).encode(errors="backslashreplace"))
+
+
+def are_there(folder: Folder) -> bool:
+    """Whether nobody took a record file away."""
+    return all(folder.path(name).exists() for name in FILES)
 
 
 def read_job(folder: Folder) -> dict[str, Any] | None:
@@ -48,10 +58,12 @@ def standing(target: Path) -> tuple[dict[str, int], list[dict[str, Any]]]:
 
 def to_toml(settings: dict[str, Any]) -> str:
     """A flat dict as TOML; a JSON string or list of strings is one already. None is left out: TOML has no null."""
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items() if value is not None)
+    return "".join(
+        f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in settings.items() if value is not None
+    )
 
 
-def card(job: Job, counts: dict[str, int]) -> str:
+def card(job: Job, counts: Mapping[str, int]) -> str:
     """A data-set card in Markdown."""
     asked = {key: value for key, value in job.model_dump(mode="json").items() if key not in PATHS and value}
     rows = "\n".join(f"| {status} | {count} |" for status, count in sorted(counts.items()))

@@ -23,6 +23,7 @@ app = App(
     default_parameter=Parameter(negative_iterable=()),
     help="Removes objects from whole folders of pictures: a folder in, a clean folder out.",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
 )
 app.register_install_completion_command()
 models_app = App(name="models", help="The models there are, and which would be used and why.")
@@ -106,7 +107,7 @@ def _work(
         os.environ["HF_HUB_OFFLINE"] = "1"
     if not dry_run and not masks_only and (server_configured() if flow is None else flow):
         code, done = _as_flow(settings), None
-        counts = standing(Path(target).expanduser())[0]
+        counts = standing(Path(target).expanduser())[0] if json else {}
     else:
         with Terminal(quiet, verbose) as terminal:
             work = whole_job.look if dry_run else whole_job.run
@@ -120,7 +121,10 @@ def _work(
 
 
 def _job_file(file: str) -> dict[str, Any]:
-    return tomllib.loads(Path(file).expanduser().read_text()) if file else {}
+    try:
+        return tomllib.loads(Path(file).expanduser().read_text(encoding="utf-8")) if file else {}
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{file} is not TOML: {error}") from error
 
 
 def _as_flow(settings: Job) -> int:
@@ -130,7 +134,8 @@ def _as_flow(settings: Job) -> int:
     if state.is_completed():
         return 1 if state.name == "Partial" else 0
     ended_with = state.result(raise_on_failure=False)
-    return (_code(ended_with) if isinstance(ended_with, Exception) else None) or 4
+    code = _code(ended_with) if isinstance(ended_with, Exception) else None
+    return code or (4 if "--max-failures" in (state.message or "") else 1)
 
 
 # Looking at results --------------------------------------------------------------------------------------------------

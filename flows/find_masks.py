@@ -69,8 +69,7 @@ def _find(job: Job, opened: list[Opened]) -> list[Found | Exception | None]:
     name = segmenter_of(job)
     possible = []
     for k, prompt in asked:
-        reason = refuse(name, prompt)
-        if reason:
+        if reason := refuse(name, prompt):
             hits[k].append(ValueError(reason))
         else:
             possible.append((k, prompt))
@@ -115,7 +114,8 @@ def _given(one: Opened) -> Found | Exception:
 
 def _masked(job: Job, folder: Folder, one: Opened, found: Found | Exception | None) -> Outcome:
     if isinstance(found, Exception):
-        return failed(folder, one.outcome, found)
+        line = f" (prompts, line {one.wanted.line})" if one.wanted.line else ""
+        return failed(folder, one.outcome, ValueError(f"{found}{line}") if line else found)
     if not found:
         reason = "nothing was asked of it" if found is None else "its mask is empty" if one.wanted.mask else None
         return nothing_found(job, folder, one.outcome, reason)
@@ -133,7 +133,10 @@ def _masked(job: Job, folder: Folder, one: Opened, found: Found | Exception | No
         return failed(
             folder, outcome, ValueError(f"its mask covers {area:.0%} of the picture, more than max-area allows")
         )
-    folder.write(mask_name(outcome.source), encode_mask(mask))
+    try:
+        folder.write(mask_name(outcome.source), encode_mask(mask))
+    except ValueError as error:
+        return failed(folder, outcome, error)
     return replace(outcome, mask_file_name=mask_name(outcome.source))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
-import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+from flows.faults import EnvironmentFault
 from flows.pictures import SUFFIXES, suffix_of
 
 PRIVATE = ".cleanplate"
@@ -40,7 +40,11 @@ class Folder:
         if self.single:
             return [self.single]
         found = []
-        for directory, folders, files in os.walk(self.source, followlinks=False):
+
+        def unreadable(error: OSError) -> None:
+            raise EnvironmentFault(f"{error.filename} cannot be read: {error.strerror}; its pictures would be left out")
+
+        for directory, folders, files in os.walk(self.source, followlinks=False, onerror=unreadable):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in files:
                 path = Path(directory, name)
@@ -63,14 +67,22 @@ class Folder:
 
     def write(self, relative: str, data: bytes) -> str:
         """Publish a file in the target, whole or not at all; returns its SHA-256."""
-        self._publish(relative, lambda part: part.write_bytes(data))
+        path = self.path(relative)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._inside(path.parent)
+            write_whole(path, data)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise ValueError(f"its name is too long for {relative}") from error
+            raise EnvironmentFault(
+                f"{path} cannot be written: {error.strerror or error}; mend that, then run again"
+            ) from error
         return hashlib.sha256(data).hexdigest()
 
     def copy(self, name: str, relative: str) -> str:
         """Publish a byte-for-byte copy of a source picture; returns its SHA-256."""
-        self._publish(relative, lambda part: shutil.copyfile(self.source / name, part))
-        with open(self.target / relative, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return self.write(relative, self.read(name))
 
     def path(self, relative: str) -> Path:
         """A path in the target; one that would lie outside it raises ValueError."""
@@ -80,13 +92,12 @@ class Folder:
         return self.target / relative
 
     def remove(self, relative: str) -> None:
-        self.path(relative).unlink(missing_ok=True)
-
-    def _publish(self, relative: str, fill: Callable[[Path], object]) -> None:
-        path = self.path(relative)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._inside(path.parent)
-        _whole(path, fill)
+        """Take a file out of the target, if it is there."""
+        try:
+            self.path(relative).unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # then it is not there
+                raise EnvironmentFault(f"{relative} cannot be removed: {error.strerror or error}") from error
 
     def _inside(self, directory: Path) -> None:
         """A folder of the target may be a link that somebody put there; nothing is written through it."""
@@ -97,22 +108,22 @@ class Folder:
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file that appears whole or not at all, with the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _whole(path, lambda part: part.write_bytes(data))
-
-
-def _whole(path: Path, fill: Callable[[Path], object]) -> None:
     handle, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
     try:
-        os.fchmod(handle, 0o666 & ~UMASK)
-        os.close(handle)
-        fill(Path(part))
-        with open(part, "rb") as written:
-            os.fsync(written.fileno())
+        with open(handle, "wb") as file:
+            os.fchmod(handle, 0o666 & ~UMASK)
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
         os.replace(part, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
         raise
+
+
+def strip_name(name: str) -> str:
+    return f"strips/{name}"
 
 
 def image_name(name: str) -> str:

@@ -10,15 +10,15 @@ from typing import Protocol
 from flows import cards
 from flows.faults import TooManyFailures, UsageError
 from flows.find_masks import find_masks, segmenter_of
-from flows.folder import Folder
-from flows.manifest import LEDGER, Manifest
-from flows.prompt_files import Wishes, read_wishes, unknown_files
+from flows.folder import Folder, image_name
+from flows.manifest import LEDGER, Manifest, Seen, look_at
+from flows.prompt_files import Wishes, read_wishes, without_a_partner
 from flows.records import Job, Outcome
 from flows.remove_masked import remove_masked
-from masks.segmenters import refuse
+from masks.segmenters import refuse, split_name
 from removal import Choice, choose
 
-SHARD = 32  # pictures that one call of a step, and so one task of the flow, is given
+PORTION = 32  # pictures that one call of a step, and so one task of the flow, is given
 
 
 class Watch(Protocol):
@@ -74,44 +74,52 @@ def run(
     wishes = read_wishes(job)
     explain(job, wishes, watch, masks_only)
     names = folder.names()
-    for message in unknown_files(wishes, names):
-        watch.say(f"{job.prompts}: {message}")
+    for message in without_a_partner(wishes, names):
+        watch.say(message)
     with Manifest(folder.target) as manifest:
+        if not names and not manifest.is_empty():
+            raise UsageError(f"{job.source} holds no pictures, but its target has rows; is it mounted?")
         manifest.settle(job)
-        gone = manifest.forget_missing(names)
-        waiting = list(manifest.waiting(folder, names, wishes, job))
-        if job.existing == "error" and len(waiting) < len(names):
-            raise UsageError(
-                f"{len(names) - len(waiting)} pictures are finished in {job.target}, and existing is 'error'"
-            )
+        waiting = list(manifest.waiting(folder, names, wishes, job, masks_only))
+        finished = len(names) - len(waiting)
+        if job.existing == "error" and finished:
+            raise UsageError(f"{finished} pictures are finished in {job.target}, and existing is 'error'")
         waiting = waiting[: job.limit or None]
-        watch.begin(len(waiting), len(names) - len(waiting))
+        watch.begin(len(waiting), finished)
+        present = None if folder.single else set(names)
         summary = Summary(pictures=len(names))
+        if waiting:
+            manifest.publishes(-1)
         try:
-            for outcome in _outcomes(job, folder, manifest, wishes, waiting, find, remove, masks_only):
-                manifest.record(folder, [outcome], wishes, job)
+            for outcome, seen in _outcomes(job, folder, manifest, wishes, waiting, find, remove, masks_only):
+                manifest.record(folder, outcome, seen, job)
                 summary.done[outcome.status] += 1
                 watch.did(outcome)
                 _judge(job, summary)
         finally:
-            summary.counts = manifest.counts()
-            if waiting or gone or not folder.path("metadata.jsonl").exists():
-                cards.write(folder, manifest, job)
+            summary.counts = dict(Counter(outcome.status for outcome in manifest.outcomes(present)))
+            rows = sum(summary.counts.values())
+            if manifest.published() != rows or not cards.are_there(folder):
+                cards.write(folder, job, manifest.outcomes(present))
+                manifest.publishes(rows)
     return summary
 
 
 def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
-    """What `run` would do, with its refusals; writes nothing."""
+    """What `run` would do, with its refusals; publishes nothing."""
     folder = Folder(job.source, job.target)
+    job = remembered(job, folder) if not masks_only else job
     wishes = read_wishes(job)
     explain(job, wishes, watch, masks_only)
     names = folder.names()
     waiting = names
     if folder.path(LEDGER).exists():
         with Manifest(folder.target) as manifest:
-            waiting = list(manifest.waiting(folder, names, wishes, job))
-    watch.say(f"{len(names)} pictures: {len(waiting)} to do, {len(names) - len(waiting)} finished already")
-    return Summary(pictures=len(names), counts={"to do": len(waiting), "finished": len(names) - len(waiting)})
+            waiting = list(manifest.waiting(folder, names, wishes, job, masks_only))
+    finished = len(names) - len(waiting)
+    waiting = waiting[: job.limit or None]
+    watch.say(f"{len(names)} pictures: {len(waiting)} to do, {finished} finished already")
+    return Summary(pictures=len(names), counts={"to do": len(waiting), "finished": finished})
 
 
 def _outcomes(
@@ -123,17 +131,21 @@ def _outcomes(
     find: Find,
     remove: Remove,
     masks_only: bool,
-) -> Iterator[Outcome]:
-    """Two steps a shard: masks (files that can be looked at and corrected), then removal under them."""
-    for first in range(0, len(waiting), SHARD):
-        shard = waiting[first : first + SHARD]
-        ready = {} if masks_only or job.existing == "overwrite" else manifest.masked(folder, shard, wishes)
-        found = [*ready.values(), *find(job, [name for name in shard if name not in ready])]
+) -> Iterator[tuple[Outcome, Seen]]:
+    """Two steps a portion: masks (files that can be looked at and corrected), then removal under them."""
+    for first in range(0, len(waiting), PORTION):
+        portion = waiting[first : first + PORTION]
+        seen = look_at(folder, portion, wishes)
+        ready = {} if masks_only or job.existing == "overwrite" else manifest.masked(folder, portion, wishes, job)
+        found = [*ready.values(), *find(job, [name for name in portion if name not in ready])]
+        masked = [outcome for outcome in found if outcome.status == "masked"]
         if masks_only:
-            yield from found
+            for outcome in masked:  # what an earlier run painted does not belong to this mask
+                folder.remove(image_name(outcome.source))
+            yield from ((outcome, seen[outcome.source]) for outcome in found)
             continue
-        yield from (outcome for outcome in found if outcome.status != "masked")
-        yield from remove(job, [outcome for outcome in found if outcome.status == "masked"])
+        yield from ((outcome, seen[outcome.source]) for outcome in found if outcome.status != "masked")
+        yield from ((outcome, seen[outcome.source]) for outcome in remove(job, masked))
 
 
 def remembered(job: Job, folder: Folder) -> Job:
@@ -146,6 +158,7 @@ def remembered(job: Job, folder: Folder) -> Job:
 def explain(job: Job, wishes: Wishes, watch: Watch, masks_only: bool) -> None:
     """Refuse what cannot work before any weights are loaded, and say what will be used."""
     segmenter = segmenter_of(job)
+    split_name(segmenter)  # an unknown one is refused here
     for prompt in wishes.all.prompts:  # what the job itself asks; a bad row of a prompts file fails its own picture
         if reason := refuse(segmenter, prompt):
             raise UsageError(reason)

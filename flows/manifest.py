@@ -7,11 +7,12 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from flows.faults import EnvironmentFault
 from flows.folder import PRIVATE, Folder, image_name, mask_name
 from flows.prompt_files import Wishes
 from flows.records import Job, Outcome, digest
@@ -38,21 +39,44 @@ class OtherSettings(ValueError):
     """The target was made with other settings; the message names the fields."""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A picture and what is wanted of it, as they were before it was read: what a row is true of."""
+
+    size: int
+    mtime: int
+    wanted: str
+
+
+def look_at(folder: Folder, names: list[str], wishes: Wishes) -> dict[str, Seen]:
+    """The pictures of a portion before work on them begins; one that vanished is due should it come back."""
+    seen = {}
+    for name in names:
+        try:
+            seen[name] = Seen(*folder.stat(name), wishes.of(name).key)
+        except OSError:
+            seen[name] = Seen(-1, -1, "")
+    return seen
+
+
 class Manifest:
     """The ledger of a target. A picture is published first and its row committed after, so a row never lies."""
 
     def __init__(self, target: Path):
-        """Take the lock. Raises Busy when another run has it."""
+        """Take the lock. Raises Busy when another run has it, EnvironmentFault when the target cannot be written."""
         private = target / PRIVATE
-        private.mkdir(parents=True, exist_ok=True)
-        self.lock = os.open(private / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel frees it when the process dies
-        except OSError as error:
-            os.close(self.lock)
-            raise Busy(f"another run is working on {target}; wait for it, or choose another target") from error
-        self.file = sqlite3.connect(target / LEDGER, check_same_thread=False)
-        self.file.executescript("pragma journal_mode=wal; pragma synchronous=full;" + SCHEMA)
+            private.mkdir(parents=True, exist_ok=True)
+            self.lock = os.open(private / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel frees it when the process dies
+            except BlockingIOError as error:
+                os.close(self.lock)
+                raise Busy(f"another run is working on {target}; wait for it, or choose another target") from error
+            self.file = sqlite3.connect(target / LEDGER, check_same_thread=False)
+            self.file.executescript("pragma journal_mode=wal; pragma synchronous=full;" + SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise EnvironmentFault(f"the target {target} cannot be written: {error}") from error
 
     def __enter__(self) -> Manifest:
         return self
@@ -68,58 +92,66 @@ class Manifest:
         """
         before = self.settings()
         if before is not None and job.existing != "overwrite":
-            done = self._count("status not in ('masked', 'failed')")
+            painted = self._count("status = 'removed'")
             now = job.settings
-            fields = [f for f in now if now[f] != before.get(f) and (done or f not in REMOVAL_SETTINGS)]
+            fields = [f for f in now if now[f] != before.get(f) and (painted or f not in REMOVAL_SETTINGS)]
             if fields and self._count("1"):
                 changes = "; ".join(f"{f}: {before.get(f)!r} then, {now[f]!r} now" for f in fields)
                 raise OtherSettings(
                     f"this target was made with other settings ({changes}); choose another target, "
                     f"or --existing overwrite to do every picture again"
                 )
-        with self.file:
-            self.file.execute("insert or replace into facts values ('job', ?)", (json.dumps(job.settings),))
+        self._remember("job", json.dumps(job.settings))
 
     def settings(self) -> dict[str, Any] | None:
-        found = self.file.execute("select value from facts where key = 'job'").fetchone()
-        return json.loads(found[0]) if found else None
+        found = self._fact("job")
+        return json.loads(found) if found else None
 
-    def waiting(self, folder: Folder, names: list[str], wishes: Wishes, job: Job) -> Iterator[str]:
-        """The names that are missing, changed or wanted otherwise. Opens no picture: size and time tell."""
-        known = {row[0]: row[1:] for row in self.file.execute(
-            "select name, status, size, mtime, wanted, settings, out_size from pictures"
-        )}  # fmt: skip
-        settings = digest(job.settings)
+    def waiting(
+        self, folder: Folder, names: list[str], wishes: Wishes, job: Job, masks_only: bool = False
+    ) -> Iterator[str]:
+        """The names that are missing, changed or wanted otherwise. Opens no picture of the same size and time."""
+        if job.existing == "overwrite":
+            yield from names
+            return
+        columns = "name, status, size, mtime, wanted, settings, out_size"
+        known = {row[0]: row[1:] for row in self.file.execute(f"select {columns} from pictures")}
         for name in names:
             row = known.get(os.fsencode(name))
-            if row is None or job.existing == "overwrite" or not self._stands(folder, name, row, wishes, settings):
+            if row is None or not self._stands(folder, name, row, wishes, job, masks_only):
                 yield name
 
-    def _stands(self, folder: Folder, name: str, row: tuple, wishes: Wishes, settings: str) -> bool:
+    def _stands(
+        self, folder: Folder, name: str, row: tuple, wishes: Wishes, job: Job, masks_only: bool = False
+    ) -> bool:
         status, size, mtime, wanted, made_with, out_size = row
-        if status == "masked" or made_with != settings or wanted != wishes.of(name).key:
+        if (status == "masked" and not masks_only) or wanted != wishes.of(name).key:
+            return False
+        if made_with != _made_with(status, job):
             return False
         try:
-            if folder.stat(name) != (size, mtime) and not self._same_bytes(folder, name, size):
+            if not self._same(folder, name, size, mtime):
                 return False
+            if status == "masked":
+                return folder.path(mask_name(name)).exists()
             return status in ("failed", "skipped") or folder.path(image_name(name)).stat().st_size == out_size
         except OSError:
             return False
 
-    def _same_bytes(self, folder: Folder, name: str, size: int) -> bool:
-        """Whether a picture that was touched still holds the same bytes; if so, its new time is remembered."""
-        now, mtime = folder.stat(name)
-        if now != size:
-            return False
+    def _same(self, folder: Folder, name: str, size: int, mtime: int) -> bool:
+        """Whether a picture holds the bytes of its row: size and time tell, or SHA-256 when only its time changed."""
+        now = folder.stat(name)
+        if now == (size, mtime):
+            return True
         key = os.fsencode(name)
         (row,) = self.file.execute("select row from pictures where name = ?", (key,)).fetchone()
-        if hashlib.sha256(folder.read(name)).hexdigest() != json.loads(row)["sha256_in"]:
+        if now[0] != size or hashlib.sha256(folder.read(name)).hexdigest() != json.loads(row)["sha256_in"]:
             return False
         with self.file:
-            self.file.execute("update pictures set mtime = ? where name = ?", (mtime, key))
+            self.file.execute("update pictures set mtime = ? where name = ?", (now[1], key))
         return True
 
-    def masked(self, folder: Folder, names: list[str], wishes: Wishes) -> dict[str, Outcome]:
+    def masked(self, folder: Folder, names: list[str], wishes: Wishes, job: Job) -> dict[str, Outcome]:
         """Rows of those names whose mask an earlier `masks` left for this very picture; it may have been edited."""
         ready = {}
         for name in names:
@@ -127,42 +159,62 @@ class Manifest:
                 "select size, mtime, wanted, row from pictures where name = ? and status = 'masked'",
                 (os.fsencode(name),),
             ).fetchone()
-            same = row and row[2] == wishes.of(name).key and folder.stat(name) == row[:2]
-            if same and folder.path(mask_name(name)).exists():
-                ready[name] = Outcome(**json.loads(row[3]))
+            if row is None or row[2] != wishes.of(name).key or not folder.path(mask_name(name)).exists():
+                continue
+            if self._same(folder, name, *row[:2]):
+                ready[name] = replace(Outcome(**json.loads(row[3])), settings=digest(job.settings))
         return ready
 
-    def record(self, folder: Folder, outcomes: Iterable[Outcome], wishes: Wishes, job: Job) -> None:
-        """Commit the rows of pictures that are already in their place."""
-        rows = []
-        for outcome in outcomes:
-            name = outcome.source
-            try:
-                size, mtime = folder.stat(name)
-            except OSError:
-                size, mtime = -1, -1  # it vanished; should it come back, it is due
-            image = folder.path(image_name(name))
-            out_size = image.stat().st_size if outcome.file_name else None
-            rows.append((os.fsencode(name), outcome.status, size, mtime, wishes.of(name).key, digest(job.settings),
-                         out_size, json.dumps(outcome.row())))  # fmt: skip
+    def record(self, folder: Folder, outcome: Outcome, seen: Seen, job: Job) -> None:
+        """Commit the row of a picture that is already in its place. Raises EnvironmentFault when it cannot be."""
+        out_size = folder.path(outcome.file_name).stat().st_size if outcome.file_name else None
+        row = (
+            os.fsencode(outcome.source),
+            outcome.status,
+            seen.size,
+            seen.mtime,
+            seen.wanted,
+            _made_with(outcome.status, job),
+            out_size,
+            json.dumps(outcome.row()),
+        )
+        try:
+            with self.file:
+                self.file.execute("insert or replace into pictures values (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        except sqlite3.Error as error:
+            raise EnvironmentFault(f"the manifest cannot be written: {error}") from error
+
+    def outcomes(self, present: set[str] | None) -> Iterator[Outcome]:
+        """The rows of the names in `present`, or of all (None). Those of pictures that went away wait for them."""
+        for name, row in self.file.execute("select name, row from pictures order by name"):
+            if present is None or os.fsdecode(name) in present:
+                yield Outcome(**json.loads(row))
+
+    def published(self) -> int:
+        """How many rows the record files hold; -1 when a run that wrote rows did not come to write them."""
+        return int(self._fact("published") or -1)
+
+    def publishes(self, rows: int) -> None:
+        """Note that the record files hold so many rows, or (-1) that they are about to lag behind."""
+        self._remember("published", str(rows))
+
+    def _fact(self, key: str) -> str | None:
+        found = self.file.execute("select value from facts where key = ?", (key,)).fetchone()
+        return found[0] if found else None
+
+    def _remember(self, key: str, value: str) -> None:
         with self.file:
-            self.file.executemany("insert or replace into pictures values (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self.file.execute("insert or replace into facts values (?, ?)", (key, value))
 
-    def forget_missing(self, names: list[str]) -> int:
-        """Drop the rows of pictures that are no longer in the source, so that the records name what is there."""
-        present = {os.fsencode(name) for name in names}
-        gone = [(row[0],) for row in self.file.execute("select name from pictures") if row[0] not in present]
-        with self.file:
-            self.file.executemany("delete from pictures where name = ?", gone)
-        return len(gone)
-
-    def outcomes(self) -> Iterator[Outcome]:
-        for (row,) in self.file.execute("select row from pictures order by name"):
-            yield Outcome(**json.loads(row))
-
-    def counts(self) -> dict[str, int]:
-        found = self.file.execute("select status, count(*) from pictures group by status")
-        return dict(Counter(dict(found.fetchall())))
+    def is_empty(self) -> bool:
+        return not self._count("1")
 
     def _count(self, condition: str) -> int:
         return self.file.execute(f"select count(*) from pictures where {condition}").fetchone()[0]
+
+
+def _made_with(status: str, job: Job) -> str:
+    """A digest of the settings that a row depends on: where nothing was painted, the removal's do not matter."""
+    if status in ("removed", "failed"):
+        return digest(job.settings)
+    return digest({key: value for key, value in job.settings.items() if key not in REMOVAL_SETTINGS})

@@ -47,7 +47,7 @@ def decode(data: bytes) -> Picture:
             _refuse(opened, data)
             opened.load()
             upright = ImageOps.exif_transpose(opened)
-            extras = _extras(opened)
+            extras = _extras(opened, upright.info)
     except UnsupportedPicture:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -74,10 +74,10 @@ def encode(picture: Picture, image: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def encode_image(image: np.ndarray) -> bytes:
-    """An image (H×W×3 uint8) as PNG without metadata."""
+def encode_image(image: np.ndarray, container: str = "PNG") -> bytes:
+    """An image (H×W×3 uint8) in a container, without metadata."""
     out = io.BytesIO()
-    Image.fromarray(image).save(out, "PNG", **_encoder("PNG"))
+    Image.fromarray(image).save(out, container, **_encoder(container))
     return out.getvalue()
 
 
@@ -128,9 +128,12 @@ def _refuse(opened: Image.Image, data: bytes) -> None:
         raise UnsupportedPicture("a GIF's palette cannot hold a repainted patch exactly")
 
 
-def _extras(opened: Image.Image) -> dict[str, Any]:
+def _extras(opened: Image.Image, upright: dict[Any, Any]) -> dict[str, Any]:
     """Encoder arguments that keep colour profile, EXIF, XMP, text, resolution and JPEG quantisation."""
-    extras: dict[str, Any] = {key: opened.info[key] for key in ("icc_profile", "dpi", "xmp") if opened.info.get(key)}
+    extras: dict[str, Any] = {key: opened.info[key] for key in ("icc_profile", "dpi") if opened.info.get(key)}
+    if upright.get("xmp"):
+        extras["xmp"] = upright["xmp"]  # whose orientation was reset with the pixels'
+
     exif = _exif(opened)
     if exif:
         extras["exif"] = exif
@@ -142,8 +145,8 @@ def _extras(opened: Image.Image) -> dict[str, Any]:
         text = PngImagePlugin.PngInfo()
         for key, value in getattr(opened, "text", {}).items():
             if key == "XML:com.adobe.xmp":
-                text.add_itxt(key, str(value))
-            else:
+                text.add_itxt(key, str(upright.get(key, value)))
+            elif key != "Raw profile type exif":  # written as EXIF proper
                 text.add_text(key, value)
         extras["pnginfo"] = text
         extras.pop("xmp", None)
@@ -158,7 +161,8 @@ def _exif(opened: Image.Image) -> Image.Exif | None:
         exif = opened.getexif()
         if not exif:
             return None
-        exif.pop(ORIENTATION, None)
+        if ORIENTATION in exif:
+            exif[ORIENTATION] = 1  # applied; said, because readers without it would look for another in the XMP
         if opened.format == "TIFF":
             for tag in set(exif) - DESCRIPTIVE:
                 del exif[tag]

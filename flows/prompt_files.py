@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,7 @@ class Wanted:
         seen = None
         if self.mask is not None:
             stat = self.mask.stat()
-            seen = [str(self.mask), stat.st_size, stat.st_mtime_ns]
+            seen = [stat.st_size, stat.st_mtime_ns]
         return digest([self.texts, self.points, self.boxes, seen])
 
 
@@ -52,9 +53,6 @@ class Wishes:
         if self.masks is not None:
             return Wanted(mask=self.masks if self.masks.is_file() else _beside(self.masks, name))
         return self.rows.get(name, self.all)
-
-    def every(self) -> list[Wanted]:
-        return [self.all, *self.rows.values()]
 
 
 def read_wishes(job: Job) -> Wishes:
@@ -77,13 +75,24 @@ def read_prompts(file: Path) -> dict[str, Wanted]:
     """Rows of a prompts.jsonl by file name; rows for one file add up. Raises ValueError with file and line number."""
     if not file.is_file():
         raise ValueError(f"there is no prompts file at {file}")
+    stat = file.stat()
+    return _read_prompts(file, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)
+def _read_prompts(file: Path, size: int, mtime: int) -> dict[str, Wanted]:
+    """As it was at that size and time: every portion of a run asks again."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8: {error}") from error
     rows: dict[str, Wanted] = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             name, wanted = _row(json.loads(line), number)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{file}, line {number}: {_plain(error)}") from error
         before = rows.get(name, Wanted())
         rows[name] = Wanted(
@@ -92,10 +101,14 @@ def read_prompts(file: Path) -> dict[str, Wanted]:
     return rows
 
 
-def unknown_files(wishes: Wishes, names: list[str]) -> list[str]:
-    """A message for every row whose file is not among the pictures."""
+def without_a_partner(wishes: Wishes, names: list[str]) -> list[str]:
+    """A message for every row whose file is not among the pictures, and one for pictures that have no mask."""
     known = set(names)
-    return [f"line {row.line}: there is no picture {name!r}" for name, row in wishes.rows.items() if name not in known]
+    rows = wishes.rows.items()
+    messages = [f"prompts, line {row.line}: there is no picture {name!r}" for name, row in rows if name not in known]
+    if wishes.masks is not None and (bare := sum(wishes.of(name).mask is None for name in names)):
+        messages.append(f"{bare} of {len(names)} pictures have no mask in {wishes.masks}")
+    return messages
 
 
 def _row(row: Any, number: int) -> tuple[str, Wanted]:
@@ -103,11 +116,28 @@ def _row(row: Any, number: int) -> tuple[str, Wanted]:
         raise ValueError('a row is an object with "file_name" and "text", "points" or "boxes"')
     text = row.get("text") or []
     texts = (text,) if isinstance(text, str) else tuple(text)
-    points = tuple(tuple(point) for point in row.get("points") or ())
-    boxes = tuple(tuple(float(v) for v in box) for box in row.get("boxes") or ())
-    wanted = Wanted(texts, points, boxes, line=number)  # type: ignore[arg-type]  # checked by the prompts themselves
+    if not all(isinstance(phrase, str) for phrase in texts):
+        raise ValueError(f'"text" is a phrase or a list of phrases, not {text!r}')
+    points = tuple(_numbers("points", point, (2, 3)) for point in _listed(row, "points"))
+    boxes = tuple(_numbers("boxes", box, (4,)) for box in _listed(row, "boxes"))
+    wanted = Wanted(texts, points, boxes, line=number)
     wanted.prompts  # noqa: B018
     return row["file_name"], wanted
+
+
+def _listed(row: dict, key: str) -> list:
+    value = row.get(key) or []
+    if not isinstance(value, list):
+        raise ValueError(f'"{key}" is a list, not {value!r}')
+    return value
+
+
+def _numbers(key: str, value: Any, lengths: tuple[int, ...]) -> tuple:
+    numbers = tuple(value) if isinstance(value, list) else ()
+    if len(numbers) not in lengths or not all(type(number) in (int, float) for number in numbers):
+        shape = "[x, y, label]" if key == "points" else "[left, top, right, bottom]"
+        raise ValueError(f'"{key}" holds lists of numbers {shape}, not {value!r}')
+    return numbers
 
 
 def _plain(error: Exception) -> str:

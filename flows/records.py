@@ -56,7 +56,7 @@ class Job(BaseModel):
     context: float = Field(2.0, ge=1, le=20, description="crop side as a multiple of the mask's box")
     device: str = Field("auto", description="cpu, cuda, cuda:1, ...")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="precision of the model")
-    batch_size: int | Literal["auto"] = Field("auto", description="crops at once")
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field("auto", description="crops at once")
     existing: Literal["skip", "overwrite", "error"] = Field("skip", description="what to do with finished pictures")
     limit: int = Field(0, ge=0, description="stop after so many pictures; 0: all")
     max_failures: Allowance = Field("10%", description="stop above so many failures: a number, or a share after 20")
@@ -100,6 +100,12 @@ class Job(BaseModel):
         return value
 
     @model_validator(mode="after")
+    def _a_step_to_take(self) -> Job:
+        if self.strength is not None and int(self.steps * self.strength) < 1:
+            raise ValueError(f"{self.steps} steps at strength {self.strength} leave no step to take; raise one of them")
+        return self
+
+    @model_validator(mode="after")
     def _one_way_to_say_what(self) -> Job:
         if self.masks and (self.text or self.point or self.box or self.prompts):
             raise ValueError("masks already say what to remove; leave out text, point, box and prompts")
@@ -128,7 +134,7 @@ class Job(BaseModel):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One picture's row. All keys are always written, null where unknown; see CONTRACT in the README for each."""
+    """One picture's row. All keys are always written, null where unknown."""
 
     source: str
     status: str

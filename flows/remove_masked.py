@@ -11,7 +11,7 @@ import numpy as np
 
 from flows.endings import failed, nothing_found
 from flows.faults import raise_if_environment
-from flows.folder import Folder, image_name, mask_name
+from flows.folder import Folder, image_name, mask_name, strip_name
 from flows.pictures import (
     BrokenPicture,
     Picture,
@@ -59,7 +59,7 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
         for (outcome, picture, mask), seed, result in zip(ready, seeds, results, strict=True):
             made = replace(
                 outcome, model=job.model, method=remover.choice.method, reason=remover.choice.reason,
-                revision=job.revision or None, steps=remover.steps, strength=remover.strength, seed=seed,
+                revision=remover.choice.checkpoint.revision, steps=remover.steps, strength=remover.strength, seed=seed,
                 seconds=round(share, 3),
             )  # fmt: skip
             yield _publish(job, folder, made, picture, mask, result)
@@ -114,7 +114,8 @@ def _publish(
         saved = folder.write(image_name(name), data)
         if job.concat:
             white = np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
-            folder.write(f"strips/{name}.png", encode_image(strip([picture.image, white, result])))
+            shown = encode_image(strip([picture.image, white, result]), picture.format)
+            folder.write(strip_name(name), shown)
     except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
         return failed(folder, outcome, error)
     return replace(

@@ -31,13 +31,13 @@ from flows.records import PATHS, Job, Outcome, parameters
 
 @task(name="find-masks", cache_policy=NO_CACHE, persist_result=False)
 def find_masks(settings: Job, names: list[str]) -> list[Outcome]:
-    """The masks of one shard of pictures. Names go in and rows come out; pictures stay in their folders."""
+    """The masks of some pictures. Names go in and rows come out; pictures stay in their folders."""
     return finding.find_masks(settings, names)
 
 
 @task(name="remove-masked", cache_policy=NO_CACHE, persist_result=False)
 def remove_masked(settings: Job, masked: list[Outcome]) -> list[Outcome]:
-    """The removal for one shard of pictures whose masks are written."""
+    """The removal for some pictures whose masks are written."""
     return list(removing.remove_masked(settings, masked))
 
 

@@ -31,6 +31,9 @@ def write_scenes(target: Path, count: int, seed: int) -> None:
     if count < 1 or not 0 <= seed < FARTHEST_SEED:
         raise ValueError(f"count is 1 or more and seed 0 to {FARTHEST_SEED - 1}, not {count} and {seed}")
     rows = []
+    for old in target.glob("*/[0-9][0-9][0-9][0-9]*.png"):
+        if old.stem.isdigit() and int(old.stem) >= count:
+            old.unlink()  # of an earlier, longer series
     for number in range(count):
         drawn, name = scene(seed * 1_000_000 + number), f"{number:04}.png"
         write_whole(target / "images" / name, encode_image(drawn.image))

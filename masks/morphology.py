@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-LEAST_RADIUS = 2  # pixels: a relative dilation always covers the blended edge of an object
+LEAST_RADIUS = 4  # pixels: a relative dilation always covers the blended edge of an object and its contact shadow
 
 
 def dilate(mask: np.ndarray, radius: int) -> np.ndarray:

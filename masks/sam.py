@@ -73,7 +73,7 @@ def load(weights: str, device: str, offline: bool = False) -> SamSegmenter:
     A published size is fetched once into torch's hub folder. Raises FileNotFoundError when it is not there and
     `offline` forbids fetching it, ValueError for a file that holds no SAM.
     """
-    path = Path(weights)
+    path = Path(weights).expanduser()
     if path.is_dir():
         from masks.bundled.networks import build_sam
 

@@ -103,7 +103,7 @@ def choose(model: str, method: str = "auto", revision: str | None = None, offlin
     if method not in ("auto", *METHODS):
         raise ValueError(f"unknown method {method!r}; there are auto, {', '.join(METHODS)}")
     if method == "telea":
-        return Choice(model, Checkpoint("", segmenter=_preset_segmenter(model)), "telea", "asked for; uses no weights")
+        return Choice(model, Checkpoint(""), "telea", "asked for; uses no weights")
     checkpoint = look_up(model, revision, offline)
     if checkpoint.in_channels not in (4, 9, None):
         raise ValueError(f"{model} has {checkpoint.in_channels} input channels; 4 and 9 can remove objects")
@@ -147,10 +147,6 @@ def look_up(model: str, revision: str | None = None, offline: bool = True) -> Ch
             f"a diffusers folder, or a .safetensors file"
         )
     return _from_config(Checkpoint(model, revision=revision), _hub_config(model, revision, offline))
-
-
-def _preset_segmenter(model: str) -> str:
-    return PRESETS[model].segmenter if model in PRESETS else "grounded-sam"
 
 
 def _folder(path: Path) -> Checkpoint:

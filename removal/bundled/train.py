@@ -28,7 +28,7 @@ SCHEDULES = {
     "base": Schedule(1000, 24, 8e-4),
     "inpainting": Schedule(6000, 24, 8e-4),
     "sam": Schedule(1600, 12, 8e-4),
-    "clipseg": Schedule(4200, 24, 8e-4),
+    "clipseg": Schedule(2800, 24, 8e-4),
 }
 
 

@@ -96,6 +96,8 @@ def test_failed_pictures_are_named_with_their_reason_and_end_in_1(cleanplate, sc
         (["--point", "here"], "a point is x,y"),
         (["--dilate", "lots", "--text", "ball"], "dilation is a number of pixels"),
         (["--steps", "0", "--text", "ball"], "--steps"),
+        (["--steps", "20", "--strength", "0.01", "--text", "ball"], "leave no step to take"),
+        (["--batch-size=-1", "--text", "ball"], "--batch-size"),
         (["--masks", "m", "--text", "ball"], "masks already say what to remove"),
         ([], "say what to remove"),
         (["--text", "ball", "--segmenter", "samm"], "there are bundled, clipseg, grounded-sam, sam"),

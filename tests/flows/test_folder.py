@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from flows.faults import EnvironmentFault
 from flows.folder import Folder
 
 
@@ -64,7 +65,7 @@ def test_a_failed_write_leaves_neither_file_nor_part(folder, monkeypatch):
         raise OSError("no")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="no"):
+    with pytest.raises(EnvironmentFault, match="cannot be written: no"):
         folder.write("images/a.png", b"data")
     assert [p for p in folder.target.rglob("*") if p.is_file()] == []
 
@@ -76,7 +77,7 @@ def test_a_failed_write_leaves_the_earlier_file_as_it_was(folder, monkeypatch):
         raise OSError("no")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="no"):
+    with pytest.raises(EnvironmentFault, match="cannot be written: no"):
         folder.write("images/a.png", b"second")
     assert folder.path("images/a.png").read_bytes() == b"first"
 

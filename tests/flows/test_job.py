@@ -380,6 +380,105 @@ def test_the_same_picture_under_two_names_gets_the_same_result(scenes):
     assert np.abs(pixels(out / "0000.png") - pixels(out / "twin.png")).max() <= 1
 
 
+def test_a_mask_corrected_by_hand_is_never_found_again_over_it(scenes):
+    out = scenes.parent / "out"
+    run(job(scenes), masks_only=True)
+    corrected = np.zeros((128, 128), np.uint8)
+    corrected[10:20, 10:20] = 255
+    Image.fromarray(corrected).save(out / "masks" / "0001.png.png")
+    assert run(job(scenes), masks_only=True).tried == 0
+    os.utime(scenes / "images" / "0001.png", (1, 1))
+    run(job(scenes))
+    assert (pixels(out / "masks" / "0001.png.png")[..., 0] == corrected).all()
+    assert rows(out)["0001.png"]["mask_area"] == pytest.approx(100 / 128**2, abs=1e-5)
+
+
+def test_how_to_remove_may_be_chosen_after_the_masks_also_when_one_found_nothing(scenes):
+    (scenes / "masks" / "0000.png").unlink()
+    assert run(by_mask(scenes, seed=1), masks_only=True).done == {"masked": 3, "nothing found": 1}
+    assert run(by_mask(scenes, seed=2)).done == {"removed": 3}
+    assert {row["settings"] for row in rows(scenes.parent / "out").values() if row["status"] == "removed"} != {None}
+
+
+def test_a_source_that_is_suddenly_empty_is_refused_and_forgets_nothing(scenes):
+    run(by_mask(scenes))
+    before = (scenes.parent / "out" / "metadata.jsonl").read_text()
+    (scenes / "images").rename(scenes / "elsewhere")
+    (scenes / "images").mkdir()
+    with pytest.raises(UsageError, match="is it mounted"):
+        run(by_mask(scenes))
+    (scenes / "images").rmdir()
+    (scenes / "elsewhere").rename(scenes / "images")
+    assert run(by_mask(scenes)).tried == 0
+    assert (scenes.parent / "out" / "metadata.jsonl").read_text() == before
+
+
+def test_one_picture_of_a_folder_may_be_done_without_losing_the_rows_of_the_others(scenes):
+    run(by_mask(scenes))
+    one = by_mask(scenes).model_copy(update={"source": str(scenes / "images" / "0001.png")})
+    assert run(one).tried == 0
+    assert len(rows(scenes.parent / "out")) == 4
+
+
+def test_a_picture_rewritten_while_the_run_goes_on_is_due_again(scenes):
+    class Rewriting(Counting):
+        def did(self, outcome):
+            super().did(outcome)
+            if outcome.source == "0000.png":
+                shutil.copy(scenes / "truth" / "0000.png", scenes / "images" / "0000.png")
+                shutil.copy(scenes / "truth" / "0003.png", scenes / "images" / "0003.png")
+
+    run(by_mask(scenes), Rewriting())
+    watch = Counting()
+    run(by_mask(scenes), watch)
+    assert "0000.png" in watch.done
+
+
+def test_records_that_were_taken_away_come_back(scenes):
+    run(by_mask(scenes))
+    (scenes.parent / "out" / "failures.jsonl").unlink()
+    assert run(by_mask(scenes)).tried == 0
+    assert (scenes.parent / "out" / "failures.jsonl").exists()
+
+
+def test_a_name_too_long_for_its_mask_fails_that_picture_alone(scenes):
+    long = "x" * 250 + ".png"
+    shutil.copy(scenes / "images" / "0000.png", scenes / "images" / long)
+    summary = run(job(scenes, prompts="", masks=str(scenes / "masks" / "0000.png")))
+    assert summary.done == {"removed": 4, "failed": 1}
+    assert "too long" in rows(scenes.parent / "out", "failures.jsonl")[long]["reason"]
+
+
+def test_names_of_odd_bytes_go_all_the_way(scenes):
+    odd = os.fsdecode(b"caf\xe9 \xf0\x9f\x98\x80\n.png")
+    shutil.copy(scenes / "images" / "0000.png", scenes / "images" / odd)
+    masks = scenes / "masks \N{GRINNING FACE}"
+    shutil.copytree(scenes / "masks", masks)
+    shutil.copy(scenes / "masks" / "0000.png", masks / odd)
+    assert run(job(scenes, prompts="", masks=str(masks))).done == {"removed": 5}
+    assert odd in rows(scenes.parent / "out")
+    assert run(job(scenes, prompts="", masks=str(masks))).tried == 0
+    assert run(job(scenes, prompts="")).tried == 0
+
+
+def test_a_target_that_cannot_be_written_stops_the_run_and_marks_no_picture(scenes):
+    run(by_mask(scenes, limit=1))
+    shutil.rmtree(scenes.parent / "out" / "images")
+    (scenes.parent / "out" / "images").write_text("in the way")
+    with pytest.raises(EnvironmentFault, match="cannot be"):
+        run(by_mask(scenes))
+    (scenes.parent / "out" / "images").unlink()
+    assert run(by_mask(scenes)).done == {"removed": 4}
+
+
+def test_a_picture_that_breaks_takes_its_old_result_with_it(scenes):
+    run(by_mask(scenes, concat=True))
+    (scenes / "images" / "0001.png").write_bytes(b"broken now")
+    run(by_mask(scenes, concat=True))
+    left = {str(p.relative_to(scenes.parent / "out")) for p in (scenes.parent / "out").rglob("0001*")}
+    assert left == set()
+
+
 def test_dry_run_writes_nothing(scenes):
     watch = Counting()
     whole_job.look(by_mask(scenes), watch)
@@ -389,7 +488,7 @@ def test_dry_run_writes_nothing(scenes):
 
 def test_strips_show_original_mask_and_result(scenes):
     run(by_mask(scenes, concat=True))
-    strip = pixels(scenes.parent / "out" / "strips" / "0000.png.png")
+    strip = pixels(scenes.parent / "out" / "strips" / "0000.png")
     assert strip.shape == (128, 3 * 128 + 8, 3)
     assert (strip[:, :128] == pixels(scenes / "images" / "0000.png")).all()
     assert (strip[:, -128:] == pixels(scenes.parent / "out" / "images" / "0000.png")).all()

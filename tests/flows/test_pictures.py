@@ -77,6 +77,27 @@ def test_a_turned_picture_comes_out_upright_and_turned_no_more(orientation):
     assert written[0x010F] == "Maker"
 
 
+@pytest.mark.parametrize("container", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("also_in_exif", [True, False])
+def test_an_orientation_held_in_xmp_does_not_turn_the_picture_twice(container, also_in_exif):
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    )
+    how = {"xmp": xmp}
+    if container == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        how = {"pnginfo": text}
+    if also_in_exif:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        how["exif"] = exif
+    picture = decode(saved(Image.fromarray(NOISE), container, **how))
+    assert picture.image.shape == (40, 24, 3)
+    assert decode(encode(picture, picture.image)).image.shape == (40, 24, 3)
+
+
 @pytest.mark.parametrize("container", ["PNG", "JPEG", "WEBP", "TIFF"])
 def test_colour_profile_and_camera_data_are_kept(container):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from flows.prompt_files import Wanted, read_prompts, read_wishes, unknown_files
+from flows.prompt_files import Wanted, read_prompts, read_wishes, without_a_partner
 from flows.records import Job
 from masks import BoxPrompt, PointPrompt, TextPrompt
 
@@ -39,6 +39,9 @@ def test_pictures_without_a_row_get_the_jobs_own_prompt(tmp_path):
         ('{"file_name": "a.png", "points": [[1, 2, 0]]}', "line 2: a point prompt needs"),
         ('{"file_name": "a.png", "boxes": [[9, 2, 3, 4]]}', "line 2: a box is left"),
         ('{"file_name": "a.png", "text": " "}', "line 2: a text prompt needs"),
+        ('{"file_name": "a.png", "text": ["dog", 3]}', 'line 2: "text" is a phrase'),
+        ('{"file_name": "a.png", "points": [["1", 2]]}', 'line 2: "points" holds lists of numbers'),
+        ('{"file_name": "a.png", "points": 5}', 'line 2: "points" is a list'),
     ],
 )
 def test_a_malformed_row_is_reported_with_its_line(tmp_path, line, complaint):
@@ -48,7 +51,7 @@ def test_a_malformed_row_is_reported_with_its_line(tmp_path, line, complaint):
 
 def test_rows_for_files_that_are_not_there_are_reported_with_their_line(tmp_path):
     found = wishes(tmp_path, '{"file_name": "a.png", "text": "dog"}\n{"file_name": "b.png", "text": "dog"}')
-    assert unknown_files(found, ["a.png"]) == ["line 2: there is no picture 'b.png'"]
+    assert without_a_partner(found, ["a.png"]) == ["prompts, line 2: there is no picture 'b.png'"]
 
 
 def test_rows_for_one_picture_add_up(tmp_path):
@@ -77,6 +80,24 @@ def test_a_mask_has_the_pictures_path_with_any_suffix(tmp_path, name):
     found = read_wishes(Job(masks=str(tmp_path)))
     assert found.of("a/x.jpg").mask == tmp_path / name
     assert found.of("b/x.jpg") == Wanted()
+
+
+def test_pictures_without_a_mask_are_counted(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"x")
+    found = read_wishes(Job(masks=str(tmp_path)))
+    assert without_a_partner(found, ["a.png", "b.png"]) == [f"1 of 2 pictures have no mask in {tmp_path}"]
+
+
+def test_a_prompts_file_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "p.jsonl").write_bytes(b"\xef\xbb\xbf" + b'{"file_name": "a.png", "text": "dog"}')
+    assert set(read_prompts(tmp_path / "p.jsonl")) == {"a.png"}
+
+
+def test_a_mask_is_the_same_wish_by_its_whole_path_and_by_a_relative_one(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    relative, whole = (read_wishes(Job(masks=place)).of("a.png").key for place in (".", str(tmp_path)))
+    assert relative == whole
 
 
 def test_a_key_changes_with_the_wish_and_with_the_masks_bytes(tmp_path):

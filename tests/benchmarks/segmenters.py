@@ -1,0 +1,39 @@
+"""How well the bundled segmenters find an object of unseen scenes: `python -m tests.benchmarks.segmenters [COUNT]`."""
+
+import sys
+
+import numpy as np
+
+from flows.weights import quiet_libraries
+from masks import BoxPrompt, PointPrompt, Prompt, TextPrompt, load_segmenter
+from masks.sam import outline
+from removal.bundled.scenes import Scene, scene
+
+
+def main(count: int = 100) -> None:
+    """Print the mean and median intersection over union with the object alone, for each kind of prompt."""
+    quiet_libraries()
+    segment = load_segmenter("bundled", device="cpu")
+    scenes = [scene(5_000_000 + number) for number in range(count)]
+    for kind, ask in KINDS.items():
+        found = segment([s.image for s in scenes], [ask(s) for s in scenes])
+        overlaps = [(f.mask & s.object).sum() / (f.mask | s.object).sum() for f, s in zip(found, scenes, strict=True)]
+        print(f"{kind:6} mean {np.mean(overlaps):.3f}  median {np.median(overlaps):.3f}  of {count} scenes")
+
+
+def _text(one: Scene) -> Prompt:
+    return TextPrompt(one.target.text)
+
+
+def _point(one: Scene) -> Prompt:
+    return PointPrompt(((*one.point, 1),))
+
+
+def _box(one: Scene) -> Prompt:
+    return BoxPrompt(outline(one.object))
+
+
+KINDS = {"text": _text, "point": _point, "box": _box}
+
+if __name__ == "__main__":
+    main(*(int(argument) for argument in sys.argv[1:]))

@@ -35,7 +35,7 @@ SCHEDULES = {
 def main() -> None:
     """Run the stages that are asked for, in order; each needs those before it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("work/train"), help="where state is kept between runs")
+    parser.add_argument("--work", type=Path, default=Path("training"), help="where state is kept between runs")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="processor threads")
     parser.add_argument("--only", choices=[*STAGES], nargs="*", help="stages; all by default")
     given = parser.parse_args()
@@ -117,6 +117,10 @@ def save_pipeline(work: Path, unet, folder: Path) -> None:
     )
     shutil.rmtree(folder, ignore_errors=True)
     pipeline.save_pretrained(folder)
+    for config in folder.glob("*/config.json"):  # which would name the folder of whoever trained it
+        facts = json.loads(config.read_text())
+        facts.pop("_name_or_path", None)
+        config.write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
 
 
 def say(message: str) -> None:

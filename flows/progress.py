@@ -42,7 +42,8 @@ class Terminal:
         if outcome.status == "failed":
             self._print(f"failed: {outcome.source}: {outcome.reason}")
         elif self.verbose:
-            self._print(f"{outcome.status}: {outcome.source}" + (f" ({outcome.reason})" if outcome.reason else ""))
+            why = f" ({outcome.reason})" if outcome.reason and outcome.status != "removed" else ""
+            self._print(f"{outcome.status}: {outcome.source}{why}")
         done = sum(self.counts.values())
         if self.bar is not None:
             self.bar.update(self.bar.task_ids[0], completed=done, counts=self._counts())

@@ -297,3 +297,13 @@ def test_evaluate_sees_a_pixel_changed_outside_the_mask(cleanplate, scenes, tmp_
     Image.fromarray(spoiled).save(file)
     _, out, _ = cleanplate("evaluate", tmp_path / "out", scenes, "--json")
     assert 0 < json.loads(out)["outside_max_diff"] <= 7
+
+
+def test_an_interrupted_run_ends_in_130_and_says_how_to_go_on(cleanplate, scenes, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flows.job.run", interrupted)
+    code, _, err = cleanplate(*by_mask(scenes, tmp_path / "out"))
+    assert code == 130
+    assert "the same command goes on from here" in err

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from typing import TypeVar
+
+Made = TypeVar("Made")
 
 ENVIRONMENT = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM, errno.ESTALE}
@@ -31,3 +35,14 @@ def raise_if_environment(error: BaseException) -> None:
     """Raise EnvironmentFault for errors such as a full disk. The class tells nothing: bad pictures are OSErrors too."""
     if isinstance(error, OSError) and error.errno in ENVIRONMENT:
         raise EnvironmentFault(f"{error.strerror} ({error.filename}); mend that, then run the same command") from error
+
+
+def each(work: Callable[..., list[Made]], *columns: list) -> list[Made | Exception]:
+    """`work` on all rows of equal columns at once; if that fails, row by row, so that one's trouble stays its own."""
+    try:
+        return list(work(*columns))
+    except Exception as error:
+        raise_if_environment(error)
+        if len(columns[0]) == 1:
+            return [error]
+    return [each(work, *([value] for value in row))[0] for row in zip(*columns, strict=True)]

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from flows.endings import failed, nothing_found, unsupported
-from flows.faults import raise_if_environment
+from flows.faults import each
 from flows.folder import Folder, mask_name
 from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode, decode_mask, encode_mask
 from flows.prompt_files import Wanted, read_wishes
 from flows.records import Job, Outcome, digest
 from flows.weights import load
-from masks import Found, Segmenter, dilate, dilation_radius, fill_holes, load_segmenter
+from masks import Found, dilate, dilation_radius, fill_holes, load_segmenter
 from masks.prompts import nothing, union
 from masks.segmenters import refuse
 from removal import PRESETS
@@ -75,21 +73,10 @@ def _find(job: Job, opened: list[Opened]) -> list[Found | Exception | None]:
             possible.append((k, prompt))
     if possible:
         segment = load(lambda: load_segmenter(name, job.device, job.threshold, job.offline))
-        results = _each(segment, [opened[k].picture.image for k, _ in possible], [prompt for _, prompt in possible])
+        results = each(segment, [opened[k].picture.image for k, _ in possible], [prompt for _, prompt in possible])
         for (k, _), result in zip(possible, results, strict=True):
             hits[k].append(result)
     return [_given(one) if one.wanted.mask else _together(found) for one, found in zip(opened, hits, strict=True)]
-
-
-def _each(segment: Segmenter, images: list[np.ndarray], prompts: list) -> list[Found | Exception]:
-    """All at once; if that fails, one by one, so that a picture's trouble stays its own."""
-    try:
-        return list(segment(images, prompts))
-    except Exception as error:
-        raise_if_environment(error)
-        if len(images) == 1:
-            return [error]
-    return [_each(segment, [image], [prompt])[0] for image, prompt in zip(images, prompts, strict=True)]
 
 
 def _together(found: list[Found | Exception]) -> Found | Exception | None:

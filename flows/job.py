@@ -97,7 +97,7 @@ def run(
                 watch.did(outcome)
                 _judge(job, summary)
         finally:
-            summary.counts = dict(Counter(outcome.status for outcome in manifest.outcomes(present)))
+            summary.counts = manifest.counts(present)
             rows = sum(summary.counts.values())
             if manifest.published() != rows or not cards.are_there(folder):
                 cards.write(folder, job, manifest.outcomes(present))

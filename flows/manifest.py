@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -116,18 +118,19 @@ class Manifest:
             return
         columns = "name, status, size, mtime, wanted, settings, out_size"
         known = {row[0]: row[1:] for row in self.file.execute(f"select {columns} from pictures")}
+        due_with = functools.cache(lambda status: _made_with(status, job))  # a digest a status, not one a picture
         for name in names:
             row = known.get(os.fsencode(name))
-            if row is None or not self._stands(folder, name, row, wishes, job, masks_only):
+            if row is None or not self._stands(folder, name, row, wishes, due_with, masks_only):
                 yield name
 
     def _stands(
-        self, folder: Folder, name: str, row: tuple, wishes: Wishes, job: Job, masks_only: bool = False
+        self, folder: Folder, name: str, row: tuple, wishes: Wishes, due_with: Callable[[str], str], masks_only: bool
     ) -> bool:
         status, size, mtime, wanted, made_with, out_size = row
         if (status == "masked" and not masks_only) or wanted != wishes.of(name).key:
             return False
-        if made_with != _made_with(status, job):
+        if made_with != due_with(status):
             return False
         try:
             if not self._same(folder, name, size, mtime):
@@ -183,6 +186,11 @@ class Manifest:
                 self.file.execute("insert or replace into pictures values (?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:
             raise EnvironmentFault(f"the manifest cannot be written: {error}") from error
+
+    def counts(self, present: set[str] | None) -> dict[str, int]:
+        """How many rows there are of each status, of the names in `present` or of all (None)."""
+        rows = self.file.execute("select name, status from pictures")
+        return dict(Counter(status for name, status in rows if present is None or os.fsdecode(name) in present))
 
     def outcomes(self, present: set[str] | None) -> Iterator[Outcome]:
         """The rows of the names in `present`, or of all (None). Those of pictures that went away wait for them."""

@@ -52,9 +52,7 @@ def decode(data: bytes) -> Picture:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BrokenPicture(f"too many pixels: {error}") from error
-    except (
-        Exception
-    ) as error:  # Pillow raises seven kinds for bad input, NotImplementedError and SyntaxError among them
+    except Exception as error:  # Pillow raises seven kinds for bad input, of every sort
         raise BrokenPicture(_reason(data, error)) from error
     grey = upright.mode in ("1", "L", "LA")
     whole = np.array(upright.convert("RGBA" if upright.has_transparency_data else "RGB"))
@@ -133,7 +131,6 @@ def _extras(opened: Image.Image, upright: dict[Any, Any]) -> dict[str, Any]:
     extras: dict[str, Any] = {key: opened.info[key] for key in ("icc_profile", "dpi") if opened.info.get(key)}
     if upright.get("xmp"):
         extras["xmp"] = upright["xmp"]  # whose orientation was reset with the pixels'
-
     exif = _exif(opened)
     if exif:
         extras["exif"] = exif

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from flows.endings import failed, nothing_found
-from flows.faults import raise_if_environment
+from flows.faults import each
 from flows.folder import Folder, image_name, mask_name, strip_name
 from flows.pictures import (
     BrokenPicture,
@@ -25,7 +25,6 @@ from flows.pictures import (
 from flows.records import Job, Outcome
 from flows.weights import load
 from removal import load_remover
-from removal.removers import ChosenRemover
 
 GROUP = 8  # pictures in memory at once
 LOSSLESS = frozenset({"PNG", "WEBP", "TIFF", "BMP"})
@@ -54,7 +53,7 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
         if not ready:
             continue
         seeds = [picture_seed(job.seed, outcome.sha256_in) for outcome, _, _ in ready]
-        results = _remove(remover, [p.image for _, p, _ in ready], [mask for _, _, mask in ready], seeds)
+        results = each(remover, [p.image for _, p, _ in ready], [mask for _, _, mask in ready], seeds)
         share = (time.monotonic() - began) / len(ready)
         for (outcome, picture, mask), seed, result in zip(ready, seeds, results, strict=True):
             made = replace(
@@ -83,17 +82,6 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> tuple[Picture, np.nda
     if mask.shape != picture.image.shape[:2]:
         return failed(folder, outcome, ValueError(f"{mask_name(outcome.source)} is not of the picture's size"))
     return (picture, mask) if mask.any() else nothing_found(job, folder, outcome, "its mask is empty")
-
-
-def _remove(remover: ChosenRemover, images: list, masks: list, seeds: list) -> list[np.ndarray | Exception]:
-    try:
-        return list(remover(images, masks, seeds))
-    except Exception as error:
-        raise_if_environment(error)
-        if len(images) == 1:
-            return [error]
-    rows = zip(images, masks, seeds, strict=True)
-    return [_remove(remover, [image], [mask], [seed])[0] for image, mask, seed in rows]
 
 
 def _publish(

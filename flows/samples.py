@@ -23,6 +23,7 @@ OWN_SERVER = {
     "PREFECT_PROFILE": "ephemeral",
 }
 ASKED = "demo.jsonl"
+PARTS = ("images", "truth", "masks", "objects")
 FARTHEST_SEED = 1 << 20  # so that no scene drawn here was ever trained on
 
 
@@ -30,10 +31,8 @@ def write_scenes(target: Path, count: int, seed: int) -> None:
     """Write `count` scenes with images/, truth/, masks/, objects/ and prompts.jsonl. Raises ValueError."""
     if count < 1 or not 0 <= seed < FARTHEST_SEED:
         raise ValueError(f"count is 1 or more and seed 0 to {FARTHEST_SEED - 1}, not {count} and {seed}")
+    _make_room(target)
     rows = []
-    for old in target.glob("*/[0-9][0-9][0-9][0-9]*.png"):
-        if old.stem.isdigit() and int(old.stem) >= count:
-            old.unlink()  # of an earlier, longer series
     for number in range(count):
         drawn, name = scene(seed * 1_000_000 + number), f"{number:04}.png"
         write_whole(target / "images" / name, encode_image(drawn.image))
@@ -50,6 +49,18 @@ def write_scenes(target: Path, count: int, seed: int) -> None:
             }
         )
     write_whole(target / "prompts.jsonl", _lines(rows))
+
+
+def _make_room(target: Path) -> None:
+    """Remove the pictures that an earlier series lists; any other in these folders is somebody's and refused."""
+    listed = target / "prompts.jsonl"
+    rows = [json.loads(line) for line in listed.read_text().splitlines()] if listed.exists() else []
+    ours = {row["file_name"] for row in rows if "textured" in row}
+    pictures = [picture for part in PARTS for picture in (target / part).glob("*")]
+    if strange := [picture for picture in pictures if picture.name not in ours]:
+        raise ValueError(f"{strange[0]} is no scene drawn here; choose another target for the scenes")
+    for picture in pictures:
+        picture.unlink()
 
 
 def run_demo(target: Path, count: int, run_flow: Callable[[Job], int], talk: Console) -> int:

@@ -16,8 +16,6 @@ CRUMB = 0.001  # share of the picture below which a patch of CLIPSeg's heat is n
 class ClipSegSegmenter:
     """Text to mask by CLIPSeg's heat map (Lüddecke & Ecker 2022). Coarse, and one forward for a whole batch."""
 
-    takes = (TextPrompt,)
-
     def __init__(self, repo: str, device: str, threshold: float, **where: Any):
         from transformers import AutoProcessor, CLIPSegForImageSegmentation
 
@@ -50,8 +48,6 @@ class ClipSegSegmenter:
 
 class GroundedSamSegmenter:
     """Text to boxes by Grounding DINO (Liu et al. 2023), boxes to masks by SAM; points and boxes go to SAM."""
-
-    takes = (TextPrompt, *SamSegmenter.takes)
 
     def __init__(self, repo: str, sam: SamSegmenter, device: str, threshold: float, **where: Any):
         from transformers import AutoProcessor, GroundingDinoForObjectDetection
@@ -90,8 +86,6 @@ class GroundedSamSegmenter:
 
 class ByKind:
     """Sends text prompts to one segmenter and points and boxes to another."""
-
-    takes = (TextPrompt, *SamSegmenter.takes)
 
     def __init__(self, text: Any, shape: Any):
         self.text, self.shape = text, shape

@@ -69,7 +69,12 @@ def _object_size(mask: np.ndarray) -> float:
 
 
 def _box(mask: np.ndarray, margin: int) -> tuple[int, int, int, int]:
+    left, top, right, bottom = (int(side) for side in outline(mask))
+    height, width = mask.shape
+    return max(0, top - margin), min(height, bottom + margin), max(0, left - margin), min(width, right + margin)
+
+
+def outline(mask: np.ndarray) -> tuple[float, float, float, float]:
+    """The box (left, top, right, bottom) of a mask that is not empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    top, bottom = max(0, rows[0] - margin), min(mask.shape[0], rows[-1] + 1 + margin)
-    left, right = max(0, columns[0] - margin), min(mask.shape[1], columns[-1] + 1 + margin)
-    return int(top), int(bottom), int(left), int(right)
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

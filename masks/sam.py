@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from masks.morphology import outline
 from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, nothing
 
 URL = "https://dl.fbaipublicfiles.com/segment_anything/"
@@ -21,8 +22,6 @@ WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}  # of the image encoder, w
 
 class SamSegmenter:
     """A loaded SAM. Takes point and box prompts; the image encoder runs once per image, however many prompts it has."""
-
-    takes = (PointPrompt, BoxPrompt)
 
     def __init__(self, sam, device: str):
         from segment_anything import SamPredictor
@@ -139,9 +138,3 @@ def _inside(prompt: Prompt, image: np.ndarray) -> None:
         left, top, right, bottom = prompt.box
         if left >= width or top >= height or right <= 0 or bottom <= 0:
             raise ValueError(f"box {prompt.box} lies outside the picture of {width}×{height} pixels")
-
-
-def outline(mask: np.ndarray) -> tuple[float, float, float, float]:
-    """The box (left, top, right, bottom) of a mask that is not empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

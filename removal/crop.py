@@ -39,8 +39,7 @@ def cut(image: np.ndarray, mask: np.ndarray, resolution: int, context: float = 2
     if not mask.any():
         raise ValueError("the mask is empty: there is nothing to cut around")
     height, width = mask.shape
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    top, bottom, left, right = bounds(mask)
     box = int(max(bottom - top, right - left))
     wanted = max(round(context * box), resolution)
     side = max(min(wanted, max(min(height, width), box)), 1)
@@ -48,6 +47,12 @@ def cut(image: np.ndarray, mask: np.ndarray, resolution: int, context: float = 2
     x = _place((left + right) / 2, side, width)
     pixels, hole = _window(image, y, x, side, cv2.BORDER_REFLECT_101), _window(mask, y, x, side, cv2.BORDER_CONSTANT)
     return Crop(_resize(pixels, resolution), _resize_mask(hole, resolution), x, y, side)
+
+
+def bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right) of the box of a mask that is not empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
 def paste(image: np.ndarray, mask: np.ndarray, crop: Crop, patch: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from removal.checkpoints import Checkpoint, Choice
-from removal.crop import check
+from removal.crop import bounds, check
 
 TELEA = Choice("telea", Checkpoint(""), "telea", "asked for; uses no weights")
 RADIUS = 5  # pixels of known surroundings that a filled pixel is averaged from
@@ -32,11 +32,9 @@ def _fill(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     result = image.copy()
     if not mask.any():
         return result
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, bottom, left, right = bounds(mask)
     margin = 2 * RADIUS
-    window = np.s_[
-        max(0, rows[0] - margin) : rows[-1] + margin + 1, max(0, columns[0] - margin) : columns[-1] + margin + 1
-    ]
+    window = np.s_[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
     hole = np.ascontiguousarray(mask[window])
     filled = cv2.inpaint(np.ascontiguousarray(image[window]), hole.astype(np.uint8), RADIUS, cv2.INPAINT_TELEA)
     result[window][hole] = filled[hole]

@@ -6,7 +6,7 @@ import numpy as np
 
 from flows.weights import quiet_libraries
 from masks import BoxPrompt, PointPrompt, Prompt, TextPrompt, load_segmenter
-from masks.sam import outline
+from masks.morphology import outline
 from removal.bundled.scenes import Scene, scene
 
 

@@ -50,3 +50,20 @@ def test_the_whole_demo_runs_on_prefects_own_temporary_server(tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert "Completed: 2 removed" in ended.stderr
     assert len((tmp_path / "result" / "metadata.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_shorter_series_leaves_nothing_of_a_longer_one(tmp_path):
+    write_scenes(tmp_path, 3, 1)
+    write_scenes(tmp_path, 1, 1)
+    assert [p.name for p in sorted(tmp_path.rglob("*.png"))] == ["0000.png"] * 4
+
+
+def test_scenes_never_replace_or_remove_somebodys_pictures(tmp_path):
+    for place in ("images", "holiday"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "0007.png").write_bytes(b"precious")
+    with pytest.raises(ValueError, match="is no scene drawn here"):
+        write_scenes(tmp_path, 2, 1)
+    (tmp_path / "images" / "0007.png").unlink()
+    write_scenes(tmp_path, 2, 1)
+    assert (tmp_path / "holiday" / "0007.png").read_bytes() == b"precious"

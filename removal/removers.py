@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from removal import tone
 from removal.checkpoints import Choice, choose
 from removal.crop import check, cut, paste
 
@@ -94,7 +95,7 @@ class CropRemover:
             crops = [cut(images[k], masks[k], self.paint.resolution, self.context) for k in picks]
             patches = self.paint(crops, [seeds[k] for k in picks])
             for k, crop, patch in zip(picks, crops, patches, strict=True):
-                results[k] = paste(images[k], masks[k], crop, patch)
+                results[k] = paste(images[k], masks[k], crop, tone.match(crop.image, crop.mask, patch))
         return results
 
 

@@ -140,14 +140,16 @@ def test_the_batch_size_is_how_many_crops_share_a_pass(remover, job, batch_size,
 
 @dataclass
 class Grey:
-    """Paints each crop grey, in the level of its seed, and notes each batch's seeds."""
+    """Paints each hole grey, in the level of its seed, everything `darker`, and notes each batch's seeds."""
 
     seen: list[list[int]] = field(default_factory=list)
     resolution: int = 16
+    darker: int = 0
 
     def __call__(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
         self.seen.append(seeds)
-        return [np.full_like(crop.image, seed) for crop, seed in zip(crops, seeds, strict=True)]
+        holes = [(crop, crop.mask[..., None], np.uint8(seed)) for crop, seed in zip(crops, seeds, strict=True)]
+        return [np.where(mask, seed, crop.image) - np.uint8(self.darker) for crop, mask, seed in holes]
 
 
 def test_crops_of_different_pictures_share_a_batch_and_empty_masks_take_no_place_in_it(picture):
@@ -160,6 +162,15 @@ def test_crops_of_different_pictures_share_a_batch_and_empty_masks_take_no_place
     assert grey.seen == [[0, 1, 3], [4, 5, 6]]
     for k, (image, mask, result) in enumerate(zip(images, masks, results, strict=True)):
         assert (result == np.where(mask[..., None], k, image)).all()  # each its own crop, in its own place
+
+
+def test_a_patch_that_came_out_darker_all_over_is_pasted_in_the_tone_of_its_picture(picture):
+    image = np.full((30, 30, 3), 120, np.uint8)
+    mask = np.zeros((30, 30), bool)
+    mask[10:20, 10:20] = True
+    (result,) = CropRemover(TELEA, Grey(darker=15), 2.0, 1)([image], [mask], [100])
+    assert np.abs(result[mask].astype(int) - 100).max() <= 1
+
 
 
 def test_seeds_must_be_as_many_as_pictures(picture):

@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow check train clean
+.PHONY: help setup demo test test-slow check quality train clean
 help:           ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
@@ -33,8 +33,11 @@ check: $(READY) ## ruff and mypy alone
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-train: $(READY) ## train the bundled checkpoints again, from a seed; hours without a GPU, resumes
-	$(BIN)/python -m removal.bundled.train
+quality: $(READY) ## the bundled models on 200 unseen scenes beside simple fills; sheets to look at in demo/quality
+	$(BIN)/python -m tests.benchmarks.quality
+
+train: $(READY) ## train the bundled checkpoints again, from a seed; hours without a GPU, resumes (QUICK=--quick: a minute)
+	$(BIN)/python -m removal.bundled.train $(QUICK)
 
 clean:          ## remove the virtual environment and the demo
 	rm -rf $(VENV) demo

@@ -8,7 +8,7 @@ import sys
 import tomllib
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 from pydantic import ValidationError
@@ -211,11 +211,14 @@ def demo(target: Path = Path("demo/result"), *, count: int = 16) -> int:
 
 
 @app.command
-def scenes(target: Path, *, count: int = 100, seed: int = 0) -> None:
-    """Draw procedural scenes whose clean plate is known, with truth, masks and prompts."""
+def scenes(target: Path, *, count: int = 100, seed: int = 0, look: Literal["day", "night"] = "day") -> None:
+    """Draw procedural scenes whose clean plate is known, with truth, masks and prompts.
+
+    By day they look as the bundled checkpoints know them, by night as bundled-style draws them.
+    """
     from flows.samples import write_scenes
 
-    write_scenes(target, count, seed)
+    write_scenes(target, count, seed, look)
 
 
 @app.command

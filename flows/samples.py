@@ -27,14 +27,14 @@ PARTS = ("images", "truth", "masks", "objects")
 FARTHEST_SEED = 1 << 20  # so that no scene drawn here was ever trained on
 
 
-def write_scenes(target: Path, count: int, seed: int) -> None:
+def write_scenes(target: Path, count: int, seed: int, look: str = "day") -> None:
     """Write `count` scenes with images/, truth/, masks/, objects/ and prompts.jsonl. Raises ValueError."""
     if count < 1 or not 0 <= seed < FARTHEST_SEED:
         raise ValueError(f"count is 1 or more and seed 0 to {FARTHEST_SEED - 1}, not {count} and {seed}")
     _make_room(target)
     rows = []
     for number in range(count):
-        drawn, name = scene(seed * 1_000_000 + number), f"{number:04}.png"
+        drawn, name = scene(seed * 1_000_000 + number, look), f"{number:04}.png"
         write_whole(target / "images" / name, encode_image(drawn.image))
         write_whole(target / "truth" / name, encode_image(drawn.truth))
         write_whole(target / "masks" / name, encode_mask(drawn.mask))

@@ -93,7 +93,10 @@ def bundled_words() -> frozenset[str]:
 @functools.lru_cache(maxsize=4)
 def _load(kind: str, weights: str, device: str, threshold: float, offline: bool, dino: str) -> Segmenter:
     from masks import grounding, sam
+    from masks.bundled import sums
 
+    if kind == "bundled":
+        sums.check()
     where = {"local_files_only": offline}
     loaders: dict[str, Callable[[], Segmenter]] = {
         "bundled": lambda: grounding.ByKind(

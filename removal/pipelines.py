@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from removal.checkpoints import Checkpoint, parent_repo
+from removal.bundled import sums
+from removal.checkpoints import BUNDLED, Checkpoint, parent_repo
 from removal.crop import Crop
 from removal.tensors import to_images, to_latent_masks, to_tensors
 
@@ -91,6 +93,8 @@ def _pipeline(checkpoint: Checkpoint, options: Options) -> Any:
         kind = StableDiffusionInpaintPipeline
         plain = {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
     given = {"dtype": options.torch_dtype(), **plain}
+    if Path(checkpoint.repo).parent == BUNDLED:
+        sums.check(Path(checkpoint.repo))
     pipeline = (_from_file if checkpoint.is_file else _from_repo)(kind, checkpoint, options, given)
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     return pipeline

@@ -21,7 +21,7 @@ UNSEEN = [scene(77_000_000 + k) for k in range(24)]
 def test_weights_are_safetensors_of_half_precision_without_a_variant_in_their_name():
     from safetensors import safe_open
 
-    assert len(WEIGHTS) == 7
+    assert len(WEIGHTS) == 10
     for file in WEIGHTS:
         assert file.name in ("diffusion_pytorch_model.safetensors", "model.safetensors")
         with safe_open(file, framework="pt") as tensors:
@@ -34,12 +34,12 @@ def test_everything_together_is_under_40_mb():
     assert sum(f.stat().st_size for f in [*WEIGHTS, *ROOT.glob("masks/bundled/**/*.pth")]) < 40e6
 
 
-def test_the_base_has_4_channels_and_its_child_9():
+def test_base_and_style_have_4_channels_and_the_one_for_inpainting_9():
     channels = {
         name: json.loads((ROOT / "removal/bundled" / name / "unet/config.json").read_text())["in_channels"]
-        for name in ("base", "inpainting")
+        for name in ("base", "style", "inpainting")
     }
-    assert channels == {"base": 4, "inpainting": 9}
+    assert channels == {"base": 4, "style": 4, "inpainting": 9}
 
 
 def test_scenes_to_be_tried_on_were_never_trained_on():

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 
 from masks.bundled.networks import SAM_CONFIG, SIDE, build_clipseg, build_sam
 
+LESSONS = ("colour", "shape")
+
 __all__ = ["SAM_CONFIG", "SIDE", "ClipSegTask", "Labelled", "SamTask", "build_clipseg", "build_sam"]
 
 
@@ -37,31 +39,33 @@ class SamTask:
     def __init__(self, data: Labelled):
         self.images, self.labels = data.images, data.labels
 
-    def __call__(self, sam, step: int, batch: int) -> torch.Tensor:
-        random = np.random.default_rng((step, 2))
+    def batch_at(self, step: int, batch: int, seed: int):
+        """(pixels N×3×128×128 float, labels N×128×128, a seed each for the prompts)."""
+        random = np.random.default_rng((step, 2, seed))
         picks = random.choice(len(self.images), batch, replace=False)
         images, labels = _turned(self.images[picks], self.labels[picks], random)
-        pixels = sam.preprocess(torch.from_numpy(images).permute(0, 3, 1, 2).float())
-        with torch.autocast("cpu", torch.bfloat16):
-            embeddings = sam.image_encoder(pixels).float()
-        losses = [_scene_loss(sam, e[None], found, random) for e, found in zip(embeddings, labels, strict=True)]
-        return torch.stack([loss for loss in losses if loss is not None]).mean()
+        return torch.from_numpy(images).permute(0, 3, 1, 2).float(), labels, random.integers(1 << 32, size=batch)
+
+    def loss_of(self, sam, pixels: torch.Tensor, labels: np.ndarray, seeds: np.ndarray) -> torch.Tensor:
+        with torch.autocast(pixels.device.type, torch.bfloat16):
+            embeddings = sam.image_encoder(sam.preprocess(pixels)).float()
+        each = zip(embeddings, labels, seeds, strict=True)
+        losses = [_scene_loss(sam, e[None], found, np.random.default_rng(seed)) for e, found, seed in each]
+        return torch.stack(losses).mean()
 
 
-def _scene_loss(sam, embedding, labels: np.ndarray, random: np.random.Generator) -> torch.Tensor | None:
+def _scene_loss(sam, embedding, labels: np.ndarray, random: np.random.Generator) -> torch.Tensor:
     things = [labels == k for k in np.unique(labels) if k > 0 and (labels == k).sum() > 40]
     if not things:
-        return None
-    target = F.avg_pool2d(torch.from_numpy(np.stack(things)).float()[:, None], 2)[:, 0]
-    total = torch.zeros(())
-    for prompt in ("point", "box"):
-        points = boxes = None
-        if prompt == "point":
-            spots = [_spot(thing, random) for thing in things]
-            points = (torch.tensor(spots, dtype=torch.float)[:, None] + 0.5, torch.ones(len(things), 1))
-        else:
-            boxes = torch.from_numpy(np.stack([_box(thing, random) for thing in things])).float()
-        sparse, dense = sam.prompt_encoder(points=points, boxes=boxes, masks=None)
+        return embedding.sum() * 0
+    device = embedding.device
+    target = F.avg_pool2d(torch.from_numpy(np.stack(things)).float()[:, None], 2)[:, 0].to(device)
+    spots = torch.tensor([_spot(thing, random) for thing in things], dtype=torch.float, device=device)[:, None] + 0.5
+    boxes = torch.from_numpy(np.stack([_box(thing, random) for thing in things])).float().to(device)
+    point = {"points": (spots, torch.ones(len(things), 1, device=device)), "boxes": None}
+    total = torch.zeros((), device=device)
+    for prompt in (point, {"points": None, "boxes": boxes}):
+        sparse, dense = sam.prompt_encoder(**prompt, masks=None)
         logits, quality = sam.mask_decoder.predict_masks(
             image_embeddings=embedding,
             image_pe=sam.prompt_encoder.get_dense_pe(),
@@ -115,13 +119,14 @@ class ClipSegTask:
         model = build_clipseg(self.tokenizer)
         width, meaning = model.config.vision_config.hidden_size, model.config.projection_dim
         heads = {}
-        for name, words in zip(("colour", "shape"), self.words, strict=True):
+        for name, words in zip(LESSONS, self.words, strict=True):
             heads[f"patch_{name}"] = torch.nn.Linear(width, len(words) + 1)
             heads[f"phrase_{name}"] = torch.nn.Linear(meaning, len(words) + 1)
         return torch.nn.ModuleDict({"clipseg": model, "heads": torch.nn.ModuleDict(heads)})
 
-    def __call__(self, both: torch.nn.ModuleDict, step: int, batch: int) -> torch.Tensor:
-        random = np.random.default_rng((step, 3))
+    def batch_at(self, step: int, batch: int, seed: int):
+        """(pixels, wanted masks, token ids, attention, things on each patch N×2×256, words of each phrase N×2)."""
+        random = np.random.default_rng((step, 3, seed))
         picks = random.choice(len(self.images), batch, replace=False)
         images, labels = _turned(self.images[picks], self.labels[picks], random)
         phrases, targets = [], []
@@ -132,23 +137,30 @@ class ClipSegTask:
             targets.append(np.isin(found, named))
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
         words = self.tokenizer(phrases, padding=True, return_tensors="pt")
-        with torch.autocast("cpu", torch.bfloat16):
-            logits, patches, meaning = _listen(both["clipseg"], pixels, words)
-        found_loss = mask_loss(logits.float(), torch.from_numpy(np.stack(targets)).float()).mean()
-        return found_loss + 0.5 * self._lessons(both["heads"], patches.float(), meaning.float(), labels, picks, phrases)
+        wanted = torch.from_numpy(np.stack(targets)).float()
+        return pixels, wanted, words.input_ids, words.attention_mask, *self._lessons(labels, picks, phrases)
 
-    def _lessons(self, heads, patches, meaning, labels, picks, phrases: list[str]) -> torch.Tensor:
+    def loss_of(self, both, pixels, wanted, ids, attended, shown, said) -> torch.Tensor:
+        with torch.autocast(pixels.device.type, torch.bfloat16):
+            logits, patches, meaning = _listen(both["clipseg"], pixels, ids, attended)
+        loss, heads = mask_loss(logits.float(), wanted).mean(), both["heads"]
+        for k, name in enumerate(LESSONS):
+            loss = loss + 0.5 * F.cross_entropy(
+                heads[f"patch_{name}"](patches.float()).flatten(0, 1), shown[:, k].flatten()
+            )
+            loss = loss + 0.15 * F.cross_entropy(heads[f"phrase_{name}"](meaning.float()), said[:, k])
+        return loss
+
+    def _lessons(self, labels: np.ndarray, picks, phrases: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         cell = SIDE // 16
         middle = torch.from_numpy(labels[:, cell // 2 :: cell, cell // 2 :: cell].reshape(len(labels), -1)).long()
-        total = torch.zeros(())
-        for k, name in enumerate(("colour", "shape")):
+        shown, said = [], []
+        for k in range(len(LESSONS)):
             number = {word: n + 1 for n, word in enumerate(self.words[k])}
             things = [[0, *(number[t.split()[k]] if t else 0 for t in row)] for row in self.texts[picks]]
-            wanted = torch.tensor(things).gather(1, middle)
-            said = torch.tensor([next((number[w] for w in phrase.split() if w in number), 0) for phrase in phrases])
-            total = total + F.cross_entropy(heads[f"patch_{name}"](patches).flatten(0, 1), wanted.flatten())
-            total = total + 0.3 * F.cross_entropy(heads[f"phrase_{name}"](meaning), said)
-        return total
+            shown.append(torch.tensor(things).gather(1, middle))
+            said.append(torch.tensor([next((number[w] for w in p.split() if w in number), 0) for p in phrases]))
+        return torch.stack(shown, dim=1), torch.stack(said, dim=1)
 
     def _phrase(self, texts: list[str], random: np.random.Generator) -> str:
         pool = self.every if random.random() < 1 / 6 else texts
@@ -156,12 +168,13 @@ class ClipSegTask:
         return str(random.choice((f"{colour} {shape}", shape, colour), p=(0.6, 0.2, 0.2)))
 
 
-def _listen(model, pixels: torch.Tensor, words) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _listen(model, pixels, ids, attended) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(N×128×128 logits, N×256×D patch features, N×P phrase embeddings) with gradients everywhere.
 
     The model's own forward runs both towers under no_grad, which would train the decoder alone.
     """
     seen = model.clip.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states
-    meaning = model.clip.text_projection(model.clip.text_model(**words).pooler_output)
+    said = model.clip.text_model(input_ids=ids, attention_mask=attended)
+    meaning = model.clip.text_projection(said.pooler_output)
     layers = tuple(seen[k + 1] for k in model.extract_layers)
     return model.decoder(layers, meaning).logits, layers[-1][:, 1:], meaning

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from removal.bundled.scenes import SIZE, TRAINING_SEEDS, scene
-from removal.bundled.training import Schedule, fit
+from removal.bundled.training import Lesson, Schedule, fit
 
 RGB = slice(0, 3)
 LIFT = 3.0  # keeps the carried channels where SiLU is nearly the identity
@@ -38,26 +38,29 @@ def build():
     return vae
 
 
-def train(schedule: Schedule, folder: Path, log=print):
+def train(schedule: Schedule, folder: Path, device: str, log=print):
     """An AutoencoderKL trained on crops of scenes, a quarter of them with grey holes as inpainting encodes them."""
     vae = build()
-    images = torch.from_numpy(np.stack([scene(TRAINING_SEEDS + i).image for i in range(1500)])).permute(0, 3, 1, 2)
+    images = torch.from_numpy(np.stack([scene(TRAINING_SEEDS + i).image for i in range(schedule.scenes)]))
+    images = images.permute(0, 3, 1, 2)
 
-    def loss_at(step: int) -> torch.Tensor:
-        random = torch.Generator().manual_seed(step)
+    def batch_at(step: int):
+        random = schedule.random(step)
         picks = torch.randint(len(images), (schedule.batch,), generator=random)
         x, y = torch.randint((SIZE - 48) // 4 + 1, (2,), generator=random) * 4
         batch = images[picks, :, y : y + 48, x : x + 48].float() / 127.5 - 1
         if step % 4 == 0:
             left, top, width, height = torch.randint(4, 36, (4,), generator=random).tolist()
             batch[:, :, top : top + height, left : left + width] = 0
+        return batch, torch.randn((schedule.batch, 4, 12, 12), generator=random)
+
+    def loss_of(vae, batch, noise) -> torch.Tensor:
         posterior = vae.encode(batch).latent_dist
-        noise = torch.randn(posterior.mean.shape, generator=random)
         decoded = vae.decode(posterior.mean + posterior.std * noise).sample
         anchor = (posterior.mean[:, RGB] - 2 * F.avg_pool2d(batch, 4)).abs().mean()
         return _difference(decoded, batch) + 0.05 * anchor + 2e-4 * posterior.kl().mean() / posterior.mean[0].numel()
 
-    vae = fit("autoencoder", vae, loss_at, schedule, folder, log)
+    vae = fit("autoencoder", vae.to(device), Lesson(batch_at, loss_of), schedule, folder, log).cpu()
     with torch.no_grad():  # unit variance for the diffusion model, as Rombach et al. 2022 do
         spread = vae.encode(images[:64].float() / 127.5 - 1).latent_dist.mean.std().item()
     vae.register_to_config(scaling_factor=round(1 / spread, 4))

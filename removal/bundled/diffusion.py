@@ -10,13 +10,12 @@ import torch
 import torch.nn.functional as F
 
 from removal.bundled.holes import training_pair
-from removal.bundled.scenes import SIZE, TRAINING_SEEDS, scene
-from removal.bundled.training import Schedule, fit
+from removal.bundled.scenes import SIZE, TRAINING_SEEDS, Scene, scene
+from removal.bundled.training import Lesson, Schedule, fit
 
 LATENT = 4  # pixels to a latent
-EMPTY_CAPTIONS = 0.4  # removal asks with an empty prompt, so that is what the base hears most
-CHUNK = 1000  # scenes encoded at once
-FRESH_EVERY = 300  # steps between two chunks of fresh scenes and holes
+EMPTY_CAPTIONS = 0.3  # removal asks with an empty prompt, so the base must have heard it often
+FRESH_EVERY = 450  # steps between two chunks of fresh scenes and holes
 WINDOW = 24  # latents; three steps in four see only this much around the hole, at half the cost of a whole scene
 
 
@@ -90,8 +89,9 @@ def build_scheduler():
         beta_end=0.012,
         beta_schedule="scaled_linear",
         prediction_type="v_prediction",
-        steps_offset=1,
-        timestep_spacing="leading",
+        rescale_betas_zero_snr=True,  # from true noise (Lin et al. 2023), or the mean colour leaks in and leaves ghosts
+        timestep_spacing="trailing",
+        steps_offset=1,  # means nothing here; diffusers warns of any other
     )
 
 
@@ -120,60 +120,113 @@ class _Noise(torch.nn.Module):
         return signal * latents + spread * noise, signal * noise - spread * latents
 
 
-def train_base(vae, tokenizer, schedule: Schedule, folder: Path, log: Callable[[str], None] = print):
-    """(UNet, text encoder) trained to draw scenes from their captions, many of them empty."""
-    drawn = [scene(TRAINING_SEEDS + 100_000 + i) for i in range(4 * CHUNK)]
+def train_early(vae, tokenizer, schedule: Schedule, folder: Path, device: str, log: Callable[[str], None] = print):
+    """(UNet, text encoder) from nothing: what every UNet here descends from. The text encoder stays as it is then."""
+    model = torch.nn.ModuleDict({"unet": build_unet(), "text_encoder": build_text_encoder(tokenizer)})
+    lesson = _drawing(vae, tokenizer, schedule, [scene(TRAINING_SEEDS + 100_000 + i) for i in range(schedule.scenes)])
+    fit("early", _for_training(model, device), lesson, schedule, folder, log)
+    return model["unet"].cpu(), model["text_encoder"].cpu()
+
+
+def train_drawing(name: str, vae, tokenizer, early, schedule: Schedule, folder: Path, device: str, log=print):
+    """`early` (UNet, text encoder) trained on: `base` draws scenes by day, `style` by night. Returns the UNet."""
+    unet, text_encoder = early
+    first, look = {"base": (TRAINING_SEEDS + 200_000, "day"), "style": (TRAINING_SEEDS + 300_000, "night")}[name]
+    model = torch.nn.ModuleDict({"unet": unet, "text_encoder": text_encoder.requires_grad_(False)})
+    lesson = _drawing(vae, tokenizer, schedule, [scene(first + i, look) for i in range(schedule.scenes)])
+    fit(name, _for_training(model, device), lesson, schedule, folder, log)
+    return unet.cpu()
+
+
+def _drawing(vae, tokenizer, schedule: Schedule, drawn: list[Scene]) -> Lesson:
+    """Drawing `drawn` from their captions. Early on, two steps in three see a window only, at half the cost."""
     latents = encode(vae, [s.image for s in drawn])
     captions = tokenizer(
         [s.caption for s in drawn], padding="max_length", truncation=True, return_tensors="pt"
     ).input_ids
     empty = tokenizer("", padding="max_length", return_tensors="pt").input_ids
-    model = torch.nn.ModuleDict({"unet": build_unet(), "text_encoder": build_text_encoder(tokenizer)})
-    model.to(memory_format=torch.channels_last)
     noising = _Noise()
 
-    def loss_at(step: int) -> torch.Tensor:
-        random = torch.Generator().manual_seed(step)
+    def batch_at(step: int):
+        random = schedule.random(step)
         picks = torch.randint(len(latents), (schedule.batch,), generator=random)
         silent = torch.rand(schedule.batch, 1, generator=random) < EMPTY_CAPTIONS
         clean = latents[picks].float()
+        if step % 3 and step < 0.75 * schedule.steps:
+            top, left = torch.randint(clean.shape[-1] - WINDOW + 1, (2,), generator=random).tolist()
+            clean = clean[:, :, top : top + WINDOW, left : left + WINDOW]
         noise = torch.randn(clean.shape, generator=random)
-        steps = torch.randint(1000, (schedule.batch,), generator=random)
-        noisy, target = noising(clean, noise, steps)
-        with torch.autocast("cpu", torch.bfloat16):
-            words = model["text_encoder"](torch.where(silent, empty, captions[picks])).last_hidden_state
-            out = model["unet"](noisy.to(memory_format=torch.channels_last), steps, words).sample
+        steps = _timesteps(schedule.batch, random)
+        return *noising(clean, noise, steps), steps, torch.where(silent, empty, captions[picks])
+
+    def loss_of(model, noisy, target, steps, words) -> torch.Tensor:
+        with torch.autocast(noisy.device.type, torch.bfloat16):
+            meaning = model["text_encoder"](words).last_hidden_state
+            out = model["unet"](noisy.to(memory_format=torch.channels_last), steps, meaning).sample
         return F.mse_loss(out.float(), target)
 
-    fit("base", model, loss_at, schedule, folder, log)
-    return model["unet"], model["text_encoder"]
+    return Lesson(batch_at, loss_of)
 
 
-def train_inpainting(vae, unet, words, schedule: Schedule, folder: Path, log: Callable[[str], None] = print):
+def _timesteps(count: int, random: torch.Generator) -> torch.Tensor:
+    """Half of them anywhere, half around 600, where shapes are decided (logit-normal, Esser et al. 2024, §3.1)."""
+    anywhere = torch.rand(count, generator=random)
+    middle = torch.sigmoid(torch.randn(count, generator=random) + 0.4)
+    return (1000 * torch.where(torch.arange(count) % 2 == 0, anywhere, middle)).long()
+
+
+def train_inpainting(vae, unet, words, schedule: Schedule, folder: Path, device: str, log=print):
     """The 9-channel child of `unet`, trained on fresh scenes and holes with the empty prompt's embedding `words`."""
-    child = widen(unet).to(memory_format=torch.channels_last)
-    noising, pool = _Noise(), _Pool(vae, folder)
+    child = _for_training(widen(unet), device)
+    return fit("inpainting", child, _filling(vae, words, schedule, folder, sees_hole=True), schedule, folder, log).cpu()
 
-    def loss_at(step: int) -> torch.Tensor:
-        random = torch.Generator().manual_seed(step)
+
+def train_control(vae, unet, words, schedule: Schedule, folder: Path, device: str, log=print):
+    """`unet` with its 4 channels trained on the very batches and losses of `train_inpainting`.
+
+    What is left between the two is what the mask and the masked image do, not the steps or the clean plates.
+    """
+    lesson = _filling(vae, words, schedule, folder, sees_hole=False)
+    return fit("control", _for_training(unet, device), lesson, schedule, folder, log).cpu()
+
+
+def _filling(vae, words, schedule: Schedule, folder: Path, sees_hole: bool) -> Lesson:
+    noising, pool = _Noise(), _Pool(vae, folder, schedule.scenes)
+
+    def batch_at(step: int):
+        random = schedule.random(step)
         clean, masked, hole = pool.batch(step, schedule.batch, random)
         noise = torch.randn(clean.shape, generator=random)
         steps = torch.randint(1000, (schedule.batch,), generator=random)
-        noisy, target = noising(clean, noise, steps)
-        stacked = torch.cat([noisy, hole, masked], dim=1).to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
-            out = child(stacked, steps, words.expand(schedule.batch, -1, -1)).sample
+        return *noising(clean, noise, steps), steps, hole, masked
+
+    def loss_of(unet, noisy, target, steps, hole, masked) -> torch.Tensor:
+        seen = torch.cat([noisy, hole, masked], dim=1) if sees_hole else noisy
+        meaning = words.to(seen.device).expand(len(seen), -1, -1)
+        with torch.autocast(seen.device.type, torch.bfloat16):
+            out = unet(seen.to(memory_format=torch.channels_last), steps, meaning).sample
         weight = 0.25 + hole  # the hole is what counts; the rest keeps it tied to its surroundings
         return (weight * (out.float() - target) ** 2).mean()
 
-    return fit("inpainting", child, loss_at, schedule, folder, log)
+    return Lesson(batch_at, loss_of)
+
+
+def _for_training(model, device: str):
+    """On its device, in the layout and with the attention that train fastest."""
+    from diffusers import UNet2DConditionModel
+    from diffusers.models.attention_processor import AttnProcessor
+
+    for part in model.modules():
+        if isinstance(part, UNet2DConditionModel):
+            part.set_attn_processor(AttnProcessor())  # torch's fused one is slow backwards on a CPU: 1.6 times a step
+    return model.to(device, memory_format=torch.channels_last)
 
 
 class _Pool:
     """Encoded scenes with holes: the last eight chunks, a fresh one every FRESH_EVERY steps, kept on disk to resume."""
 
-    def __init__(self, vae, folder: Path):
-        self.vae, self.folder = vae, folder / "holes"
+    def __init__(self, vae, folder: Path, size: int):
+        self.vae, self.folder, self.size = vae, folder / "holes", size
         self.chunks: dict[int, list[torch.Tensor]] = {}
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -182,7 +235,7 @@ class _Pool:
         wanted = range(max(0, newest - 7), newest + 1)
         self.chunks = {k: self.chunks.get(k) or self._chunk(k) for k in wanted}
         which = torch.randint(len(wanted), (size,), generator=random).tolist()
-        row = torch.randint(CHUNK, (size,), generator=random).tolist()
+        row = torch.randint(self.size, (size,), generator=random).tolist()
         parts = [[part[r] for part in self.chunks[wanted[w]]] for w, r in zip(which, row, strict=True)]
         if step % 4:
             parts = [_around_hole(sample, random) for sample in parts]
@@ -192,8 +245,8 @@ class _Pool:
         file = self.folder / f"{number}.pt"
         if file.exists():
             return torch.load(file, weights_only=True)
-        first = TRAINING_SEEDS + 1_000_000 + number * CHUNK
-        pairs = [training_pair(seed) for seed in range(first, first + CHUNK)]
+        first = TRAINING_SEEDS + 1_000_000 + number * self.size
+        pairs = [training_pair(seed) for seed in range(first, first + self.size)]
         holes = F.max_pool2d(torch.from_numpy(np.stack([hole for _, hole in pairs])).float()[:, None], LATENT)
         covered = F.interpolate(holes, scale_factor=LATENT)
         images = [image for image, _ in pairs]

@@ -6,17 +6,34 @@ twice, with and without its target, so the truth behind a removed object is exac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from removal.bundled import night, things
 from removal.bundled.backgrounds import BACKGROUNDS, SMOOTH, TEXTURED
-from removal.bundled.things import COLOURS, SHAPES, SIZE, Thing, distance, draw, footprint, random_thing
+from removal.bundled.things import COLOURS, SHAPES, SIZE, Thing, distance, random_thing
 
-__all__ = ["BACKGROUNDS", "COLOURS", "SHAPES", "SIZE", "TRAINING_SEEDS", "Scene", "Thing", "scene"]
+__all__ = ["BACKGROUNDS", "COLOURS", "LOOKS", "SHAPES", "SIZE", "TRAINING_SEEDS", "Scene", "Thing", "scene"]
 
 TRAINING_SEEDS = 1 << 40  # scenes from here on are for training; `cleanplate scenes` stays below, so its are unseen
+
+
+@dataclass(frozen=True)
+class Look:
+    """How scenes are painted: `backdrop` turns a plate into its own, `draw` adds a thing, which changes `footprint`."""
+
+    backdrop: Callable[[np.ndarray], np.ndarray]
+    draw: Callable[[np.ndarray, Thing], np.ndarray]
+    footprint: Callable[[Thing], np.ndarray]
+
+
+LOOKS = {
+    "day": Look(lambda plate: plate, things.draw, things.footprint),
+    "night": Look(night.backdrop, night.draw, night.footprint),
+}
 
 
 @dataclass(frozen=True)
@@ -57,9 +74,12 @@ class Scene:
         return int(x), int(y)
 
 
-def scene(seed: int) -> Scene:
-    """The scene of a seed. Even seeds have a textured background, so half or more of any run of seeds do."""
-    random = np.random.default_rng(seed)
+def scene(seed: int, look: str = "day") -> Scene:
+    """The scene of a seed. Even seeds have a textured background, so half or more of any run of seeds do.
+
+    `look` day is the one that the bundled checkpoints know; night, of the same things, is that of `bundled-style`.
+    """
+    random, painted = np.random.default_rng(seed), LOOKS[look]
     textured = seed % 2 == 0 or random.random() < 0.2
     background = str(random.choice(TEXTURED if textured else SMOOTH))
     plate = BACKGROUNDS[background](random) + random.normal(0.0, 1.0, (SIZE, SIZE, 3))
@@ -67,26 +87,28 @@ def scene(seed: int) -> Scene:
     light = (float(np.sin(angle) * random.choice((-1, 1))), float(np.cos(angle)))
 
     target = random_thing(random, light)
-    keep_out = cv2.dilate(footprint(target).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))) > 0
+    keep_out = (
+        cv2.dilate(painted.footprint(target).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))) > 0
+    )
     others = []
     for _ in range(int(random.binomial(3, 0.55))):
         other = random_thing(random, light)  # drawn where it falls, or not at all: the count behind a hole stays open
-        if other.text != target.text and not (footprint(other) & keep_out).any():
+        if other.text != target.text and not (painted.footprint(other) & keep_out).any():
             others.append(other)
-    return _render(plate, (*others, target), background)
+    return _render(painted.backdrop(plate), (*others, target), background, painted)
 
 
-def _render(plate: np.ndarray, things: tuple[Thing, ...], background: str) -> Scene:
+def _render(plate: np.ndarray, things: tuple[Thing, ...], background: str, look: Look) -> Scene:
     without, objects = plate, []
     for thing in things[:-1]:
-        without = draw(without, thing)
-    image, truth = _uint8(draw(without, things[-1])), _uint8(without)
+        without = look.draw(without, thing)
+    image, truth = _uint8(look.draw(without, things[-1])), _uint8(without)
     covered = np.zeros((SIZE, SIZE), bool)
     for thing in reversed(things):
         whole = distance(thing) < 0
         objects.append(whole & ~covered)
         covered |= whole
-    mask = (image != truth).any(axis=2) | footprint(things[-1])
+    mask = (image != truth).any(axis=2) | look.footprint(things[-1])
     return Scene(image, truth, _uint8(plate), mask, objects[0], tuple(reversed(objects)), things, background)
 
 

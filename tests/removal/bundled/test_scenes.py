@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masks import dilate
-from removal.bundled.scenes import COLOURS, SHAPES, SIZE, TEXTURED, TRAINING_SEEDS, footprint, scene
+from removal.bundled.scenes import COLOURS, LOOKS, SHAPES, SIZE, TEXTURED, TRAINING_SEEDS, scene
 
 
 @pytest.fixture(scope="module")
@@ -18,31 +18,32 @@ def drawn():
 
 
 SEEDS = st.integers(0, TRAINING_SEEDS + 2_000_000)
+BOTH = st.sampled_from(list(LOOKS))
 
 
-@given(SEEDS)
-def test_a_seed_always_gives_the_same_scene_and_the_next_seed_another(seed):
-    first, again = scene(seed), scene(seed)
+@given(SEEDS, BOTH)
+def test_a_seed_always_gives_the_same_scene_and_the_next_seed_another(seed, look):
+    first, again = scene(seed, look), scene(seed, look)
     for name in ("image", "truth", "plate", "mask", "object"):
         assert (getattr(first, name) == getattr(again, name)).all()
     assert (first.things, first.background, first.point) == (again.things, again.background, again.point)
-    assert (scene(seed + 1).image != first.image).any()
+    assert (scene(seed + 1, look).image != first.image).any()
 
 
-@given(SEEDS)
-def test_outside_the_mask_a_scene_is_its_truth_exactly_and_inside_it_is_not(seed):
-    s = scene(seed)
+@given(SEEDS, BOTH)
+def test_outside_the_mask_a_scene_is_its_truth_exactly_and_inside_it_is_not(seed, look):
+    s = scene(seed, look)
     assert (s.image[~s.mask] == s.truth[~s.mask]).all()
     assert (s.image[s.object] != s.truth[s.object]).any(axis=1).mean() > 0.95
     assert (s.image.shape, s.image.dtype) == ((SIZE, SIZE, 3), np.uint8) == (s.truth.shape, s.truth.dtype)
     assert (s.mask.shape, s.mask.dtype) == ((SIZE, SIZE), bool) == (s.object.shape, s.object.dtype)
 
 
-@given(SEEDS)
-def test_the_mask_holds_the_object_and_its_shadow(seed):
-    s = scene(seed)
+@given(SEEDS, BOTH)
+def test_the_mask_holds_the_object_and_its_shadow(seed, look):
+    s = scene(seed, look)
     assert s.mask[s.object].all()
-    assert s.mask[footprint(s.target)].all()
+    assert s.mask[LOOKS[look].footprint(s.target)].all()
     assert s.mask[(s.image != s.truth).any(axis=2)].all()
     assert s.mask.sum() > s.object.sum() > 60
 
@@ -62,17 +63,17 @@ def test_a_scenes_point_lies_inside_its_object_and_away_from_the_edge(seed):
     assert s.object[y - 1 : y + 2, x - 1 : x + 2].all()
 
 
-@given(SEEDS)
-def test_no_other_thing_or_shadow_enters_the_mask_grown_by_4_pixels(seed):
-    s = scene(seed)
+@given(SEEDS, BOTH)
+def test_no_other_thing_or_shadow_enters_the_mask_grown_by_4_pixels(seed, look):
+    s = scene(seed, look)
     grown = dilate(s.mask, 4)
     assert (s.truth[grown] == s.plate[grown]).all()
     assert not any((other & grown).any() for other in s.objects[:-1])
 
 
-@given(SEEDS)
-def test_the_visible_parts_of_things_do_not_overlap_and_the_target_lies_on_top(seed):
-    s = scene(seed)
+@given(SEEDS, BOTH)
+def test_the_visible_parts_of_things_do_not_overlap_and_the_target_lies_on_top(seed, look):
+    s = scene(seed, look)
     assert np.sum(s.objects, axis=0).max() <= 1
     assert len(s.objects) == len(s.things)
     assert (s.objects[-1] == s.object).all()
@@ -99,3 +100,10 @@ def test_backgrounds_are_less_colourful_than_every_object(drawn):
         return colours.max(axis=-1).astype(int) - colours.min(axis=-1)
 
     assert max(float(spread(s.plate).mean()) for s in drawn) < 90 < spread(np.array(list(COLOURS.values()))).min()
+
+
+@given(SEEDS)
+def test_night_shows_the_same_kind_of_scene_in_other_colours(seed):
+    day, night = scene(seed), scene(seed, "night")
+    assert (day.background, day.target, day.textured) == (night.background, night.target, night.textured)
+    assert night.plate.mean() < 0.75 * day.plate.mean()

@@ -1,5 +1,7 @@
 """How the bundled checkpoints are made, on a few steps of everything."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from masks.bundled.training import ClipSegTask, Labelled, SamTask, build_sam
 from removal.bundled import autoencoder, diffusion, training
 from removal.bundled.scenes import TRAINING_SEEDS, scene
-from removal.bundled.training import Schedule, fit
+from removal.bundled.training import Lesson, Schedule, Shares, fit
 
 
 @pytest.fixture(autouse=True)
@@ -39,15 +41,15 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
     def train(folder, stop_at=None):
         folder.mkdir(exist_ok=True)
         torch.manual_seed(0)
-        model = torch.nn.Linear(3, 1)
 
-        def loss_at(step):
+        def batch_at(step):
             if step == stop_at:
                 raise KeyboardInterrupt
-            pick = torch.randint(64, (8,), generator=torch.Generator().manual_seed(step))
-            return ((model(data[pick]) - data[pick].sum(dim=1, keepdim=True)) ** 2).mean()
+            return (data[torch.randint(64, (8,), generator=torch.Generator().manual_seed(step))],)
 
-        return fit("line", model, loss_at, Schedule(9, 8, 0.1), folder, log=lambda _: None).weight.detach()
+        lesson = Lesson(batch_at, sum_of_columns)
+        schedule = Schedule(9, 8, 0.1, scenes=0)
+        return fit("line", torch.nn.Linear(3, 1), lesson, schedule, folder, log=lambda _: None).weight.detach()
 
     whole = train(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -55,18 +57,59 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
     assert torch.equal(train(tmp_path / "stopped"), whole)
 
 
+def sum_of_columns(model, rows):
+    """The loss of a linear model that is to learn the sum of a row."""
+    return ((model(rows) - rows.sum(dim=1, keepdim=True)) ** 2).mean()
+
+
+def test_a_run_that_stops_early_follows_the_curve_of_the_whole_one(tmp_path):
+    """What a comparison at equal steps rests on: the same rates, and the weights of that very step."""
+    data = torch.randn(64, 3, generator=torch.Generator().manual_seed(1))
+    lesson = Lesson(lambda step: (data[step * 4 : step * 4 + 8],), sum_of_columns)
+
+    def train(name, **how):
+        torch.manual_seed(0)
+        return fit(name, torch.nn.Linear(3, 1), lesson, Schedule(12, 8, 0.1, scenes=0, **how), tmp_path, lambda _: None)
+
+    train("whole", keep=5)
+    kept = torch.load(tmp_path / "whole-5.pt", weights_only=True)
+    stopped = train("stopped", stop=5)
+    assert torch.equal(kept["weight"], stopped.weight)
+
+
+def test_shares_of_a_batch_add_up_to_its_gradient_and_its_loss(monkeypatch):
+    rows = torch.randn(7, 3)
+    lesson = Lesson(lambda step: (rows,), sum_of_columns)
+    model = torch.nn.Linear(3, 1)
+    sum_of_columns(model, rows).backward()
+    wanted, model.weight.grad = model.weight.grad, None
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    loss = Shares(torch.device("cpu")).backward(model, lesson, step=0)
+    assert torch.allclose(model.weight.grad, wanted, atol=1e-6)
+    assert loss == pytest.approx(sum_of_columns(model, rows).item(), rel=1e-5)
+
+
+def test_every_run_leaves_its_losses_in_a_log(tmp_path):
+    lesson = Lesson(lambda step: (torch.ones(4, 3),), sum_of_columns)
+    fit("line", torch.nn.Linear(3, 1), lesson, Schedule(100, 4, 0.1, scenes=0), tmp_path, log=lambda _: None)
+    rows = [json.loads(line) for line in (tmp_path / "line.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [50, 100]
+    assert rows[1]["loss"] < rows[0]["loss"]
+
+
 def test_the_loss_falls_in_every_task(tmp_path, labelled, tokenizer):
     clipseg = ClipSegTask(labelled, tokenizer_for(labelled, tmp_path))
     sam = SamTask(labelled)
     for task, model in ((sam, build_sam(sam_config())), (clipseg, clipseg.build())):
         torch.manual_seed(0)
-        before = task(model, 0, 8).item()
+        batch = task.batch_at(0, 8, seed=0)
+        before = task.loss_of(model, *batch).item()
         optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
         for _ in range(6):
             optimiser.zero_grad()
-            task(model, 0, 8).backward()
+            task.loss_of(model, *batch).backward()
             optimiser.step()
-        assert task(model, 0, 8).item() < before
+        assert task.loss_of(model, *batch).item() < before
 
 
 def sam_config():
@@ -82,7 +125,7 @@ def tokenizer_for(labelled, folder):
 def test_the_text_segmenter_learns_through_both_towers(tmp_path, labelled):
     task = ClipSegTask(labelled, tokenizer_for(labelled, tmp_path))
     both = task.build()
-    task(both, 0, 4).backward()
+    task.loss_of(both, *task.batch_at(0, 4, seed=0)).backward()
     clip = both["clipseg"].clip
     assert clip.vision_model.embeddings.patch_embedding.weight.grad.abs().max() > 0
     assert clip.text_model.embeddings.token_embedding.weight.grad.abs().max() > 0

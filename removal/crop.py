@@ -30,16 +30,20 @@ class Crop:
     side: int
 
 
-def cut(image: np.ndarray, mask: np.ndarray, resolution: int, context: float = 2.0) -> Crop:
+def cut(
+    image: np.ndarray, mask: np.ndarray, resolution: int, context: float = 2.0, around: np.ndarray | None = None
+) -> Crop:
     """The square of `context` times the mask's box, never magnified if the picture is large enough, at `resolution`.
 
     image: H×W×3 uint8, mask: H×W bool with at least one True. The square is moved inside the picture where it fits; a
-    picture that is too narrow for it is mirrored at its edges.
+    picture that is too narrow for it is mirrored at its edges. `around` is the part of the mask to cut around, all of
+    it by default; the crop's mask holds whatever is masked inside the square, so that no other object is copied from.
     """
-    if not mask.any():
+    around = mask if around is None else around
+    if not around.any():
         raise ValueError("the mask is empty: there is nothing to cut around")
     height, width = mask.shape
-    top, bottom, left, right = bounds(mask)
+    top, bottom, left, right = bounds(around)
     box = int(max(bottom - top, right - left))
     wanted = max(round(context * box), resolution)
     side = max(min(wanted, max(min(height, width), box)), 1)

@@ -11,6 +11,7 @@ import numpy as np
 from removal import tone
 from removal.checkpoints import Choice, choose
 from removal.crop import check, cut, paste
+from removal.parts import part
 
 if TYPE_CHECKING:
     import torch
@@ -89,13 +90,14 @@ class CropRemover:
         """images: H×W×3 uint8 RGB of any sizes, masks: H×W bool, seeds: one each. An empty mask changes nothing."""
         check(images, masks, seeds)
         results = [image.copy() for image in images]
-        holes = [k for k, mask in enumerate(masks) if mask.any()]
+        numbers = [part(mask, self.paint.resolution, self.context) for mask in masks]
+        holes = [(k, one) for k in range(len(images)) for one in range(1, int(numbers[k].max(initial=0)) + 1)]
         for first in range(0, len(holes), self.batch_size):
-            picks = holes[first : first + self.batch_size]
-            crops = [cut(images[k], masks[k], self.paint.resolution, self.context) for k in picks]
-            patches = self.paint(crops, [seeds[k] for k in picks])
-            for k, crop, patch in zip(picks, crops, patches, strict=True):
-                results[k] = paste(images[k], masks[k], crop, tone.match(crop.image, crop.mask, patch))
+            picks = [(k, one, numbers[k] == one) for k, one in holes[first : first + self.batch_size]]
+            crops = [cut(images[k], masks[k], self.paint.resolution, self.context, hole) for k, _, hole in picks]
+            patches = self.paint(crops, [seeds[k] + one - 1 for k, one, _ in picks])
+            for (k, _, hole), crop, patch in zip(picks, crops, patches, strict=True):
+                results[k] = paste(results[k], hole, crop, tone.match(crop.image, crop.mask, patch))
         return results
 
 

@@ -13,7 +13,7 @@ from flows.records import parameters
 GROUPS = {
     "What to remove": "text point box prompts masks segmenter threshold nothing_found",
     "Mask": "dilate fill_holes max_area",
-    "Removal": "model revision method steps strength seed context",
+    "Removal": "model revision method steps strength prefill attention prompt guidance seed context",
     "Run": "device dtype batch_size existing limit max_failures offline",
     "Output": "concat",
 }

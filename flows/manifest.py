@@ -17,7 +17,7 @@ from typing import Any
 from flows.faults import EnvironmentFault
 from flows.folder import PRIVATE, Folder, image_name, mask_name
 from flows.prompt_files import Wishes
-from flows.records import Job, Outcome, digest
+from flows.records import REMOVAL_SETTINGS, Job, Outcome, digest
 
 LEDGER = f"{PRIVATE}/manifest.sqlite"
 SCHEMA = """
@@ -27,8 +27,6 @@ create table if not exists pictures (
 );
 create table if not exists facts (key text primary key, value text);
 """
-# What may still change after `masks`, because it only shapes the removal.
-REMOVAL_SETTINGS = frozenset({"model", "revision", "method", "steps", "strength", "seed", "context"})
 
 
 class Busy(Exception):

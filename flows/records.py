@@ -16,6 +16,8 @@ PATHS = frozenset({"source", "target", "prompts", "masks"})
 NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on one target
     {*PATHS, "device", "dtype", "batch_size", "existing", "limit", "max_failures", "offline", "concat"}
 )
+REMOVER_OPTIONS = ("method", "steps", "strength", "prefill", "attention", "prompt", "guidance", "context")
+REMOVAL_SETTINGS = frozenset({"model", "revision", "seed", *REMOVER_OPTIONS})  # may still change after `masks`
 
 
 def _number_or(pattern: str) -> WithJsonSchema:
@@ -52,6 +54,10 @@ class Job(BaseModel):
     method: Literal["auto", "inpainting", "blending", "telea"] = Field("auto", description="how to remove")
     steps: int = Field(20, ge=1, le=1000, description="denoising steps")
     strength: float | None = Field(None, gt=0, le=1, description="share of the noise; none: what suits the checkpoint")
+    prefill: bool = Field(True, description="fill the hole from around it before it is encoded")
+    attention: Literal["hole", "plain"] = Field("plain", description="hole: a hole does not attend to itself")
+    prompt: str = Field("", description="what to put in place of the object; empty: nothing")
+    guidance: float | None = Field(None, ge=1, le=50, description="pull towards the prompt; none: 7.5 with one, else 1")
     seed: int = Field(0, ge=0, description="with a picture's content it gives the picture's own seed")
     context: float = Field(2.0, ge=1, le=20, description="crop side as a multiple of the mask's box")
     device: str = Field("auto", description="cpu, cuda, cuda:1, ...")

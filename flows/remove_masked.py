@@ -22,7 +22,7 @@ from flows.pictures import (
     encode_image,
     strip,
 )
-from flows.records import Job, Outcome
+from flows.records import REMOVER_OPTIONS, Job, Outcome
 from flows.weights import load
 from removal import load_remover
 
@@ -35,12 +35,8 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
     if not masked:
         return
     folder = Folder(job.source, job.target)
-    options = {key: getattr(job, key) for key in ("method", "steps", "strength", "context", "device", "dtype")}
-    remover = load(
-        lambda: load_remover(
-            job.model, batch_size=job.batch_size, revision=job.revision or None, offline=job.offline, **options
-        )
-    )
+    options = {key: getattr(job, key) for key in (*REMOVER_OPTIONS, "device", "dtype", "batch_size", "offline")}
+    remover = load(lambda: load_remover(job.model, revision=job.revision or None, **options))
     for first in range(0, len(masked), GROUP):
         began = time.monotonic()
         ready: list[tuple[Outcome, Picture, np.ndarray]] = []

@@ -1,7 +1,8 @@
-"""Loads a diffusers inpainting pipeline from a checkpoint and drives it with an empty prompt, from outside."""
+"""Loads a diffusers inpainting pipeline and drives it from outside, as a rule with an empty prompt."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
+from removal.attention import hole_attention
 from removal.bundled import sums
 from removal.checkpoints import BUNDLED, Checkpoint, parent_repo
 from removal.crop import Crop
+from removal.prefill import prefill
 from removal.tensors import to_images, to_latent_masks, to_tensors
 
 if TYPE_CHECKING:
@@ -25,13 +29,17 @@ _loading = threading.Lock()  # two from_pretrained at once leave weights on the 
 class Painter:
     """A loaded pipeline that repaints crops. Schedulers are stateful, so one painter serves one caller at a time.
 
-    `words` holds the empty prompt's embeddings by their pipeline argument, computed once.
+    `words` holds the prompt's embeddings by their pipeline argument, computed once. `prefilled` fills the holes before
+    they are encoded; `hole_attention` keeps them from attending to themselves.
     """
 
     pipeline: Any
     words: dict[str, torch.Tensor]
     steps: int
     strength: float
+    guidance: float = 1.0
+    prefilled: bool = True
+    hole_attention: bool = False
 
     @property
     def resolution(self) -> int:
@@ -40,23 +48,27 @@ class Painter:
 
     def __call__(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
         """One patch R×R×3 uint8 per crop; a crop's noise comes from its own seed, whatever batch it is in."""
-        count = len(crops)
-        painted = self.pipeline(
-            image=to_tensors([crop.image for crop in crops]),
-            mask_image=to_latent_masks([crop.mask for crop in crops], self.pipeline.vae_scale_factor),
-            **{name: words.repeat_interleave(count, dim=0) for name, words in self.words.items()},
-            height=self.resolution,
-            width=self.resolution,
-            strength=self.strength,
-            num_inference_steps=self.steps,
-            guidance_scale=1.0,  # an empty prompt has nothing to guide towards; above 1 only doubles the work
-            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],  # the same noise on any device
-            output_type="pt",
-        ).images
+        count, cell = len(crops), self.pipeline.vae_scale_factor
+        holes = to_latent_masks([crop.mask for crop in crops], cell)
+        images = [prefill(crop.image, crop.mask) if self.prefilled else crop.image for crop in crops]
+        attention = hole_attention(self.pipeline.unet, F.max_pool2d(holes, cell))
+        with attention if self.hole_attention else contextlib.nullcontext():
+            painted = self.pipeline(
+                image=to_tensors(images),
+                mask_image=holes,
+                **{name: words.repeat_interleave(count, dim=0) for name, words in self.words.items()},
+                height=self.resolution,
+                width=self.resolution,
+                strength=self.strength,
+                num_inference_steps=self.steps,
+                guidance_scale=self.guidance,
+                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],  # the same noise on any device
+                output_type="pt",
+            ).images
         return to_images(painted)
 
 
-def load(checkpoint: Checkpoint, options: Options, in_channels: int) -> Painter:
+def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_strength: float = 1.0) -> Painter:
     """A painter for a checkpoint whose UNet takes `in_channels` (4 or 9), on its device.
 
     Raises ValueError when the weights turn out to have another number of channels, OSError when they cannot be had.
@@ -70,9 +82,21 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int) -> Painter:
     device = options.torch_device()
     pipeline.to(device)
     # SDXL's inpainting card warns that strength 1 (pure noise) degrades it; the others start from pure noise.
-    usual = 0.99 if hasattr(pipeline, "text_encoder_2") else 1.0
+    usual = min(usual_strength, 0.99 if hasattr(pipeline, "text_encoder_2") else 1.0)
+    if int(options.steps * usual) < 1:
+        usual = 1.0  # so few steps that none would be left
     strength = usual if options.strength is None else options.strength
-    return Painter(pipeline, _empty_prompt(pipeline, device), options.steps, strength)
+    # An empty prompt has nothing to guide towards; above 1 only doubles the work.
+    guidance = options.guidance if options.guidance is not None else 7.5 if options.prompt else 1.0
+    return Painter(
+        pipeline,
+        _words(pipeline, options.prompt, device, guided=guidance > 1),
+        options.steps,
+        strength,
+        guidance,
+        options.prefill,
+        options.attention == "hole",
+    )
 
 
 def _pipeline(checkpoint: Checkpoint, options: Options) -> Any:
@@ -130,9 +154,13 @@ def _from_file(kind: Any, checkpoint: Checkpoint, options: Options, given: dict[
         raise ValueError(f"{checkpoint.repo} holds not all the weights: {str(error).splitlines()[0]}") from error
 
 
-def _empty_prompt(pipeline: Any, device: torch.device) -> dict[str, torch.Tensor]:
+def _words(pipeline: Any, prompt: str, device: torch.device, guided: bool) -> dict[str, torch.Tensor]:
+    """The prompt's embeddings, and with guidance those of the empty prompt that it is led away from."""
     with torch.inference_mode():
-        encoded = pipeline.encode_prompt("", device=device, num_images_per_prompt=1, do_classifier_free_guidance=False)
-    if hasattr(pipeline, "text_encoder_2"):  # SDXL: embeddings, negative ones, pooled, negative pooled
-        return {"prompt_embeds": encoded[0], "pooled_prompt_embeds": encoded[2]}
-    return {"prompt_embeds": encoded[0]}
+        encoded = pipeline.encode_prompt(
+            prompt, device=device, num_images_per_prompt=1, do_classifier_free_guidance=guided
+        )
+    names = ["prompt_embeds", "negative_prompt_embeds"]
+    if hasattr(pipeline, "text_encoder_2"):
+        names += ["pooled_prompt_embeds", "negative_pooled_prompt_embeds"]
+    return {name: words for name, words in zip(names, encoded, strict=False) if words is not None}

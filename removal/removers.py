@@ -40,11 +40,20 @@ class ChosenRemover(Remover, Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """How to remove. `strength` 0..1 (None: what suits the checkpoint), `context` the crop's side in mask boxes."""
+    """How to remove.
+
+    `strength` is 0..1 (None: what suits the method), `context` the crop's side in mask boxes, `prefill` fills holes
+    before they are encoded, `attention` is `hole` or `plain`. With a `prompt` the hole is filled with what it says, led
+    there by `guidance` (None: 1 without a prompt, 7.5 with one).
+    """
 
     method: str = "auto"
     steps: int = 20
     strength: float | None = None
+    prefill: bool = True
+    attention: str = "plain"
+    prompt: str = ""
+    guidance: float | None = None
     context: float = 2.0
     device: str = "auto"
     dtype: str = "auto"

@@ -3,7 +3,8 @@
 Latent blending with a plain checkpoint is said to paint a new object where the old one was, and a checkpoint fine-tuned
 for inpainting to remove it. Two children of one parent saw the same batches and the same loss for the same number of
 steps: `control` with 4 channels, `inpainting-equal` with 9. Both fill the same holes. `python -m removal.bundled.train`
-leaves all of them in --work; without --work only what ships is compared.
+leaves all of them in --work; without --work only what ships is compared. Blending is as the article has it (no
+pre-fill, full strength); below stand what helps it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from flows.weights import quiet_libraries
 from removal.bundled.scenes import scene
 from tests.benchmarks.quality import FIRST, fill, report, simple_fills
 
+PLAIN = {"method": "blending", "prefill": False}
 SHOWN = (0, 4, 8, 3, 14, 22)  # scenes in the picture, one a row
 
 
@@ -31,16 +33,19 @@ def main() -> None:
     quiet_libraries()
     scenes = [scene(FIRST + k) for k in range(given.count)]
     fills = {"object left": simple_fills(scenes)["object left"]}
-    fills["base, blending"] = fill("bundled-base", scenes, method="blending")
+    fills["base, blending"] = fill("bundled-base", scenes, **PLAIN)
     if given.work:
-        fills["parent, blending"] = fill(str(given.work / "parent"), scenes, method="blending")
-        fills["control, blending"] = fill(str(given.work / "control"), scenes, method="blending")
+        fills["parent, blending"] = fill(str(given.work / "parent"), scenes, **PLAIN)
+        fills["control, blending"] = fill(str(given.work / "control"), scenes, **PLAIN)
         fills["fine-tuned, equal steps"] = fill(str(given.work / "inpainting-equal"), scenes)
     fills["fine-tuned, all steps"] = fill("bundled", scenes)
+    shown = [*fills.values(), [s.truth for s in scenes]]
+    fills["base, hole attention"] = fill("bundled-base", scenes, **PLAIN, attention="hole")
+    for strength in (0.99, 0.9, 0.75, 0.6):
+        fills[f"base, pre-fill, {strength}"] = fill("bundled-base", scenes, method="blending", strength=strength)
     report("blending and fine-tuning", scenes, fills)
     if given.picture:
-        columns = [*fills.values(), [s.truth for s in scenes]]
-        rows = [np.hstack([column[k] for column in columns]) for k in SHOWN if k < len(scenes)]
+        rows = [np.hstack([column[k] for column in shown]) for k in SHOWN if k < len(scenes)]
         cv2.imwrite(str(given.picture), np.vstack(rows)[..., ::-1])
 
 

@@ -11,7 +11,7 @@ from removal import load_remover
 
 @pytest.fixture
 def remove(tiny):
-    return load_remover(str(tiny("plain")), steps=5, offline=True, device="cpu")
+    return load_remover(str(tiny("plain")), steps=5, prefill=False, offline=True, device="cpu")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from removal import load_remover, pipelines
+from removal import blending, load_remover, pipelines
 from removal.checkpoints import Checkpoint, look_up
 from removal.crop import cut
 from removal.removers import Options
@@ -23,8 +23,7 @@ def test_guidance_costs_no_second_pass_of_the_unet(tiny, picture, kind, steps):
     mask[8:20, 8:20] = True
     remove([picture(32, 32)] * 2, [mask] * 2, [1, 2])
     hook.remove()
-    taken = int(steps * 0.99) if kind == "xl" else steps  # SDXL's card: strength 0.99, so it skips the first of them
-    assert rows == [2] * taken
+    assert rows == [2] * int(steps * remove.strength)  # the first are skipped below full strength
 
 
 def test_the_prompt_is_empty_and_encoded_once(tiny):
@@ -33,10 +32,48 @@ def test_the_prompt_is_empty_and_encoded_once(tiny):
     assert (painter.words["prompt_embeds"] - painter.pipeline.text_encoder(ids)[0]).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize(("kind", "strength"), [("inpainting", 1.0), ("plain", 1.0), ("xl", 0.99)])
-def test_strength_is_what_suits_the_checkpoint_unless_given(tiny, kind, strength):
+@pytest.mark.parametrize(("kind", "strength"), [("inpainting", 1.0), ("plain", blending.STRENGTH), ("xl", 0.99)])
+def test_strength_is_what_suits_the_method_unless_given(tiny, kind, strength):
     assert load_remover(str(tiny(kind)), steps=2, **OFFLINE).strength == strength
     assert load_remover(str(tiny(kind)), steps=2, strength=0.6, **OFFLINE).strength == 0.6
+
+
+def test_without_a_filled_hole_blending_starts_from_noise_alone(tiny):
+    assert load_remover(str(tiny("plain")), steps=2, prefill=False, **OFFLINE).strength == 1.0
+
+
+@pytest.mark.parametrize("kind", ["plain", "xl"])
+def test_so_few_steps_that_none_would_be_left_are_taken_from_noise_alone(tiny, kind):
+    assert load_remover(str(tiny(kind)), steps=1, **OFFLINE).strength == 1.0
+
+
+@pytest.mark.parametrize("kind", ["plain", "inpainting"])
+def test_below_full_strength_nothing_of_the_object_reaches_the_result(tiny, picture, kind):
+    """The hole is filled before it is encoded; without that the object shines through."""
+    image, mask = picture(32, 32), np.zeros((32, 32), bool)
+    mask[8:20, 8:20] = True
+    other = image.copy()
+    other[mask] = 255 - other[mask]
+    for prefilled in (True, False):
+        remove = load_remover(str(tiny(kind)), steps=2, strength=0.5, prefill=prefilled, **OFFLINE)
+        assert (remove([image], [mask], [5])[0] == remove([other], [mask], [5])[0])[mask].all() == prefilled
+
+
+@pytest.mark.parametrize("kind", ["plain", "inpainting", "xl"])
+def test_a_prompt_is_guided_towards_and_changes_the_hole_alone(tiny, picture, kind):
+    image, mask = picture(32, 32), np.zeros((32, 32), bool)
+    mask[8:20, 8:20] = True
+    plain = load_remover(str(tiny(kind)), steps=2, **OFFLINE)
+    asked = load_remover(str(tiny(kind)), steps=2, prompt="a dog", **OFFLINE)
+    assert (plain.paint.guidance, asked.paint.guidance) == (1.0, 7.5)
+    nothing, dog = plain([image], [mask], [5])[0], asked([image], [mask], [5])[0]
+    assert (nothing[mask] != dog[mask]).any()
+    assert (dog[~mask] == image[~mask]).all()
+
+
+def test_guidance_is_what_is_given_with_or_without_a_prompt(tiny):
+    assert load_remover(str(tiny("plain")), steps=2, prompt="a dog", guidance=3.0, **OFFLINE).paint.guidance == 3.0
+    assert load_remover(str(tiny("plain")), steps=2, guidance=2.0, **OFFLINE).paint.guidance == 2.0
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("inpainting", 4), ("plain", 9)])

@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 from pydantic import ValidationError
 from rich.console import Console
 
-from flows.flags import signed
+from flows.flags import METHODS, signed
 from flows.records import Job
 from flows.tracking import run_as_flow, server_configured
 
@@ -82,8 +82,23 @@ def masks(source: str, target: str, **given: Any) -> int:
     return _work(source, target, masks_only=True, **given)
 
 
+def compare(source: str, target: str, methods: list[str], json: bool = False, job: str = "", **given: Any) -> None:
+    """One picture per image, TARGET/NAME.png: original, mask, and a column per --method with its figures.
+
+    strange: share of the hole in colours found nowhere around it; seam: how much the mask's edge shows, 1 is not at
+    all; detail: fine texture in the hole over that around it.
+    """
+    from flows.comparison import compare as draw
+
+    rows = draw(Job(**(_job_file(job) | given | {"source": source, "target": target})), methods, TALK.print)
+    if json:
+        _print_json({"target": target, "rows": rows})
+
+
 app.command(signed(run))
 app.command(signed(masks, without=("flow",)))
+NOT_COMPARED = ("flow", "dry_run", "quiet", "verbose", "method", "existing", "max_failures", "nothing_found", "concat")
+app.command(signed(compare, without=NOT_COMPARED, extra=(METHODS,)))
 
 
 def _work(

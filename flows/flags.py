@@ -52,9 +52,16 @@ RUN_ONLY = [
 ]
 
 
-def signed(function: Any, without: tuple[str, ...] = ()) -> Any:
+METHODS = inspect.Parameter(
+    "methods",
+    inspect.Parameter.KEYWORD_ONLY,
+    annotation=Annotated[list[str], Parameter(name="--method", help="a column; repeat for several")],
+)
+
+
+def signed(function: Any, without: tuple[str, ...] = (), extra: tuple[inspect.Parameter, ...] = ()) -> Any:
     """Give a verb the flags of a job; it receives only those that were given."""
-    flags = [p for p in (*parameters(_flag), *RUN_ONLY) if p.name not in without]
+    flags = [p for p in (*parameters(_flag), *RUN_ONLY, *extra) if p.name not in without]
     function.__signature__ = inspect.Signature(flags)
     function.__annotations__ = {flag.name: flag.annotation for flag in flags}
     return function

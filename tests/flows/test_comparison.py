@@ -1,0 +1,53 @@
+"""The verb that shows which method suits one's pictures."""
+
+import json
+
+import numpy as np
+import pytest
+
+from flows.comparison import compare
+from flows.faults import UsageError
+from flows.pictures import decode
+from flows.records import Job
+from flows.samples import write_scenes
+
+
+@pytest.fixture
+def job(tmp_path) -> Job:
+    write_scenes(tmp_path / "scenes", count=2, seed=12)
+    (tmp_path / "scenes/images/broken.png").write_bytes(b"no picture")
+    return Job(
+        source=str(tmp_path / "scenes/images"),
+        target=str(tmp_path / "compared"),
+        masks=str(tmp_path / "scenes/masks"),
+        model="bundled-base",
+        steps=2,
+        device="cpu",
+    )
+
+
+def test_every_picture_gets_a_column_per_method_and_a_row_of_figures(job, tmp_path):
+    said: list[str] = []
+    rows = compare(job, ["auto", "blending", "telea"], said.append)
+    assert [(row["source"], row["method"]) for row in rows] == [
+        (f"000{k}.png", method) for method in ("auto", "blending", "telea") for k in range(2)
+    ]
+    assert all(row["seconds"] > 0 and row["seam"] > 0 for row in rows)
+    written = (tmp_path / "compared/comparison.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in written] == rows
+    drawn = decode((tmp_path / "compared/0000.png.png").read_bytes()).image
+    original = decode((tmp_path / "scenes/images/0000.png").read_bytes()).image
+    columns = np.hsplit(drawn, 5)  # original, mask and three methods
+    assert (columns[0][:128, :128] == original).all()
+    for column in columns[2:]:
+        assert (column[:128, :128] != original).any()
+        assert (column[128:] < 100).any()  # the words under it
+    assert any("broken.png: failed" in line for line in said)
+    assert not (tmp_path / "compared/broken.png.png").exists()
+    assert not (tmp_path / "compared/masks").exists()
+
+
+def test_a_method_that_the_model_cannot_take_is_refused_before_anything_is_drawn(job, tmp_path):
+    with pytest.raises(UsageError, match="use --method blending"):
+        compare(job, ["telea", "inpainting"], lambda _: None)
+    assert not (tmp_path / "compared").exists()

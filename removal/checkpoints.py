@@ -71,6 +71,7 @@ PRESETS = {
     "sd15": Checkpoint(SD15_INPAINTING, "sd15", 9, 512, "creativeml-openrail-m", variant="fp16", size="2.1 GB"),
     "sd2": Checkpoint(SD2_INPAINTING, "sd2", 9, 512, "openrail++", variant="fp16", size="2.6 GB"),
     "sdxl": Checkpoint(SDXL_INPAINTING, "sdxl", 9, 1024, "openrail++", variant="fp16", size="7 GB"),
+    "rorem": Checkpoint("LetsThink/RORem", "sdxl", 9, 512, "apache-2.0, openrail++ base", variant="fp16", size="7 GB"),
 }
 KNOWN = {  # other hub ids whose facts are known, so that they resolve without network
     SD15: Checkpoint(SD15, "sd15", 4, 512, "creativeml-openrail-m", variant="fp16", inpainting="sd15"),

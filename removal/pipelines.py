@@ -29,22 +29,19 @@ _loading = threading.Lock()  # two from_pretrained at once leave weights on the 
 class Painter:
     """A loaded pipeline that repaints crops. Schedulers are stateful, so one painter serves one caller at a time.
 
-    `words` holds the prompt's embeddings by their pipeline argument, computed once. `prefilled` fills the holes before
+    `words` holds the prompt's embeddings by their pipeline argument, computed once. `resolution` is a crop's side in
+    pixels: what the checkpoint was trained at, which its config does not always say. `prefilled` fills the holes before
     they are encoded; `hole_attention` keeps them from attending to themselves.
     """
 
     pipeline: Any
     words: dict[str, torch.Tensor]
+    resolution: int
     steps: int
     strength: float
     guidance: float = 1.0
     prefilled: bool = True
     hole_attention: bool = False
-
-    @property
-    def resolution(self) -> int:
-        """Side of a crop in pixels: what the checkpoint was trained at."""
-        return self.pipeline.unet.config.sample_size * self.pipeline.vae_scale_factor
 
     def __call__(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
         """One patch R×R×3 uint8 per crop; a crop's noise comes from its own seed, whatever batch it is in."""
@@ -91,6 +88,7 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
     return Painter(
         pipeline,
         _words(pipeline, options.prompt, device, guided=guidance > 1),
+        checkpoint.resolution or pipeline.unet.config.sample_size * pipeline.vae_scale_factor,
         options.steps,
         strength,
         guidance,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,16 @@ def test_weights_with_another_number_of_channels_than_expected_are_refused(tiny,
 def test_a_crop_has_the_resolution_that_the_checkpoint_was_trained_at(tiny):
     assert load_remover(str(tiny("inpainting")), steps=2, **OFFLINE).paint.resolution == 32
     assert load_remover("bundled", steps=2, **OFFLINE).paint.resolution == 128
+
+
+def test_a_resolution_that_is_known_counts_more_than_the_config(tiny, picture):
+    """RORem was trained at 512, and its config still says its parent's 1024."""
+    checkpoint = replace(look_up(str(tiny("inpainting"))), resolution=16)
+    painter = pipelines.load(checkpoint, Options(steps=1, **OFFLINE), in_channels=9)
+    mask = np.zeros((32, 32), bool)
+    mask[4:8, 4:8] = True
+    (patch,) = painter([cut(picture(32, 32), mask, painter.resolution)], [0])
+    assert patch.shape == (16, 16, 3)
 
 
 def test_the_noise_of_a_crop_comes_from_its_own_seed_alone(tiny, picture):

@@ -9,7 +9,7 @@ SIDE = 32  # pixels; 4 to a latent
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    """A function from a kind (inpainting, plain, xl) to a folder with a saved pipeline of it."""
+    """A function from a kind (one of KINDS) to a folder with a saved pipeline of it."""
     folders = {}
 
     def folder(kind: str):
@@ -18,7 +18,7 @@ def tiny(tmp_path_factory):
 
             torch.manual_seed(0)
             folders[kind] = tmp_path_factory.mktemp(kind)
-            {"inpainting": _inpainting, "plain": _plain, "xl": _xl}[kind]().save_pretrained(folders[kind])
+            KINDS[kind]().save_pretrained(folders[kind])
         return folders[kind]
 
     return folder
@@ -39,8 +39,23 @@ def _plain():
 
 
 def _xl():
-    """As diffusers/stable-diffusion-xl-1.0-inpainting-0.1: 9 channels, two text encoders."""
+    """As diffusers/stable-diffusion-xl-1.0-inpainting-0.1 and RORem: 9 channels, two text encoders."""
     from diffusers import StableDiffusionXLInpaintPipeline
+
+    return StableDiffusionXLInpaintPipeline(**_xl_parts(in_channels=9))
+
+
+def _plain_xl():
+    """As stabilityai/stable-diffusion-xl-base-1.0 and its fine-tunes: 4 channels, two text encoders."""
+    from diffusers import StableDiffusionXLPipeline
+
+    return StableDiffusionXLPipeline(**_xl_parts(in_channels=4))
+
+
+KINDS = {"inpainting": _inpainting, "plain": _plain, "xl": _xl, "plain-xl": _plain_xl}
+
+
+def _xl_parts(in_channels: int):
     from transformers import CLIPTextModelWithProjection
 
     conditions = {
@@ -49,10 +64,10 @@ def _xl():
         "projection_class_embeddings_input_dim": 16 + 6 * 8,  # the pooled text, and six numbers about the picture
         "cross_attention_dim": 32,
     }
-    parts = _parts(in_channels=9, **conditions)
+    parts = _parts(in_channels=in_channels, **conditions)
     del parts["safety_checker"], parts["feature_extractor"]
     second = CLIPTextModelWithProjection(parts["text_encoder"].config)
-    return StableDiffusionXLInpaintPipeline(**parts, text_encoder_2=second, tokenizer_2=parts["tokenizer"])
+    return parts | {"text_encoder_2": second, "tokenizer_2": parts["tokenizer"]}
 
 
 def _parts(in_channels: int, **unet):

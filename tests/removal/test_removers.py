@@ -12,7 +12,7 @@ from removal.crop import Crop
 from removal.removers import CropRemover
 from removal.telea import TELEA
 
-KINDS = ("inpainting", "plain", "xl", "bundled", "telea")
+KINDS = ("inpainting", "plain", "xl", "plain-xl", "bundled", "telea")
 DRAWN = KINDS[:-1]  # those that draw something at random
 
 
@@ -42,7 +42,14 @@ def job(picture):
 
 
 @pytest.mark.parametrize(
-    ("kind", "method"), [("inpainting", "inpainting"), ("plain", "blending"), ("xl", "inpainting"), ("telea", "telea")]
+    ("kind", "method"),
+    [
+        ("inpainting", "inpainting"),
+        ("plain", "blending"),
+        ("xl", "inpainting"),
+        ("plain-xl", "blending"),
+        ("telea", "telea"),
+    ],
 )
 def test_the_method_is_the_one_that_the_checkpoint_needs_and_the_remover_says_so(remover, kind, method):
     assert remover(kind).choice.method == method

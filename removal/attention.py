@@ -35,7 +35,7 @@ class HoleAttention:
             for layer in (attn.to_q, attn.to_k, attn.to_v)
         )
         attended = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
-        hole = self._tokens(tokens).to(query.device).repeat(batch // len(self.holes), 1)
+        hole = self.tokens(tokens).to(query.device).repeat(batch // len(self.holes), 1)
         if hole.any():
             outside = torch.zeros(batch, 1, 1, tokens, dtype=query.dtype, device=query.device)
             outside.masked_fill_(hole[:, None, None], -torch.inf)
@@ -46,7 +46,7 @@ class HoleAttention:
             out = layer(out)
         return out / attn.rescale_output_factor
 
-    def _tokens(self, tokens: int) -> torch.Tensor:
+    def tokens(self, tokens: int) -> torch.Tensor:
         """N×tokens bool: which tokens of a layer touch the hole (max-pooled, so that thin ones count)."""
         if tokens not in self.by_tokens:
             height, width = self.holes.shape[-2:]

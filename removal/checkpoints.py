@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 BUNDLED = Path(__file__).parent / "bundled"
-METHODS = ("inpainting", "blending", "telea")
+METHODS = ("inpainting", "blending", "attentive", "controlnet", "telea")
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,12 @@ def choose(model: str, method: str = "auto", revision: str | None = None, offlin
             f"{model} has 4 input channels, so it is not fine-tuned for inpainting; use --method blending"
             + (f", or --model {checkpoint.inpainting}, which was made from it" if checkpoint.inpainting else "")
         )
-    if method == "blending" and checkpoint.in_channels == 9:
-        raise ValueError(f"{model} has 9 input channels and cannot be blended; use --method inpainting")
+    if method in ("blending", "controlnet") and checkpoint.in_channels == 9:
+        raise ValueError(f"{model} has 9 input channels and sees the hole by itself; use --method inpainting")
+    if method == "controlnet" and checkpoint.family not in ("sd15", None):
+        raise ValueError(
+            f"the ControlNet for inpainting goes with Stable Diffusion 1.5, and {model} is of another kind"
+        )
     if method != "auto":
         return Choice(model, checkpoint, method, "asked for")
     if checkpoint.in_channels == 9:

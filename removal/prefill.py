@@ -24,5 +24,7 @@ def prefill(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     shrunk = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
     hole = cv2.resize(mask.astype(np.float32), (small, small), interpolation=cv2.INTER_AREA) > 0
     hole = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8))  # the object's last blended pixels are no hint
+    # OpenCV's fill reads the hole itself beside the picture's edge; there it finds one colour that tells nothing.
+    shrunk[hole > 0] = shrunk[hole == 0].mean(axis=0) if (hole == 0).any() else GREY
     filled = cv2.resize(cv2.inpaint(shrunk, hole, REACH, cv2.INPAINT_TELEA), (side, side))
     return np.where(mask[..., None], filled, image)

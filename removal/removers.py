@@ -126,16 +126,12 @@ def _load(model: str, options: Options) -> ChosenRemover:
         from removal.telea import TeleaRemover
 
         return TeleaRemover(choice)
-    if choice.method == "inpainting":
-        from removal import inpainting
-
-        painter = inpainting.load(choice.checkpoint, options)
-    elif choice.method == "blending":
-        from removal import blending
-
-        painter = blending.load(choice.checkpoint, options)
-    else:
+    if choice.method == "auto":
         raise FileNotFoundError(f"{model} is not in the local cache, and --offline forbids fetching it")
+    from removal import attentive, blending, controlnet, inpainting
+
+    methods = {"inpainting": inpainting, "blending": blending, "attentive": attentive, "controlnet": controlnet}
+    painter = methods[choice.method].load(choice.checkpoint, options)
     batch = options.batch_size
     if not isinstance(batch, int):
         at_once = PIXELS_AT_ONCE.get(options.torch_device().type, PIXELS_AT_ONCE["cpu"])

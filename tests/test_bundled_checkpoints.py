@@ -96,3 +96,23 @@ def test_the_words_it_knows_are_the_scenes_colours_and_shapes():
     from removal.bundled.scenes import COLOURS, SHAPES
 
     assert bundled_words() == {*COLOURS, *SHAPES}
+
+
+def test_with_a_prompt_the_object_is_replaced_by_what_it_names():
+    """The base draws from captions, so a hole asked to be red is redder than one asked to be blue."""
+    some = UNSEEN[:8]
+    red, blue = (
+        load_remover("bundled-base", method="blending", prompt=prompt, prefill=False, device="cpu")(
+            [s.image for s in some], [s.mask for s in some], seeds=list(range(len(some)))
+        )
+        for prompt in ("a red ball", "a blue square")
+    )
+
+    def redness(results: list[np.ndarray]) -> float:
+        return float(
+            np.mean([r[s.mask][:, 0].mean() - r[s.mask][:, 2].mean() for r, s in zip(results, some, strict=True)])
+        )
+
+    assert redness(red) > redness(blue) + 10
+    for result, s in zip(red, some, strict=True):
+        assert (result[~s.mask] == s.image[~s.mask]).all()

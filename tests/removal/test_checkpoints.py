@@ -85,8 +85,20 @@ def test_inpainting_with_4_channels_is_refused_with_what_to_do_instead(folder):
 
 
 def test_blending_with_9_channels_is_refused_with_what_to_do_instead(folder):
-    with pytest.raises(ValueError, match="9 input channels and cannot be blended; use --method inpainting"):
+    with pytest.raises(ValueError, match="9 input channels and sees the hole by itself; use --method inpainting"):
         choose(folder(in_channels=9), "blending")
+
+
+def test_a_controlnet_of_one_kind_is_not_asked_for_a_checkpoint_of_another():
+    with pytest.raises(ValueError, match="goes with Stable Diffusion 1.5, and .* is of another kind"):
+        choose(SDXL, "controlnet")
+    assert choose(SD15, "controlnet").checkpoint.repo == SD15
+
+
+@pytest.mark.parametrize("model", ["bundled", "bundled-base", "sdxl"])
+def test_attentive_takes_the_very_checkpoint_with_4_or_9_channels(model):
+    choice = choose(model, "attentive")
+    assert (choice.method, choice.checkpoint.repo) == ("attentive", PRESETS[model].repo)
 
 
 def test_a_method_that_can_be_done_is_done(folder):

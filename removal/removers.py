@@ -128,9 +128,15 @@ def _load(model: str, options: Options) -> ChosenRemover:
         return TeleaRemover(choice)
     if choice.method == "auto":
         raise FileNotFoundError(f"{model} is not in the local cache, and --offline forbids fetching it")
-    from removal import attentive, blending, controlnet, inpainting
+    from removal import add_difference, attentive, blending, controlnet, inpainting
 
-    methods = {"inpainting": inpainting, "blending": blending, "attentive": attentive, "controlnet": controlnet}
+    methods = {
+        "inpainting": inpainting,
+        "add-difference": add_difference,
+        "blending": blending,
+        "attentive": attentive,
+        "controlnet": controlnet,
+    }
     painter = methods[choice.method].load(choice.checkpoint, options)
     batch = options.batch_size
     if not isinstance(batch, int):

@@ -90,9 +90,16 @@ def test_blending_with_9_channels_is_refused_with_what_to_do_instead(folder):
 
 
 def test_a_controlnet_of_one_kind_is_not_asked_for_a_checkpoint_of_another():
-    with pytest.raises(ValueError, match="goes with Stable Diffusion 1.5, and .* is of another kind"):
+    with pytest.raises(ValueError, match=r"goes with Stable Diffusion 1\.5, and .* is of another kind"):
         choose(SDXL, "controlnet")
     assert choose(SD15, "controlnet").checkpoint.repo == SD15
+
+
+def test_add_difference_is_refused_where_the_parents_are_not_known(folder, tmp_path):
+    with pytest.raises(ValueError, match="is no plain fine-tune"):
+        choose(folder(in_channels=9), "add-difference")
+    assert choose("bundled-style", "add-difference").checkpoint.parents == ("bundled-base", "bundled")
+    assert choose(SD15, "add-difference").method == "add-difference"
 
 
 @pytest.mark.parametrize("model", ["bundled", "bundled-base", "sdxl"])

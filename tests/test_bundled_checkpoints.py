@@ -116,3 +116,36 @@ def test_with_a_prompt_the_object_is_replaced_by_what_it_names():
     assert redness(red) > redness(blue) + 10
     for result, s in zip(red, some, strict=True):
         assert (result[~s.mask] == s.image[~s.mask]).all()
+
+
+def drawn(name: str, captions: list[str]) -> list[np.ndarray]:
+    """What a plain checkpoint draws from captions, one picture each."""
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    folder = ROOT / "removal/bundled" / name
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    noise = [torch.Generator().manual_seed(seed) for seed in range(len(captions))]
+    made = pipeline(captions, num_inference_steps=20, guidance_scale=1.0, generator=noise, output_type="np").images
+    return list((made * 255).round().astype(np.uint8))
+
+
+def test_the_base_draws_things_in_the_colour_that_the_caption_names():
+    """Red, green and blue: of the saturated pixels most are of the channel asked for."""
+    names = ("red", "green", "blue")
+    pictures = drawn("base", [f"a {name} ball on gradient" for name in names for _ in range(6)])
+    right, seen = 0, 0
+    for k, picture in enumerate(pictures):
+        vivid = picture[(picture.max(axis=2).astype(int) - picture.min(axis=2)) > 100]
+        if len(vivid) > 40:
+            seen += 1
+            right += np.bincount(vivid.argmax(axis=1), minlength=3).argmax() == k // 6
+    assert seen >= 9
+    assert right / seen >= 0.8
+
+
+def test_the_style_draws_scenes_by_night_and_its_parent_by_day():
+    night, day = (np.mean(drawn(name, [""] * 8), axis=(1, 2, 3)) for name in ("style", "base"))
+    assert night.mean() < 0.75 * day.mean()
+    assert abs(night.mean() - np.mean([scene(k, "night").image.mean() for k in range(40)])) < 25

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from removal.bundled.holes import training_pair
-from removal.bundled.scenes import SIZE, TRAINING_SEEDS, Scene, scene
+from removal.bundled.scenes import SIZE, TRAINING_SEEDS, scene
 from removal.bundled.training import Lesson, Schedule, fit
 
 LATENT = 4  # pixels to a latent
@@ -123,7 +124,7 @@ class _Noise(torch.nn.Module):
 def train_early(vae, tokenizer, schedule: Schedule, folder: Path, device: str, log: Callable[[str], None] = print):
     """(UNet, text encoder) from nothing: what every UNet here descends from. The text encoder stays as it is then."""
     model = torch.nn.ModuleDict({"unet": build_unet(), "text_encoder": build_text_encoder(tokenizer)})
-    lesson = _drawing(vae, tokenizer, schedule, [scene(TRAINING_SEEDS + 100_000 + i) for i in range(schedule.scenes)])
+    lesson = _drawing(vae, tokenizer, schedule, TRAINING_SEEDS + 100_000, "day")
     fit("early", _for_training(model, device), lesson, schedule, folder, log)
     return model["unet"].cpu(), model["text_encoder"].cpu()
 
@@ -133,22 +134,29 @@ def train_drawing(name: str, vae, tokenizer, early, schedule: Schedule, folder: 
     unet, text_encoder = early
     first, look = {"base": (TRAINING_SEEDS + 200_000, "day"), "style": (TRAINING_SEEDS + 300_000, "night")}[name]
     model = torch.nn.ModuleDict({"unet": unet, "text_encoder": text_encoder.requires_grad_(False)})
-    lesson = _drawing(vae, tokenizer, schedule, [scene(first + i, look) for i in range(schedule.scenes)])
+    lesson = _drawing(vae, tokenizer, schedule, first, look)
     fit(name, _for_training(model, device), lesson, schedule, folder, log)
     return unet.cpu()
 
 
-def _drawing(vae, tokenizer, schedule: Schedule, drawn: list[Scene]) -> Lesson:
-    """Drawing `drawn` from their captions. Early on, two steps in three see a window only, at half the cost."""
-    latents = encode(vae, [s.image for s in drawn])
-    captions = tokenizer(
-        [s.caption for s in drawn], padding="max_length", truncation=True, return_tensors="pt"
-    ).input_ids
+def _drawing(vae, tokenizer, schedule: Schedule, first: int, look: str) -> Lesson:
+    """Drawing scenes, seeds from `first` on, from their captions.
+
+    Early on, two steps in three see a window only, at half the cost.
+    """
     empty = tokenizer("", padding="max_length", return_tensors="pt").input_ids
+
+    @functools.cache
+    def scenes() -> tuple[torch.Tensor, torch.Tensor]:  # a run that is finished already needs none
+        drawn = [scene(first + i, look) for i in range(schedule.scenes)]
+        texts = [one.caption for one in drawn]
+        captions = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        return encode(vae, [one.image for one in drawn]), captions
+
     noising = _Noise()
 
     def batch_at(step: int):
-        random = schedule.random(step)
+        random, (latents, captions) = schedule.random(step), scenes()
         picks = torch.randint(len(latents), (schedule.batch,), generator=random)
         silent = torch.rand(schedule.batch, 1, generator=random) < EMPTY_CAPTIONS
         clean = latents[picks].float()

@@ -41,6 +41,7 @@ def main() -> None:
     fills = simple_fills(night)
     fills["bundled"] = fill("bundled", night)
     fills["bundled-style, blending"] = fill("bundled-style", night, method="blending")
+    fills["bundled-style, added"] = fill("bundled-style", night, method="add-difference")
     fills["ceiling"] = through_autoencoder([s.truth for s in night])
     report("by night", night, fills)
     write_sheets(given.sheets / "night", night, fills["bundled-style, blending"])

@@ -7,6 +7,8 @@ import functools
 import cv2
 import numpy as np
 
+from removal.crop import bounds
+
 THERE_AGAIN_LEVELS = 45
 THERE_AGAIN_SHARE = 0.1
 REACH = 8  # pixels around a pixel in which the truth's colours count as expected
@@ -47,16 +49,17 @@ def there_again(result: np.ndarray, truth: np.ndarray, mask: np.ndarray, target:
     After a blur of 2 pixels: a connected area of over 10 % of the object whose colour is more than 45 levels (in some
     channel) away from every colour of the truth within 8 pixels.
     """
-    seen, expected = _blur(result, 2.0), _blur(truth, 2.0)
-    height, width = mask.shape
+    top, bottom, left, right = bounds(mask)
+    hole = (slice(top, bottom), slice(left, right))
+    seen, expected = _blur(result, 2.0)[hole], _blur(truth, 2.0)
     wide = cv2.copyMakeBorder(expected, REACH, REACH, REACH, REACH, cv2.BORDER_REPLICATE)
-    nearest = np.full(mask.shape, np.inf)
+    nearest = np.full(seen.shape[:2], np.inf)
     for dy in range(-REACH, REACH + 1):
         for dx in range(-REACH, REACH + 1):
             if dy * dy + dx * dx <= REACH * REACH:
-                there = wide[REACH + dy : REACH + dy + height, REACH + dx : REACH + dx + width]
-                nearest = np.minimum(nearest, np.abs(seen - there).max(axis=2))
-    strange = ((nearest > THERE_AGAIN_LEVELS) & mask).astype(np.uint8)
+                rows, columns = slice(REACH + dy + top, REACH + dy + bottom), slice(REACH + dx + left, REACH + dx + right)
+                nearest = np.minimum(nearest, np.abs(seen - wide[rows, columns]).max(axis=2))
+    strange = ((nearest > THERE_AGAIN_LEVELS) & mask[hole]).astype(np.uint8)
     _, _, stats, _ = cv2.connectedComponentsWithStats(strange, connectivity=8)
     largest = stats[1:, cv2.CC_STAT_AREA].max(initial=0)
     return bool(largest > THERE_AGAIN_SHARE * max(int(target.sum()), 1))

@@ -32,7 +32,7 @@ SCHEDULES = {
     "base": Schedule(6500, 24, 1e-3, scenes=6000),
     "style": Schedule(1000, 24, 6e-4, scenes=3000),
     "sam": Schedule(1600, 12, 8e-4, scenes=6000),
-    "clipseg": Schedule(5200, 24, 8e-4, scenes=6000),
+    "clipseg": Schedule(2800, 24, 8e-4, scenes=6000),
 }
 
 

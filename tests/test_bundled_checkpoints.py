@@ -56,18 +56,18 @@ def filled() -> list[np.ndarray]:
 
 def test_a_removed_object_stays_away(filled):
     back = [there_again(f, s.truth, s.mask, s.object) for f, s in zip(filled, UNSEEN, strict=True)]
-    assert np.mean(back) <= 0.1
+    assert not any(back)
 
 
-def test_holes_in_textures_are_filled_better_than_by_telea(filled):
+def test_holes_are_filled_2_db_closer_to_the_truth_than_by_telea_and_4_db_in_textures(filled):
     telea = TeleaRemover()([s.image for s in UNSEEN], [s.mask for s in UNSEEN], [0] * len(UNSEEN))
-    gains = [
-        psnr(f, s.truth, s.mask) - psnr(t, s.truth, s.mask)
-        for f, t, s in zip(filled, telea, UNSEEN, strict=True)
-        if s.textured
-    ]
-    assert len(gains) >= 12
-    assert np.mean(gains) > 0
+    gains = np.array(
+        [psnr(f, s.truth, s.mask) - psnr(t, s.truth, s.mask) for f, t, s in zip(filled, telea, UNSEEN, strict=True)]
+    )
+    textured = np.array([s.textured for s in UNSEEN])
+    assert textured.sum() >= 12
+    assert gains.mean() > 2
+    assert gains[textured].mean() > 4
 
 
 def overlap(found: np.ndarray, wanted: np.ndarray) -> float:
@@ -77,7 +77,7 @@ def overlap(found: np.ndarray, wanted: np.ndarray) -> float:
 def test_a_point_finds_its_object():
     segment = load_segmenter("bundled", device="cpu")
     found = segment([s.image for s in UNSEEN], [PointPrompt(((*s.point, 1),)) for s in UNSEEN])
-    assert np.mean([overlap(f.mask, s.object) for f, s in zip(found, UNSEEN, strict=True)]) >= 0.75
+    assert np.mean([overlap(f.mask, s.object) for f, s in zip(found, UNSEEN, strict=True)]) >= 0.9
 
 
 def test_a_phrase_finds_its_own_object_rather_than_another():

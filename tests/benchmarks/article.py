@@ -1,10 +1,10 @@
-"""The article's finding, at equal steps: `python -m tests.benchmarks.article [--work training]`.
+"""The article's finding, measured: `python -m tests.benchmarks.article`, and at equal steps with `--work training`.
 
 Latent blending with a plain checkpoint is said to paint a new object where the old one was, and a checkpoint fine-tuned
-for inpainting to remove it. Two children of one parent saw the same batches and the same loss for the same number of
-steps: `control` with 4 channels, `inpainting-equal` with 9. Both fill the same holes. `python -m removal.bundled.train`
-leaves all of them in --work; without --work only what ships is compared. Blending is as the article has it (no
-pre-fill, full strength); below stand what helps it.
+for inpainting to remove it. Without --work the shipped checkpoints are compared, and what helps blending. With it two
+children of one parent that saw the same batches and the same loss for the same number of steps: `control` with 4
+channels, `inpainting-equal` with 9; `python -m removal.bundled.train` leaves them there. Blending is as the article has
+it (no pre-fill, full strength) where nothing else is said.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from flows.weights import quiet_libraries
-from removal.bundled.scenes import scene
-from tests.benchmarks.quality import FIRST, fill, report, simple_fills
+from removal.bundled.scenes import Scene, scene
+from tests.benchmarks.quality import FIRST, fill, report
 
 PLAIN = {"method": "blending", "prefill": False}
 SHOWN = (0, 4, 8, 3, 14, 22)  # scenes in the picture, one a row
@@ -32,21 +32,33 @@ def main() -> None:
     given = parser.parse_args()
     quiet_libraries()
     scenes = [scene(FIRST + k) for k in range(given.count)]
-    fills = {"object left": simple_fills(scenes)["object left"]}
-    fills["base, blending"] = fill("bundled-base", scenes, **PLAIN)
-    if given.work:
-        fills["parent, blending"] = fill(str(given.work / "parent"), scenes, **PLAIN)
-        fills["control, blending"] = fill(str(given.work / "control"), scenes, **PLAIN)
-        fills["fine-tuned, equal steps"] = fill(str(given.work / "inpainting-equal"), scenes)
-    fills["fine-tuned, all steps"] = fill("bundled", scenes)
-    shown = [*fills.values(), [s.truth for s in scenes]]
-    fills["base, hole attention"] = fill("bundled-base", scenes, **PLAIN, attention="hole")
-    for strength in (0.99, 0.9, 0.75, 0.6):
-        fills[f"base, pre-fill, {strength}"] = fill("bundled-base", scenes, method="blending", strength=strength)
+    fills = _at_equal_steps(given.work, scenes) if given.work else _as_shipped(scenes)
     report("blending and fine-tuning", scenes, fills)
     if given.picture:
-        rows = [np.hstack([column[k] for column in shown]) for k in SHOWN if k < len(scenes)]
+        columns = [[s.image for s in scenes], *fills.values(), [s.truth for s in scenes]]
+        rows = [np.hstack([column[k] for column in columns]) for k in SHOWN if k < len(scenes)]
         cv2.imwrite(str(given.picture), np.vstack(rows)[..., ::-1])
+
+
+def _at_equal_steps(work: Path, scenes: list[Scene]) -> dict[str, list[np.ndarray]]:
+    return {
+        "parent, blending": fill(str(work / "parent"), scenes, **PLAIN),
+        "control, blending": fill(str(work / "control"), scenes, **PLAIN),
+        "fine-tuned, equal steps": fill(str(work / "inpainting-equal"), scenes),
+        "fine-tuned, all steps": fill("bundled", scenes),
+    }
+
+
+def _as_shipped(scenes: list[Scene]) -> dict[str, list[np.ndarray]]:
+    fills = {
+        "fine-tuned": fill("bundled", scenes),
+        "fine-tuned, hole attention": fill("bundled", scenes, attention="hole"),
+        "blending": fill("bundled-base", scenes, **PLAIN),
+        "blending, hole attention": fill("bundled-base", scenes, **PLAIN, attention="hole"),
+    }
+    for strength in (0.99, 0.9, 0.75, 0.6):
+        fills[f"blending, pre-fill, {strength}"] = fill("bundled-base", scenes, method="blending", strength=strength)
+    return fills
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ def there_again(result: np.ndarray, truth: np.ndarray, mask: np.ndarray, target:
     for dy in range(-REACH, REACH + 1):
         for dx in range(-REACH, REACH + 1):
             if dy * dy + dx * dx <= REACH * REACH:
-                rows, columns = slice(REACH + dy + top, REACH + dy + bottom), slice(REACH + dx + left, REACH + dx + right)
+                rows = slice(REACH + dy + top, REACH + dy + bottom)
+                columns = slice(REACH + dx + left, REACH + dx + right)
                 nearest = np.minimum(nearest, np.abs(seen - wide[rows, columns]).max(axis=2))
     strange = ((nearest > THERE_AGAIN_LEVELS) & mask[hole]).astype(np.uint8)
     _, _, stats, _ = cv2.connectedComponentsWithStats(strange, connectivity=8)

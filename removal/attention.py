@@ -30,10 +30,7 @@ class HoleAttention:
         self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states=None, attention_mask=None, **_: Any
     ) -> torch.Tensor:
         batch, tokens, _ = hidden_states.shape
-        query, key, value = (
-            layer(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for layer in (attn.to_q, attn.to_k, attn.to_v)
-        )
+        query, key, value = heads(attn, hidden_states)
         attended = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
         hole = self.tokens(tokens).to(query.device).repeat(batch // len(self.holes), 1)
         if hole.any():
@@ -41,10 +38,7 @@ class HoleAttention:
             outside.masked_fill_(hole[:, None, None], -torch.inf)
             from_outside = F.scaled_dot_product_attention(query, key, value, attn_mask=outside, scale=attn.scale)
             attended = torch.where(hole[:, None, :, None], from_outside, attended)
-        out = attended.transpose(1, 2).flatten(2).to(hidden_states.dtype)
-        for layer in attn.to_out:
-            out = layer(out)
-        return out / attn.rescale_output_factor
+        return joined(attn, attended)
 
     def tokens(self, tokens: int) -> torch.Tensor:
         """N×tokens bool: which tokens of a layer touch the hole (max-pooled, so that thin ones count)."""
@@ -54,6 +48,20 @@ class HoleAttention:
             pooled = F.max_pool2d(self.holes.float(), times, ceil_mode=True).flatten(1) > 0.5
             self.by_tokens[tokens] = pooled & ~pooled.all(dim=1, keepdim=True)
         return self.by_tokens[tokens]
+
+
+def heads(attn: Any, hidden_states: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Queries, keys and values of a self-attention layer, each batch×heads×tokens×width."""
+    layers = (attn.to_q, attn.to_k, attn.to_v)
+    return tuple(layer(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2) for layer in layers)
+
+
+def joined(attn: Any, attended: torch.Tensor) -> torch.Tensor:
+    """The layer's output, batch×tokens×width, from what its heads attended to."""
+    out = attended.transpose(1, 2).flatten(2)
+    for layer in attn.to_out:
+        out = layer(out)
+    return out / attn.rescale_output_factor
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from removal import pipelines
-from removal.attention import HoleAttention
+from removal.attention import HoleAttention, heads, joined
 from removal.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
@@ -98,20 +98,14 @@ class RedirectedAttention:
         self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states=None, attention_mask=None, **_: Any
     ) -> torch.Tensor:
         batch, tokens, _ = hidden_states.shape
-        query, key, value = (
-            layer(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for layer in (attn.to_q, attn.to_k, attn.to_v)
-        )
+        query, key, value = heads(attn, hidden_states)
         hole = self._branches(batch, tokens).to(query.device)
         if self.step < self.suppressed_steps:  # a query scaled is its logits scaled
             query = torch.where(hole[:, None, :, None], query * SUPPRESSION, query)
         outside = torch.zeros(batch, 1, 1, tokens, dtype=query.dtype, device=query.device)
         outside.masked_fill_(hole[:, None, None], -torch.inf)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=outside, scale=attn.scale)
-        out = attended.transpose(1, 2).flatten(2).to(hidden_states.dtype)
-        for layer in attn.to_out:
-            out = layer(out)
-        return out / attn.rescale_output_factor
+        return joined(attn, attended)
 
     def after_step(self, pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         """What the pipeline calls at the end of a step. Changes no tensor."""

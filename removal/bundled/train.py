@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from masks.bundled import training as segmenters
-from removal.bundled import autoencoder, diffusion
+from removal.bundled import autoencoder, diffusion, networks
 from removal.bundled.scenes import BACKGROUNDS, COLOURS, SHAPES, TRAINING_SEEDS, scene
 from removal.bundled.sums import record
 from removal.bundled.training import Lesson, Schedule, fit
@@ -127,7 +127,7 @@ def train_inpainting(run: Run) -> None:
         _autoencoder(run), _unet(run, "early"), silence, schedule, run.work, run.device, say
     )
     save_pipeline(run, unet, run.diffusers / "inpainting")
-    at_equal_steps = diffusion.build_unet(in_channels=9)
+    at_equal_steps = networks.build_unet(in_channels=9)
     at_equal_steps.load_state_dict(torch.load(run.work / f"inpainting-{schedule.keep}.pt", weights_only=True))
     save_pipeline(run, at_equal_steps, run.work / "inpainting-equal")
 
@@ -200,7 +200,7 @@ def save_pipeline(run: Run, unet, folder: Path) -> None:
         text_encoder=_words(run).half(),
         tokenizer=_tokenizer(run),
         unet=unet.half(),
-        scheduler=diffusion.build_scheduler(),
+        scheduler=networks.build_scheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -247,7 +247,7 @@ def _tokenizer(run: Run):
     folder = run.work / "tokenizer"
     if not folder.exists():
         words = [f"a {c} {s} and a {c} {s} on {b}" for c in COLOURS for s in SHAPES for b in BACKGROUNDS]
-        diffusion.build_tokenizer(words, folder)
+        networks.build_tokenizer(words, folder)
     return CLIPTokenizer.from_pretrained(folder)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from masks.bundled.training import ClipSegTask, Labelled, SamTask, build_sam
-from removal.bundled import autoencoder, diffusion, training
+from removal.bundled import autoencoder, diffusion, networks, training
 from removal.bundled.scenes import TRAINING_SEEDS, scene
 from removal.bundled.training import Lesson, Schedule, Shares, fit
 
@@ -29,7 +29,7 @@ def labelled() -> Labelled:
 
 @pytest.fixture
 def tokenizer(tmp_path):
-    return diffusion.build_tokenizer(
+    return networks.build_tokenizer(
         ["a red ball and a blue star on bricks", "a green ring on wood"], tmp_path / "words"
     )
 
@@ -119,7 +119,7 @@ def sam_config():
 
 
 def tokenizer_for(labelled, folder):
-    return diffusion.build_tokenizer({t for row in labelled.texts for t in row if t}, folder / "all")
+    return networks.build_tokenizer({t for row in labelled.texts for t in row if t}, folder / "all")
 
 
 def test_the_text_segmenter_learns_through_both_towers(tmp_path, labelled):
@@ -149,8 +149,8 @@ def test_the_autoencoder_starts_with_the_colours_in_place():
 
 
 def test_the_inpainting_child_starts_as_its_parent_exactly():
-    parent = diffusion.build_unet().eval()
-    child = diffusion.widen(parent).eval()
+    parent = networks.build_unet().eval()
+    child = networks.widen(parent).eval()
     assert child.config.in_channels == 9
     noisy, words = torch.randn(1, 4, 32, 32), torch.randn(1, 8, 64)
     with torch.no_grad():

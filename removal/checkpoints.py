@@ -222,7 +222,7 @@ def _file(path: Path) -> Checkpoint:
         raise ValueError(f"{path} is not a whole .safetensors file ({error}); fetch it again") from error
     xl = any(name.startswith("conditioner.embedders.1") for name in names)
     family = "sdxl" if xl else "sd2" if width == 1024 else "sd15"
-    return Checkpoint(str(path), family, in_channels, 1024 if xl else 512)
+    return Checkpoint(str(path), family, in_channels)
 
 
 def _hub_config(repo: str, revision: str | None, offline: bool) -> dict | None:

@@ -27,10 +27,10 @@ PACKAGE = Path(__file__).parents[2]
 SCHEDULES = {
     "autoencoder": Schedule(3200, 8, 1.5e-3, scenes=1500),
     "early": Schedule(5000, 24, 1e-3, scenes=6000),
-    "inpainting": Schedule(9000, 24, 1e-3, scenes=1000, keep=3000),
-    "control": Schedule(9000, 24, 1e-3, scenes=1000, stop=3000),
     "base": Schedule(6500, 24, 1e-3, scenes=6000),
-    "style": Schedule(1000, 24, 6e-4, scenes=3000),
+    "inpainting": Schedule(6000, 24, 5e-4, scenes=1000, keep=3000),
+    "control": Schedule(6000, 24, 5e-4, scenes=1000, stop=3000),
+    "style": Schedule(1000, 24, 2e-4, scenes=3000),
     "sam": Schedule(1600, 12, 8e-4, scenes=6000),
     "clipseg": Schedule(2800, 24, 8e-4, scenes=6000),
 }
@@ -124,7 +124,7 @@ def train_early(run: Run) -> None:
 def train_inpainting(run: Run) -> None:
     schedule, silence = run.schedules["inpainting"], _silence(run)
     unet = diffusion.train_inpainting(
-        _autoencoder(run), _unet(run, "early"), silence, schedule, run.work, run.device, say
+        _autoencoder(run), _unet(run, "base"), silence, schedule, run.work, run.device, say
     )
     save_pipeline(run, unet, run.diffusers / "inpainting")
     at_equal_steps = networks.build_unet(in_channels=9)
@@ -134,10 +134,9 @@ def train_inpainting(run: Run) -> None:
 
 def train_control(run: Run) -> None:
     unet = diffusion.train_control(
-        _autoencoder(run), _unet(run, "early"), _silence(run), run.schedules["control"], run.work, run.device, say
+        _autoencoder(run), _unet(run, "base"), _silence(run), run.schedules["control"], run.work, run.device, say
     )
     save_pipeline(run, unet, run.work / "control")
-    save_pipeline(run, _unet(run, "early"), run.work / "parent")
 
 
 def train_base(run: Run) -> None:
@@ -181,9 +180,9 @@ def train_clipseg(run: Run) -> None:
 STAGES: dict[str, Callable[[Run], None]] = {
     "autoencoder": train_autoencoder,
     "early": train_early,
+    "base": train_base,
     "inpainting": train_inpainting,
     "control": train_control,
-    "base": train_base,
     "style": train_style,
     "sam": train_sam,
     "clipseg": train_clipseg,

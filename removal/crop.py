@@ -72,6 +72,25 @@ def paste(image: np.ndarray, mask: np.ndarray, crop: Crop, patch: np.ndarray) ->
     return result
 
 
+def feather(image: np.ndarray, result: np.ndarray, mask: np.ndarray, width: int) -> np.ndarray:
+    """`result` fading into `image` (both H×W×3 uint8) over the outermost `width` pixels inside `mask` (H×W bool).
+
+    `width` must be well within what the mask was dilated by: there both show background, so that nothing of the object
+    comes back. Nothing changes outside the mask, nothing at the picture's edge, and nothing at all for 0.
+    """
+    if not width or not mask.any():
+        return result
+    top, bottom, left, right = bounds(mask)
+    window = (slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1))
+    hole = mask[window]
+    depth = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    share = np.minimum(depth / (width + 1), 1.0)[..., None]
+    mixed = (share * result[window] + (1 - share) * image[window] + 0.5).astype(np.uint8)
+    faded = result.copy()
+    faded[window] = np.where(hole[..., None], mixed, result[window])
+    return faded
+
+
 def _place(centre: float, side: int, length: int) -> int:
     """Where a side centred there begins: inside 0..length where it fits, else centred on the picture."""
     if side >= length:

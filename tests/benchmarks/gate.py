@@ -12,8 +12,7 @@ from flows.weights import quiet_libraries
 from removal.bundled.scenes import scene
 from removal.quality import there_again
 from removal.verify import fit
-from tests.benchmarks.article import PLAIN
-from tests.benchmarks.quality import FIRST, fill
+from tests.benchmarks.quality import AS_WRITTEN, FIRST, fill
 
 
 def main(count: int = 200) -> None:
@@ -21,7 +20,7 @@ def main(count: int = 200) -> None:
     quiet_libraries()
     scenes = [scene(FIRST + k) for k in range(count)]
     doubts, failed = [], []
-    for results in (fill("bundled-base", scenes, **PLAIN), fill("bundled", scenes)):
+    for results in (fill("bundled-base", scenes, **AS_WRITTEN), fill("bundled", scenes)):
         for result, one in zip(results, scenes, strict=True):
             doubts.append(fit(result, one.mask).doubt)
             failed.append(there_again(result, one.truth, one.mask, one.object))

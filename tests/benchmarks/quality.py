@@ -1,50 +1,79 @@
-"""How well every bundled model fills the holes of unseen scenes, beside simple fills and the ceiling: `make quality`.
+"""How well every method fills the holes of unseen scenes with every bundled checkpoint: `make quality`.
 
-The masks are the scenes' own (object and shadow). Sheets with every scene (image, result, truth) are for the eye.
+Beside them simple fills and the ceiling. The masks are the scenes' own (object and shadow); two seeds each. Sheets with
+every scene (image, result, truth) are for the eye, figures.jsonl for other tables.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from flows.weights import quiet_libraries
 from masks import dilate
 from removal import load_remover
 from removal.bundled.scenes import Scene, scene
-from removal.quality import measure, ring_mean, through_autoencoder
+from removal.quality import ring_mean, through_autoencoder
 from removal.telea import TeleaRemover
+from removal.verify import fit
+from tests.benchmarks.sheets import write_sheets
+from tests.benchmarks.tables import Figures, measured, table
 
 FIRST = 3_000_000  # the scenes of `cleanplate scenes --seed 3`
-FIGURES = ("psnr", "ssim", "there_again", "seam")
-SHEET = (6, 5)  # rows and scenes a row
+AS_WRITTEN = {"method": "blending", "prefill": False}  # as the article has it: full strength, the object still there
+METHODS = {
+    "day": {
+        "`bundled`, inpainting": ("bundled", {}),
+        "`bundled`, hole attention": ("bundled", {"attention": "hole"}),
+        "`bundled`, attentive": ("bundled", {"method": "attentive"}),
+        "`bundled-base`, blending as written": ("bundled-base", AS_WRITTEN),
+        "the same, hole attention": ("bundled-base", {**AS_WRITTEN, "attention": "hole"}),
+        "`bundled-base`, blending": ("bundled-base", {"method": "blending"}),
+        "the same, hole attention (2)": ("bundled-base", {"method": "blending", "attention": "hole"}),
+        "`bundled-base`, attentive": ("bundled-base", {"method": "attentive"}),
+    },
+    "night": {
+        "`bundled`, unmerged": ("bundled", {}),
+        "`bundled-style`, blending as written": ("bundled-style", AS_WRITTEN),
+        "the same, hole attention": ("bundled-style", {**AS_WRITTEN, "attention": "hole"}),
+        "`bundled-style`, blending": ("bundled-style", {"method": "blending"}),
+        "the same, hole attention (2)": ("bundled-style", {"method": "blending", "attention": "hole"}),
+        "`bundled-style`, attentive": ("bundled-style", {"method": "attentive"}),
+        "`bundled-style`, add-difference": ("bundled-style", {"method": "add-difference"}),
+    },
+}
+SHOWN = {"day": "`bundled`, inpainting", "night": "`bundled-style`, blending"}  # on the sheets
 
 
 def main() -> None:
-    """Print one table by day and one by night; write sheets."""
+    """Print one table by day and one by night; write sheets and figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--sheets", type=Path, default=Path("demo/quality"))
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--look", choices=[*METHODS], nargs="*", default=[*METHODS])
+    parser.add_argument("--into", type=Path, default=Path("demo/quality"))
     given = parser.parse_args()
     quiet_libraries()
-    day = [scene(FIRST + k) for k in range(given.count)]
-    fills = simple_fills(day)
-    fills["bundled"] = fill("bundled", day)
-    fills["bundled-base, blending"] = fill("bundled-base", day, method="blending")
-    fills["ceiling"] = through_autoencoder([s.truth for s in day])
-    report("by day", day, fills)
-    write_sheets(given.sheets / "day", day, fills["bundled"])
-    night = [scene(FIRST + k, look="night") for k in range(given.count)]
-    fills = simple_fills(night)
-    fills["bundled"] = fill("bundled", night)
-    fills["bundled-style, blending"] = fill("bundled-style", night, method="blending")
-    fills["bundled-style, added"] = fill("bundled-style", night, method="add-difference")
-    fills["ceiling"] = through_autoencoder([s.truth for s in night])
-    report("by night", night, fills)
-    write_sheets(given.sheets / "night", night, fills["bundled-style, blending"])
+    for look in given.look:
+        scenes = [scene(FIRST + k, look=look) for k in range(given.count)]
+        figures = {name: measured(scenes, [results]) for name, results in simple_fills(scenes).items()}
+        for name, (model, options) in METHODS[look].items():
+            seeds, evaluations = fills(model, scenes, given.seeds, **options)
+            figures[name] = measured(scenes, seeds, evaluations)
+            print(f"{look}, {name}: {figures[name].line}", flush=True)
+            if given.seeds > 1 and "as written" in name:
+                best = [best_of([results[k] for results in seeds], s.mask) for k, s in enumerate(scenes)]
+                figures[f"the same, best of {given.seeds}"] = measured(scenes, [best], evaluations * given.seeds)
+            if name == SHOWN[look]:
+                write_sheets(given.into / look, scenes, seeds[0])
+        figures["ceiling: truth through the autoencoder"] = measured(
+            scenes, [through_autoencoder([s.truth for s in scenes])]
+        )
+        print(f"\nBy {look}, {len(scenes)} scenes, {given.seeds} seeds\n\n{table(scenes, figures)}\n", flush=True)
+        save(given.into / f"{look}.jsonl", figures)
 
 
 def simple_fills(scenes: list[Scene]) -> dict[str, list[np.ndarray]]:
@@ -52,46 +81,42 @@ def simple_fills(scenes: list[Scene]) -> dict[str, list[np.ndarray]]:
     images, grown = [s.image for s in scenes], [dilate(s.mask, 1) for s in scenes]
     return {
         "object left": images,
-        "ring mean": [ring_mean(image, mask) for image, mask in zip(images, grown, strict=True)],
-        "Telea": TeleaRemover()(images, grown, [0] * len(scenes)),
+        "mean colour of the ring": [ring_mean(image, mask) for image, mask in zip(images, grown, strict=True)],
+        "OpenCV's Telea": TeleaRemover()(images, grown, [0] * len(scenes)),
     }
 
 
 def fill(model: str, scenes: list[Scene], **options) -> list[np.ndarray]:
+    """The scenes with their holes filled once."""
+    return fills(model, scenes, 1, **options)[0][0]
+
+
+def fills(model: str, scenes: list[Scene], seeds: int, **options) -> tuple[list[list[np.ndarray]], float]:
+    """The scenes filled with every seed, and how often the UNet was evaluated for one scene."""
     remove = load_remover(model, device="cpu", **options)
-    return remove([s.image for s in scenes], [s.mask for s in scenes], seeds=list(range(len(scenes))))
+    images, masks, rows = [s.image for s in scenes], [s.mask for s in scenes], 0
+
+    def count(_module, given, named) -> None:
+        nonlocal rows
+        rows += len(given[0] if given else named["sample"])
+
+    hook = remove.paint.pipeline.unet.register_forward_pre_hook(count, with_kwargs=True)
+    try:
+        made = [remove(images, masks, [k + seed * len(scenes) for k in range(len(scenes))]) for seed in range(seeds)]
+    finally:
+        hook.remove()
+    return made, rows / len(scenes) / seeds
 
 
-def report(title: str, scenes: list[Scene], fills: dict[str, list[np.ndarray]]) -> None:
-    """Means over all scenes, over the textured ones, and the PSNR on each background."""
-    kinds = sorted({s.background for s in scenes})
-    textured = np.array([s.textured for s in scenes])
-    print(
-        f"\n{title}: {len(scenes)} scenes, {textured.sum()} of them textured; PSNR dB, SSIM, object there again, seam"
-    )
-    print(f"{'':24}{'all':^32}{'textured':^32}" + "".join(f"{kind:>10}" for kind in kinds))
-    for name, results in fills.items():
-        rows = [measure(r, s.truth, s.mask, s.object) for r, s in zip(results, scenes, strict=True)]
-        of = {key: np.array([row[key] for row in rows]) for key in FIGURES}
-        parts = [
-            f"{of['psnr'][part].mean():7.2f}{of['ssim'][part].mean():7.3f}"
-            f"{of['there_again'][part].mean():9.1%}{of['seam'][part].mean():7.2f}  "
-            for part in (np.ones_like(textured), textured)
-        ]
-        by = [of["psnr"][[s.background == kind for s in scenes]].mean() for kind in kinds]
-        print(f"{name:24}" + "".join(parts) + "".join(f"{value:10.1f}" for value in by), flush=True)
+def best_of(results: list[np.ndarray], mask: np.ndarray) -> np.ndarray:
+    """What `--tries` would keep: the result that the gate doubts least."""
+    return min(results, key=lambda result: fit(result, mask).doubt)
 
 
-def write_sheets(folder: Path, scenes: list[Scene], results: list[np.ndarray]) -> None:
-    """Every scene as image, result and truth side by side, doubled in size, a page of thirty at a time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows, columns = SHEET
-    strips = [np.hstack([s.image, r, s.truth]) for s, r in zip(scenes, results, strict=True)]
-    strips += [np.zeros_like(strips[0])] * (-len(strips) % (rows * columns))
-    for page in range(len(strips) // (rows * columns)):
-        first = page * rows * columns
-        lines = [np.hstack(strips[first + k * columns : first + (k + 1) * columns]) for k in range(rows)]
-        cv2.imwrite(str(folder / f"{page:02}.png"), np.vstack(lines)[..., ::-1])
+def save(file: Path, figures: dict[str, Figures]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = ({"fill": name, "evaluations": one.evaluations, **one.means} for name, one in figures.items())
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,18 @@ FILES = ("metadata.jsonl", "failures.jsonl", "README.md", "job.toml")
 def write(folder: Folder, job: Job, outcomes: Iterable[Outcome]) -> None:
     """Write metadata.jsonl, failures.jsonl, README.md and job.toml from the manifest's rows."""
     counts: Counter[str] = Counter()
+    doubtful = 0
     delivered: list[str] = []
     failures: list[str] = []
     for outcome in outcomes:
         counts[outcome.status] += 1
+        doubtful += outcome.verdict == "doubtful"
         (failures if outcome.failed else delivered).append(json.dumps(outcome.row()) + "\n")
     folder.write("metadata.jsonl", "".join(delivered).encode())
     folder.write("failures.jsonl", "".join(failures).encode())
     repeated = job.model_dump(mode="json", exclude=ONCE)
     folder.write("job.toml", to_toml(repeated).encode(errors="backslashreplace"))
-    folder.write("README.md", card(job, counts).encode(errors="backslashreplace"))
+    folder.write("README.md", card(job, counts, doubtful).encode(errors="backslashreplace"))
 
 
 def are_there(folder: Folder) -> bool:
@@ -47,13 +50,34 @@ def read_job(folder: Folder) -> dict[str, Any] | None:
     return {key: job[key] for key in WHAT if key in job} or None
 
 
-def standing(target: Path) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    """A target's pictures by status, and its failed rows, from its records. Raises UsageError when there are none."""
+@dataclass(frozen=True)
+class Standing:
+    """How a target stands: its pictures by status, how many are doubtful, and the rows of the failed ones."""
+
+    counts: dict[str, int]
+    doubtful: int
+    failures: list[dict[str, Any]]
+
+
+def standing(target: Path) -> Standing:
+    """How a target stands, from its records. Raises UsageError when there are none."""
     files = [target / name for name in ("metadata.jsonl", "failures.jsonl")]
     if not all(file.exists() for file in files):
         raise UsageError(f"{target} holds no result of Cleanplate (no metadata.jsonl)")
     rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-    return dict(Counter(row["status"] for row in rows)), [row for row in rows if row["status"] == "failed"]
+    counts, verdicts = (Counter(row[key] for row in rows) for key in ("status", "verdict"))
+    return Standing(dict(counts), verdicts["doubtful"], [row for row in rows if row["status"] == "failed"])
+
+
+def counted(counts: Mapping[str, int], doubtful: int) -> list[tuple[str, int]]:
+    """What there is, and of each how many; a result's doubts stand beside it."""
+    remark = f" ({doubtful} doubtful)" if doubtful else ""
+    return [(status + remark * (status == "removed"), count) for status, count in sorted(counts.items())]
+
+
+def in_words(counts: Mapping[str, int], doubtful: int) -> str:
+    """Such as "1 failed, 7 removed (2 doubtful)"."""
+    return ", ".join(f"{count} {status}" for status, count in counted(counts, doubtful)) or "no pictures"
 
 
 def to_toml(settings: dict[str, Any]) -> str:
@@ -63,10 +87,10 @@ def to_toml(settings: dict[str, Any]) -> str:
     )
 
 
-def card(job: Job, counts: Mapping[str, int]) -> str:
+def card(job: Job, counts: Mapping[str, int], doubtful: int) -> str:
     """A data-set card in Markdown."""
     asked = {key: value for key, value in job.model_dump(mode="json").items() if key not in PATHS and value}
-    rows = "\n".join(f"| {status} | {count} |" for status, count in sorted(counts.items()))
+    rows = "\n".join(f"| {status} | {count} |" for status, count in counted(counts, doubtful))
     return f"""# Pictures with objects removed
 
 Made by Cleanplate from `{job.source}`. Every picture of the source is named once, in `metadata.jsonl`

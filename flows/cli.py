@@ -97,7 +97,10 @@ def compare(source: str, target: str, methods: list[str], json: bool = False, jo
 
 app.command(signed(run))
 app.command(signed(masks, without=("flow",)))
-NOT_COMPARED = ("flow", "dry_run", "quiet", "verbose", "method", "existing", "max_failures", "nothing_found", "concat")
+NOT_COMPARED = (
+    *("flow", "dry_run", "quiet", "verbose"),
+    *("method", "existing", "max_failures", "nothing_found", "verify", "tries", "gif", "concat"),
+)
 app.command(signed(compare, without=NOT_COMPARED, extra=(METHODS,)))
 
 
@@ -122,16 +125,17 @@ def _work(
         os.environ["HF_HUB_OFFLINE"] = "1"
     if not dry_run and not masks_only and (server_configured() if flow is None else flow):
         code, done = _as_flow(settings), None
-        counts = standing(Path(target).expanduser())[0] if json else {}
+        after: Any = standing(Path(target).expanduser()) if json else None
     else:
         with Terminal(quiet, verbose) as terminal:
             work = whole_job.look if dry_run else whole_job.run
             summary = work(settings, terminal, masks_only=masks_only)
             if not dry_run:
-                terminal.conclude(settings.target, summary.tried, summary.counts)
-        code, done, counts = summary.exit_code, dict(summary.done), summary.counts
+                terminal.conclude(settings.target, summary.tried, summary.counts, summary.doubtful)
+        code, done, after = summary.exit_code, dict(summary.done), summary
     if json:
-        _print_json({"target": target, "exit_code": code, "done": done, "counts": counts})
+        counts = {"counts": after.counts, "doubtful": after.doubtful}
+        _print_json({"target": target, "exit_code": code, "done": done, **counts})
     return code
 
 
@@ -159,17 +163,17 @@ def _as_flow(settings: Job) -> int:
 @app.command
 def status(target: Path, *, json: Annotated[bool, Parameter(negative=())] = False) -> int:
     """Counts per status, and what failed and why."""
-    from flows.cards import standing
+    from flows.cards import counted, standing
 
-    counts, failures = standing(target)
+    found = standing(target)
     if json:
-        _print_json({"target": str(target), "counts": counts, "failures": failures})
-        return 1 if failures else 0
-    for name, count in sorted(counts.items()):
+        _print_json({"target": str(target), **vars(found)})
+        return 1 if found.failures else 0
+    for name, count in counted(found.counts, found.doubtful):
         print(f"{count:8}  {name}")
-    for row in failures:
+    for row in found.failures:
         print(f"failed: {row['source']}: {row['reason']}")
-    return 1 if failures else 0
+    return 1 if found.failures else 0
 
 
 @models_app.default

@@ -11,13 +11,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from flows.attempts import picture_seed
 from flows.find_masks import find_masks
 from flows.folder import Folder, mask_name, write_whole
 from flows.job import explain
 from flows.pictures import decode, decode_mask, encode_image
 from flows.prompt_files import read_wishes
-from flows.records import REMOVER_OPTIONS, Job, Outcome
-from flows.remove_masked import picture_seed
+from flows.records import Job, Outcome
 from flows.weights import load
 from removal import load_remover
 from removal.removers import ChosenRemover
@@ -93,9 +93,7 @@ def _portion(job: Job, folder: Folder, methods: list[str], hashes: dict[str, str
 
 
 def _remover(job: Job, method: str) -> ChosenRemover:
-    options = {key: getattr(job, key) for key in (*REMOVER_OPTIONS, "device", "dtype", "batch_size", "offline")}
-    options["method"] = method
-    return load(lambda: load_remover(job.model, revision=job.revision or None, **options))
+    return load(lambda: load_remover(job.model, **job.remover_options | {"method": method}))
 
 
 def _words(method: str, chosen: str, fits: Fit, seconds: float) -> tuple[str, str]:

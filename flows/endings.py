@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flows.faults import raise_if_environment
-from flows.folder import Folder, image_name, mask_name, strip_name
+from flows.folder import Folder, attempts_name, image_name, mask_name, process_name, strip_name
 from flows.records import Job, Outcome
 
 
@@ -17,6 +17,8 @@ def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
     raise_if_environment(error)
     folder.remove(image_name(outcome.source))
     folder.remove(strip_name(outcome.source))
+    folder.remove(process_name(outcome.source))
+    folder.clear(attempts_name(outcome.source))
     if outcome.mask_file_name is None:
         folder.remove(mask_name(outcome.source))
     reason = str(error) or type(error).__name__
@@ -50,4 +52,6 @@ def _copied(folder: Folder, outcome: Outcome, status: str, reason: str | None) -
 def _without_mask(folder: Folder, outcome: Outcome) -> Outcome:
     folder.remove(mask_name(outcome.source))
     folder.remove(strip_name(outcome.source))
+    folder.remove(process_name(outcome.source))
+    folder.clear(attempts_name(outcome.source))
     return replace(outcome, mask_file_name=None, mask_area=None, score=None, objects=None, dilate=None)

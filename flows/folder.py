@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
 
@@ -69,8 +70,8 @@ class Folder:
         """Publish a file in the target, whole or not at all; returns its SHA-256."""
         path = self.path(relative)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._inside(path.parent)
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, data)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
@@ -99,6 +100,16 @@ class Folder:
             if error.errno != errno.ENAMETOOLONG:  # then it is not there
                 raise EnvironmentFault(f"{relative} cannot be removed: {error.strerror or error}") from error
 
+    def clear(self, relative: str) -> None:
+        """Take a folder with all that is in it out of the target, if it is there and no link leads elsewhere."""
+        path = self.path(relative)
+        try:
+            if path.is_dir() and path.resolve().is_relative_to(self.target.resolve()):
+                shutil.rmtree(path)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise EnvironmentFault(f"{relative} cannot be removed: {error.strerror or error}") from error
+
     def _inside(self, directory: Path) -> None:
         """A folder of the target may be a link that somebody put there; nothing is written through it."""
         if not directory.resolve().is_relative_to(self.target.resolve()):
@@ -124,6 +135,14 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def strip_name(name: str) -> str:
     return f"strips/{name}"
+
+
+def process_name(name: str) -> str:
+    return f"process/{name}.gif"  # with its own suffix too: a.jpg and a.png are two pictures
+
+
+def attempts_name(name: str) -> str:
+    return f"{PRIVATE}/attempts/{name}"
 
 
 def image_name(name: str) -> str:

@@ -37,11 +37,12 @@ class Nobody:
 
 @dataclass
 class Summary:
-    """What a run did, and how the target stands after it. `done` counts by status what this run did."""
+    """What a run did (`done`, by status), and how its target stands then: `counts`, and how many are `doubtful`."""
 
     done: Counter[str] = field(default_factory=Counter)
     counts: dict[str, int] = field(default_factory=dict)
     pictures: int = 0
+    doubtful: int = 0
 
     @property
     def tried(self) -> int:
@@ -97,7 +98,7 @@ def run(
                 watch.did(outcome)
                 _judge(job, summary)
         finally:
-            summary.counts = manifest.counts(present)
+            summary.counts, summary.doubtful = manifest.counts(present), manifest.doubtful(present)
             rows = sum(summary.counts.values())
             if manifest.published() != rows or not cards.are_there(folder):
                 cards.write(folder, job, manifest.outcomes(present))

@@ -190,6 +190,11 @@ class Manifest:
         rows = self.file.execute("select name, status from pictures")
         return dict(Counter(status for name, status in rows if present is None or os.fsdecode(name) in present))
 
+    def doubtful(self, present: set[str] | None) -> int:
+        """How many of these names have a result that may have failed."""
+        doubted = self.file.execute("select name from pictures where json_extract(row, '$.verdict') = 'doubtful'")
+        return sum(present is None or os.fsdecode(name) in present for (name,) in doubted)
+
     def outcomes(self, present: set[str] | None) -> Iterator[Outcome]:
         """The rows of the names in `present`, or of all (None). Those of pictures that went away wait for them."""
         for name, row in self.file.execute("select name, row from pictures order by name"):

@@ -6,6 +6,7 @@ import io
 import struct
 import warnings
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 SUFFIXES = frozenset([".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif"])
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")  # JPEG opens MPO too
 ORIENTATION = 0x0112
+EVENLY = Image.Quantize.MAXCOVERAGE  # of all colours; others spend theirs on large areas and lose a highlight
 # In a TIFF, EXIF shares its directory with the tags that lay out the pixels; these alone describe the picture.
 DESCRIPTIVE = frozenset({269, 270, 271, 272, 285, 305, 306, 315, 316, 700, 33432, 33723, 34665, 34853})
 
@@ -72,10 +74,30 @@ def encode(picture: Picture, image: np.ndarray) -> bytes:
     return out.getvalue()
 
 
+def as_kept(picture: Picture, image: np.ndarray) -> np.ndarray:
+    """`image` (H×W×3 uint8) as `encode` will show it: grey where the picture is."""
+    if not picture.grey:
+        return image
+    return np.repeat(np.asarray(Image.fromarray(image).convert("L"))[..., None], 3, axis=2)
+
+
 def encode_image(image: np.ndarray, container: str = "PNG") -> bytes:
     """An image (H×W×3 uint8) in a container, without metadata."""
     out = io.BytesIO()
     Image.fromarray(image).save(out, container, **_encoder(container))
+    return out.getvalue()
+
+
+def encode_gif(frames: list[np.ndarray], durations: list[int]) -> bytes:
+    """Frames (H×W×3 uint8 of one size) as a GIF that loops for ever; each is shown for its milliseconds.
+
+    What a frame leaves as it was is transparent in it, and so neither flickers nor takes any of its 256 colours.
+    """
+    first = Image.fromarray(frames[0])
+    colours = first.reduce(2).quantize(256, EVENLY, kmeans=1)  # as good from a quarter of the pixels, and soon had
+    shown = [first.quantize(palette=colours), *(_changes(*pair) for pair in pairwise(frames))]  # the first is dithered
+    out = io.BytesIO()
+    shown[0].save(out, "GIF", save_all=True, append_images=shown[1:], duration=durations, loop=0, disposal=1)
     return out.getvalue()
 
 
@@ -101,6 +123,18 @@ def strip(panels: list[np.ndarray], gap: int = 4) -> np.ndarray:
 
 def suffix_of(name: str) -> str:
     return Path(name).suffix.lower()
+
+
+def _changes(before: np.ndarray, frame: np.ndarray) -> Image.Image:
+    """`frame` in 255 colours of its own where it differs from the one `before` (both H×W×3 uint8), else transparent."""
+    changed = (frame != before).any(axis=2)
+    colours = Image.fromarray(frame[changed][None] if changed.any() else frame[:1, :1]).quantize(255, EVENLY)
+    indices = np.full(changed.shape, 255, np.uint8)
+    indices[changed] = np.asarray(colours)[0][: changed.sum()]
+    shown = Image.fromarray(indices)
+    shown.putpalette(colours.getpalette() or [])
+    shown.info["transparency"] = 255
+    return shown
 
 
 def _encoder(container: str) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from flows.cards import in_words
 from flows.records import Outcome
 
 EVERY = 10.0  # seconds between two plain lines
@@ -22,6 +22,7 @@ class Terminal:
         self.console = Console(stderr=True, soft_wrap=True, highlight=False)
         self.quiet, self.verbose = quiet, verbose
         self.counts: Counter[str] = Counter()
+        self.doubtful = 0
         self.total, self.last = 0, time.monotonic()
         self.bar: Progress | None = None
 
@@ -39,10 +40,12 @@ class Terminal:
 
     def did(self, outcome: Outcome) -> None:
         self.counts[outcome.status] += 1
+        doubtful = outcome.verdict == "doubtful"
+        self.doubtful += doubtful
         if outcome.status == "failed":
             self._print(f"failed: {outcome.source}: {outcome.reason}")
         elif self.verbose:
-            why = f" ({outcome.reason})" if outcome.reason and outcome.status != "removed" else ""
+            why = f" ({outcome.reason})" if outcome.reason and (doubtful or outcome.status != "removed") else ""
             self._print(f"{outcome.status}: {outcome.source}{why}")
         done = sum(self.counts.values())
         if self.bar is not None:
@@ -55,13 +58,13 @@ class Terminal:
         if not self.quiet:
             self._print(message)
 
-    def conclude(self, target: str, tried: int, counts: dict[str, int]) -> None:
+    def conclude(self, target: str, tried: int, counts: dict[str, int], doubtful: int) -> None:
         """The last line of a run: how the target stands."""
-        standing = _listed(counts) or "no pictures"
+        standing = in_words(counts, doubtful)
         self.say(f"{target}: {standing}" if tried else f"nothing to do; {target}: {standing}")
 
     def _counts(self) -> str:
-        return _listed(self.counts)
+        return in_words(self.counts, self.doubtful)
 
     def _print(self, message: str) -> None:
         self.console.print(message, markup=False)
@@ -74,7 +77,3 @@ class Terminal:
     ) -> None:
         if self.bar is not None:
             self.bar.stop()
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))

@@ -14,10 +14,10 @@ from pydantic.fields import FieldInfo
 
 PATHS = frozenset({"source", "target", "prompts", "masks"})
 NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on one target
-    {*PATHS, "device", "dtype", "batch_size", "existing", "limit", "max_failures", "offline", "concat"}
+    {*PATHS, "device", "dtype", "batch_size", "existing", "limit", "max_failures", "offline", "gif", "concat", "verify"}
 )
 REMOVER_OPTIONS = ("method", "steps", "strength", "prefill", "attention", "prompt", "guidance", "context")
-REMOVAL_SETTINGS = frozenset({"model", "revision", "seed", *REMOVER_OPTIONS})  # may still change after `masks`
+REMOVAL_SETTINGS = frozenset({"model", "revision", "seed", "tries", *REMOVER_OPTIONS})  # may still change after `masks`
 
 
 def _number_or(pattern: str) -> WithJsonSchema:
@@ -68,7 +68,10 @@ class Job(BaseModel):
     existing: Literal["skip", "overwrite", "error"] = Field("skip", description="what to do with finished pictures")
     limit: int = Field(0, ge=0, description="stop after so many pictures; 0: all")
     max_failures: Allowance = Field("10%", description="stop above so many failures: a number, or a share after 20")
+    verify: bool = Field(True, description="judge every result, unless a prompt put something there")
+    tries: int = Field(1, ge=1, le=6, description="attempts per doubtful picture")
     offline: bool = Field(False, description="fetch nothing")
+    gif: bool = Field(False, description="also write the denoising to process/; another pass of the model a picture")
     concat: bool = Field(False, description="also write original | mask | result to strips/")
 
     @field_validator("text", "point", "box", mode="before")
@@ -118,6 +121,25 @@ class Job(BaseModel):
         if self.masks and (self.text or self.point or self.box or self.prompts):
             raise ValueError("masks already say what to remove; leave out text, point, box and prompts")
         return self
+
+    @model_validator(mode="after")
+    def _a_verdict_to_try_again(self) -> Job:
+        if self.tries > 1 and not self.judged:
+            without = "with a prompt no result is judged" if self.verify else "without verify no result is judged"
+            raise ValueError(f"{without}, so that none is doubtful enough to be tried again; leave tries at 1")
+        return self
+
+    @property
+    def judged(self) -> bool:
+        """Whether results get a verdict. What a prompt puts into a hole is as strange there as what failed to go."""
+        return self.verify and not self.prompt
+
+    @property
+    def remover_options(self) -> dict[str, Any]:
+        """The options of `removal.load_remover`."""
+        return {key: getattr(self, key) for key in (*REMOVER_OPTIONS, "device", "dtype", "batch_size", "offline")} | {
+            "revision": self.revision or None
+        }
 
     @property
     def settings(self) -> dict[str, Any]:

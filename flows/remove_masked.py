@@ -9,20 +9,22 @@ from dataclasses import replace
 
 import numpy as np
 
+from flows.animation import animate
+from flows.attempts import Climb, climb
 from flows.endings import failed, nothing_found
-from flows.faults import each
-from flows.folder import Folder, image_name, mask_name, strip_name
+from flows.folder import Folder, image_name, mask_name, process_name, strip_name
+from flows.ladder import Masked, ladder
 from flows.pictures import (
     BrokenPicture,
-    Picture,
     UnsupportedPicture,
     decode,
     decode_mask,
     encode,
     encode_image,
+    encode_mask,
     strip,
 )
-from flows.records import REMOVER_OPTIONS, Job, Outcome
+from flows.records import Job, Outcome
 from flows.weights import load
 from removal import load_remover
 
@@ -35,37 +37,26 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
     if not masked:
         return
     folder = Folder(job.source, job.target)
-    options = {key: getattr(job, key) for key in (*REMOVER_OPTIONS, "device", "dtype", "batch_size", "offline")}
-    remover = load(lambda: load_remover(job.model, revision=job.revision or None, **options))
+    remover = load(lambda: load_remover(job.model, **job.remover_options))
     for first in range(0, len(masked), GROUP):
         began = time.monotonic()
-        ready: list[tuple[Outcome, Picture, np.ndarray]] = []
+        ready: list[Masked] = []
         for outcome in masked[first : first + GROUP]:
             opened = _reopen(job, folder, outcome)
             if isinstance(opened, Outcome):
                 yield opened
             else:
-                ready.append((outcome, *opened))
-        if not ready:
-            continue
-        seeds = [picture_seed(job.seed, outcome.sha256_in) for outcome, _, _ in ready]
-        results = each(remover, [p.image for _, p, _ in ready], [mask for _, _, mask in ready], seeds)
-        share = (time.monotonic() - began) / len(ready)
-        for (outcome, picture, mask), seed, result in zip(ready, seeds, results, strict=True):
-            made = replace(
-                outcome, model=job.model, method=remover.choice.method, reason=remover.choice.reason,
-                revision=remover.choice.checkpoint.revision, steps=remover.steps, strength=remover.strength, seed=seed,
-                seconds=round(share, 3),
-            )  # fmt: skip
-            yield _publish(job, folder, made, picture, mask, result)
+                ready.append(opened)
+        climbs = climb(job, folder, ready, ladder(job, remover))
+        share = (time.monotonic() - began) / max(1, sum(one.made for one in climbs))  # of one attempt
+        for one in climbs:
+            outcome = _publish(job, folder, one, round(share * one.made, 3))
+            if job.gif and outcome.status == "removed":
+                animate(folder, one.best)
+            yield outcome
 
 
-def picture_seed(seed: int, sha256: str | None) -> int:
-    """The seed of one picture, from the job's seed and its content, so that neither order nor name matters."""
-    return int(hashlib.sha256(f"{seed}:{sha256}".encode()).hexdigest()[:8], 16)
-
-
-def _reopen(job: Job, folder: Folder, outcome: Outcome) -> tuple[Picture, np.ndarray] | Outcome:
+def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
     """The picture and the mask as its file says now, which may have been corrected by hand."""
     try:
         data = folder.read(outcome.source)
@@ -77,13 +68,13 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> tuple[Picture, np.nda
         return failed(folder, outcome, error)
     if mask.shape != picture.image.shape[:2]:
         return failed(folder, outcome, ValueError(f"{mask_name(outcome.source)} is not of the picture's size"))
-    return (picture, mask) if mask.any() else nothing_found(job, folder, outcome, "its mask is empty")
+    return Masked(outcome, picture, mask) if mask.any() else nothing_found(job, folder, outcome, "its mask is empty")
 
 
-def _publish(
-    job: Job, folder: Folder, outcome: Outcome, picture: Picture, mask: np.ndarray, result: np.ndarray | Exception
-) -> Outcome:
-    name = outcome.source
+def _publish(job: Job, folder: Folder, climbed: Climb, seconds: float) -> Outcome:
+    """Put the best attempt in its place, its mask first where that is another than the one it started from."""
+    best, outcome = climbed.best, replace(climbed.outcome(job), seconds=seconds)
+    name, picture, mask, result = outcome.source, best.masked.picture, best.masked.mask, best.result
     if isinstance(result, Exception):
         return failed(folder, outcome, result)
     try:
@@ -95,7 +86,10 @@ def _publish(
             raise BrokenPicture(
                 f"writing it as {picture.format} would change pixels outside the mask by {changed} levels"
             )
+        if best.masked is not climbed.start:
+            folder.write(mask_name(name), encode_mask(mask))
         saved = folder.write(image_name(name), data)
+        folder.remove(process_name(name))  # it showed how an earlier result came about
         if job.concat:
             white = np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
             shown = encode_image(strip([picture.image, white, result]), picture.format)

@@ -67,7 +67,7 @@ def remove_objects(source: str, target: str, **rest: Any) -> State:
         _report(settings)
         return Failed(message=str(error))
     _report(settings)
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(summary.counts.items())) or "no pictures"
+    counts = cards.in_words(summary.counts, summary.doubtful)
     message = counts if summary.tried else f"nothing to do: {counts}"
     return Completed(name="Partial" if summary.exit_code else None, message=message)
 
@@ -117,9 +117,10 @@ class RunLog:
 
 def _report(settings: Job) -> None:
     """A table of counts, and a summary with the first ten failures and the command to repeat."""
-    counts, failures = cards.standing(Path(settings.target).expanduser())
-    create_table_artifact([{"status": s, "pictures": n} for s, n in sorted(counts.items())], key="removal-summary")
-    worst = "\n".join(f"- `{row['source']}`: {row['reason']}" for row in failures[:10]) or "None failed."
+    found = cards.standing(Path(settings.target).expanduser())
+    table = [{"status": status, "pictures": count} for status, count in cards.counted(found.counts, found.doubtful)]
+    create_table_artifact(table, key="removal-summary")
+    worst = "\n".join(f"- `{row['source']}`: {row['reason']}" for row in found.failures[:10]) or "None failed."
     command = shlex.join(
         ["cleanplate", "run", settings.source, settings.target, "--job", f"{settings.target}/job.toml"]
     )

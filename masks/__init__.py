@@ -1,6 +1,6 @@
 """Which pixels go: prompts in, boolean masks out. Knows nothing of files, Prefect or removal."""
 
-from masks.morphology import dilate, dilation_radius, fill_holes
+from masks.morphology import dilate, dilation_radius, fill_holes, hull
 from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, TextPrompt
 from masks.segmenters import SEGMENTERS, Segmenter, load_segmenter
 
@@ -15,5 +15,6 @@ __all__ = [
     "dilate",
     "dilation_radius",
     "fill_holes",
+    "hull",
     "load_segmenter",
 ]

@@ -34,6 +34,40 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
     return filled > 0
 
 
+def hull(mask: np.ndarray) -> np.ndarray:
+    """The convex hull of every object of a mask (H×W bool); objects whose hulls touch become one."""
+    import cv2
+
+    while True:
+        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        hulls = mask.copy()
+        for outline in outlines:
+            _fill_convex(hulls, cv2.convexHull(outline)[:, 0].astype(int))
+        if (hulls == mask).all():
+            return hulls
+        mask = hulls
+
+
+def _fill_convex(mask: np.ndarray, corners: np.ndarray) -> None:
+    """Set the pixels of `mask` within a convex polygon (N×2, x and y).
+
+    Exact, where OpenCV draws edges a little outside the polygon, so that the hull of a hull would be larger again.
+    """
+    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    first, last = np.full(bottom - top + 1, right), np.full(bottom - top + 1, left)  # column of each row
+    np.minimum.at(first, corners[:, 1] - top, corners[:, 0])
+    np.maximum.at(last, corners[:, 1] - top, corners[:, 0])
+    for edge in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        (x, y), (end, stop) = sorted(edge, key=lambda corner: corner[1])
+        if y < stop:
+            rows = np.arange(stop - y + 1)
+            aside = rows * (end - x)  # in units of 1 / (stop - y) pixels
+            first[rows + y - top] = np.minimum(first[rows + y - top], x - (-aside // (stop - y)))
+            last[rows + y - top] = np.maximum(last[rows + y - top], x + aside // (stop - y))
+    columns = np.arange(left, right + 1)
+    mask[top : bottom + 1, left : right + 1] |= (columns >= first[:, None]) & (columns <= last[:, None])
+
+
 def dilation_radius(dilation: int | str, mask: np.ndarray) -> int:
     """Pixels for a dilation given as pixels (12, "12") or as a share of the object's size ("10%").
 

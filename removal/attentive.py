@@ -59,21 +59,32 @@ class AttentiveEraser:
         return self.pipeline.unet
 
     @property
+    def vae(self) -> Any:
+        return self.pipeline.vae
+
+    @property
     def vae_scale_factor(self) -> int:
         return self.pipeline.vae_scale_factor
 
-    def __call__(self, mask_image: torch.Tensor, num_inference_steps: int, **given: Any) -> Any:
+    def __call__(
+        self, mask_image: torch.Tensor, num_inference_steps: int, callback_on_step_end: Any = None, **given: Any
+    ) -> Any:
         """`mask_image` is N×1×R×R, 1 in whole latent cells of the holes. All else is the stock pipeline's."""
         holes = F.max_pool2d(mask_image, self.vae_scale_factor).to(self.unet.device)
         attention = RedirectedAttention(holes, math.ceil(num_inference_steps * SUPPRESSED))
         before = self.unet.attn_processors
+
+        def after_step(*state: Any) -> dict[str, Any]:
+            tensors = attention.after_step(*state)
+            return callback_on_step_end(*state) if callback_on_step_end else tensors
+
         self.pipeline.set_pag_applied_layers(DECODER, (attention, attention))  # the same with a prompt and without
         try:
             return self.pipeline(
                 mask_image=mask_image,
                 num_inference_steps=num_inference_steps,
                 pag_scale=SCALE - 1,
-                callback_on_step_end=attention.after_step,
+                callback_on_step_end=after_step,
                 **given,
             )
         finally:

@@ -64,6 +64,10 @@ class Controlled:
         return self.pipeline.unet
 
     @property
+    def vae(self) -> Any:
+        return self.pipeline.vae
+
+    @property
     def vae_scale_factor(self) -> int:
         return self.pipeline.vae_scale_factor
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,8 +44,13 @@ class Painter:
     prefilled: bool = True
     hole_attention: bool = False
 
-    def __call__(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
-        """One patch R×R×3 uint8 per crop; a crop's noise comes from its own seed, whatever batch it is in."""
+    def __call__(
+        self, crops: list[Crop], seeds: list[int], after_step: Callable[..., dict[str, Any]] | None = None
+    ) -> list[np.ndarray]:
+        """One patch R×R×3 uint8 per crop; a crop's noise comes from its own seed, whatever batch it is in.
+
+        `after_step` is called at the end of every step with what diffusers gives a `callback_on_step_end`.
+        """
         count, cell = len(crops), self.pipeline.vae_scale_factor
         holes = to_latent_masks([crop.mask for crop in crops], cell)
         images = [prefill(crop.image, crop.mask) if self.prefilled else crop.image for crop in crops]
@@ -61,6 +67,7 @@ class Painter:
                 guidance_scale=self.guidance,
                 generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],  # the same noise on any device
                 output_type="pt",
+                callback_on_step_end=after_step,
             ).images
         return to_images(painted)
 

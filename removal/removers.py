@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,7 +29,10 @@ class Remover(Protocol):
 
 
 class ChosenRemover(Remover, Protocol):
-    """A loaded remover that can say what it is, and the steps and strength that it settled on (None: it has none)."""
+    """A loaded remover that can say what it is, and the steps and strength that it settled on (None: it has none).
+
+    `process` shows a removal on its way: the image after each step, of which the last is the result.
+    """
 
     @property
     def choice(self) -> Choice: ...
@@ -36,6 +40,7 @@ class ChosenRemover(Remover, Protocol):
     def steps(self) -> int | None: ...
     @property
     def strength(self) -> float | None: ...
+    def process(self, image: np.ndarray, mask: np.ndarray, seed: int) -> Iterator[np.ndarray]: ...
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,24 @@ class CropRemover:
             for (k, _, hole), crop, patch in zip(picks, crops, patches, strict=True):
                 results[k] = paste(results[k], hole, crop, tone.match(crop.image, crop.mask, patch))
         return results
+
+    def process(self, image: np.ndarray, mask: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+        """The image after every denoising step, H×W×3 uint8, one at a time; the last is what a call gives.
+
+        Takes another pass of the model, and decodes at every step. An empty mask has no steps.
+        """
+        from removal.process import patches_by_step
+
+        check([image], [mask], [seed])
+        numbers = part(mask, self.paint.resolution, self.context)
+        ones = range(1, int(numbers.max(initial=0)) + 1)
+        crops = [cut(image, mask, self.paint.resolution, self.context, numbers == one) for one in ones]
+        seeds = [seed + one - 1 for one in ones]
+        for patches in patches_by_step(self.paint, crops, seeds, self.batch_size):
+            frame = image
+            for one, crop, patch in zip(ones, crops, patches, strict=True):
+                frame = paste(frame, numbers == one, crop, tone.match(crop.image, crop.mask, patch))
+            yield frame
 
 
 def load_remover(model: str = "sd15", **options) -> ChosenRemover:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -26,6 +27,10 @@ class TeleaRemover:
         """images: H×W×3 uint8, masks: H×W bool. Nothing is drawn at random, so the seeds do not matter."""
         check(images, masks, seeds)
         return [_fill(image, mask) for image, mask in zip(images, masks, strict=True)]
+
+    def process(self, image: np.ndarray, mask: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+        """The result alone, since nothing is denoised."""
+        yield from self([image], [mask], [seed])
 
 
 def _fill(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

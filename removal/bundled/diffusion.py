@@ -102,19 +102,16 @@ def _timesteps(count: int, random: torch.Generator) -> torch.Tensor:
     return (1000 * torch.where(torch.arange(count) % 2 == 0, anywhere, middle)).long()
 
 
-def train_inpainting(vae, unet, words, schedule: Schedule, folder: Path, device: str, log=print):
-    """The 9-channel child of `unet`, trained on fresh scenes and holes with the empty prompt's embedding `words`."""
-    child = _for_training(widen(unet), device)
-    return fit("inpainting", child, _filling(vae, words, schedule, folder, sees_hole=True), schedule, folder, log).cpu()
+def train_filling(name: str, in_channels: int, vae, before, schedule: Schedule, folder: Path, device: str, log=print):
+    """The child of a UNet that fills holes in fresh scenes, with the empty prompt; `before` is (UNet, its embedding).
 
-
-def train_control(vae, unet, words, schedule: Schedule, folder: Path, device: str, log=print):
-    """`unet` with its 4 channels trained on the very batches and losses of `train_inpainting`.
-
-    What is left between the two is what the mask and the masked image do, not the steps or the clean plates.
+    With 9 channels it sees mask and masked image. With 4 it is a control, trained on the very batches and losses: what
+    is left between the two is what seeing the hole does, not the steps or the clean plates.
     """
-    lesson = _filling(vae, words, schedule, folder, sees_hole=False)
-    return fit("control", _for_training(unet, device), lesson, schedule, folder, log).cpu()
+    unet, words = before
+    child = widen(unet) if in_channels == 9 else unet
+    lesson = _filling(vae, words, schedule, folder, sees_hole=in_channels == 9)
+    return fit(name, _for_training(child, device), lesson, schedule, folder, log).cpu()
 
 
 def _filling(vae, words, schedule: Schedule, folder: Path, sees_hole: bool) -> Lesson:

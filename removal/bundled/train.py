@@ -28,8 +28,8 @@ SCHEDULES = {
     "autoencoder": Schedule(3200, 8, 1.5e-3, scenes=1500),
     "early": Schedule(5000, 24, 1e-3, scenes=6000),
     "base": Schedule(6500, 24, 1e-3, scenes=6000),
-    "inpainting": Schedule(6000, 24, 5e-4, scenes=1000, keep=3000),
-    "control": Schedule(6000, 24, 5e-4, scenes=1000, stop=3000),
+    "inpainting": Schedule(6000, 24, 5e-4, scenes=1000),
+    "control": Schedule(9000, 24, 1e-3, scenes=1000, stop=3000),
     "style": Schedule(1500, 24, 6e-4, scenes=3000),
     "sam": Schedule(1600, 12, 8e-4, scenes=6000),
     "clipseg": Schedule(2800, 24, 8e-4, scenes=6000),
@@ -106,7 +106,7 @@ def _quiet() -> None:
 
 
 def _quick(schedule: Schedule) -> Schedule:
-    return replace(schedule, steps=8, batch=4, scenes=24, stop=schedule.stop and 4, keep=schedule.keep and 4)
+    return replace(schedule, steps=8, batch=4, scenes=24, stop=schedule.stop and 4)
 
 
 def train_autoencoder(run: Run) -> None:
@@ -122,21 +122,19 @@ def train_early(run: Run) -> None:
 
 
 def train_inpainting(run: Run) -> None:
-    schedule, silence = run.schedules["inpainting"], _silence(run)
-    unet = diffusion.train_inpainting(
-        _autoencoder(run), _unet(run, "base"), silence, schedule, run.work, run.device, say
-    )
-    save_pipeline(run, unet, run.diffusers / "inpainting")
-    at_equal_steps = networks.build_unet(in_channels=9)
-    at_equal_steps.load_state_dict(torch.load(run.work / f"inpainting-{schedule.keep}.pt", weights_only=True))
-    save_pipeline(run, at_equal_steps, run.work / "inpainting-equal")
+    save_pipeline(run, _filling(run, "inpainting", 9, parent="base"), run.diffusers / "inpainting")
 
 
 def train_control(run: Run) -> None:
-    unet = diffusion.train_control(
-        _autoencoder(run), _unet(run, "base"), _silence(run), run.schedules["control"], run.work, run.device, say
-    )
-    save_pipeline(run, unet, run.work / "control")
+    """Two children of one parent for a comparison at equal steps: the one sees the hole, the other does not."""
+    save_pipeline(run, _filling(run, "control", 4, parent="early"), run.work / "control")
+    save_pipeline(run, _filling(run, "equal", 9, parent="early"), run.work / "inpainting-equal")
+    save_pipeline(run, _unet(run, "early"), run.work / "parent")
+
+
+def _filling(run: Run, name: str, in_channels: int, parent: str):
+    schedule, before = run.schedules["control" if name == "equal" else name], (_unet(run, parent), _silence(run))
+    return diffusion.train_filling(name, in_channels, _autoencoder(run), before, schedule, run.work, run.device, say)
 
 
 def train_base(run: Run) -> None:

@@ -2,7 +2,7 @@
 
 Latent blending with a plain checkpoint is said to paint a new object where the old one was, and a checkpoint fine-tuned
 for inpainting to remove it. Without --work the shipped checkpoints are compared, and what helps blending. With it two
-children of `bundled-base` that saw the same batches and the same loss for the same number of steps: `control` with 4
+children of one parent that saw the same batches and the same loss for the same number of steps: `control` with 4
 channels, `inpainting-equal` with 9; `python -m removal.bundled.train` leaves them there. Blending is as the article has
 it (no pre-fill, full strength) where nothing else is said.
 """
@@ -42,7 +42,7 @@ def main() -> None:
 
 def _at_equal_steps(work: Path, scenes: list[Scene]) -> dict[str, list[np.ndarray]]:
     return {
-        "bundled-base, blending": fill("bundled-base", scenes, **AS_WRITTEN),
+        "parent, blending": fill(str(work / "parent"), scenes, **AS_WRITTEN),
         "control, blending": fill(str(work / "control"), scenes, **AS_WRITTEN),
         "fine-tuned, equal steps": fill(str(work / "inpainting-equal"), scenes),
         "fine-tuned, all steps": fill("bundled", scenes),

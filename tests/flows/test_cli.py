@@ -68,6 +68,7 @@ def test_json_is_one_object_on_stdout(cleanplate, scenes, tmp_path):
         "exit_code": 0,
         "done": {"removed": 2},
         "counts": {"removed": 2},
+        "doubtful": 0,
     }
 
 
@@ -88,6 +89,25 @@ def test_failed_pictures_are_named_with_their_reason_and_end_in_1(cleanplate, sc
     assert out.splitlines() == ["       1  failed", "       1  removed", "failed: 0001.png: the file is empty"]
 
 
+def test_a_run_and_the_status_say_how_many_results_are_doubtful(cleanplate, tmp_path):
+    write_scenes(tmp_path / "scenes", count=3, seed=5)  # two of which Telea blurs
+    code, _, err = cleanplate(*by_mask(tmp_path / "scenes", tmp_path / "out"))
+    assert code == 0
+    assert f"{tmp_path / 'out'}: 3 removed (2 doubtful)" in err
+    assert cleanplate("status", tmp_path / "out")[:2] == (0, "       3  removed (2 doubtful)\n")
+    code, out, _ = cleanplate("status", tmp_path / "out", "--json")
+    assert code == 0
+    assert json.loads(out) == {"target": str(tmp_path / "out"), "counts": {"removed": 3}, "doubtful": 2, "failures": []}
+
+
+def test_tries_and_verify_are_flags_of_a_run_and_settings_of_a_job_file(cleanplate, scenes, tmp_path):
+    (tmp_path / "job.toml").write_text("tries = 3\n")
+    assert cleanplate(*by_mask(scenes, tmp_path / "a"), "--job", tmp_path / "job.toml")[0] == 0
+    assert "tries = 3" in (tmp_path / "a" / "job.toml").read_text()
+    assert cleanplate(*by_mask(scenes, tmp_path / "b"), "--no-verify")[0] == 0
+    assert '"verdict": null' in (tmp_path / "b" / "metadata.jsonl").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -99,6 +119,9 @@ def test_failed_pictures_are_named_with_their_reason_and_end_in_1(cleanplate, sc
         (["--steps", "20", "--strength", "0.01", "--text", "ball"], "leave no step to take"),
         (["--batch-size=-1", "--text", "ball"], "--batch-size"),
         (["--masks", "m", "--text", "ball"], "masks already say what to remove"),
+        (["--tries", "2", "--no-verify", "--text", "ball"], "without verify no result is judged"),
+        (["--tries", "2", "--prompt", "a bench", "--text", "ball"], "with a prompt no result is judged"),
+        (["--tries", "7", "--text", "ball"], "--tries"),
         ([], "say what to remove"),
         (["--text", "ball", "--segmenter", "samm"], "there are bundled, clipseg, grounded-sam, sam"),
         (["--text", "ball", "--segmenter", "sam"], "takes no text; bundled, clipseg, grounded-sam do"),

@@ -92,8 +92,9 @@ def test_nothing_is_written_through_a_link_in_the_target(folder, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     folder.target.mkdir()
     (folder.target / "images").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ValueError, match="outside the target"):
-        folder.write("images/a.png", b"x")
+    for name in ("images/a.png", "images/b/a.png"):
+        with pytest.raises(ValueError, match="outside the target"):
+            folder.write(name, b"x")
     assert os.listdir(tmp_path / "elsewhere") == []
 
 
@@ -104,6 +105,25 @@ def test_a_link_in_the_place_of_a_picture_is_replaced_not_followed(folder, tmp_p
     folder.write("images/a.png", b"x")
     assert (tmp_path / "precious.png").read_bytes() == b"precious"
     assert not folder.path("images/a.png").is_symlink()
+
+
+def test_a_folder_is_cleared_with_all_that_is_in_it_and_nothing_beside_it(folder):
+    for name in ("attempts/a.png/1.png", "attempts/a.png/b/1.png", "attempts/c.png/1.png"):
+        folder.write(name, b"x")
+    folder.clear("attempts/a.png")
+    folder.clear("attempts/a.png")
+    folder.clear(f"attempts/{'x' * 300}")  # no such name can be there
+    assert [path.name for path in folder.path("attempts").iterdir()] == ["c.png"]
+
+
+@pytest.mark.parametrize("link", ["attempts", "attempts/a.png"])
+def test_nothing_is_cleared_through_a_link(folder, tmp_path, link):
+    (tmp_path / "elsewhere" / "a.png").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "a.png" / "precious").touch()
+    folder.path(link).parent.mkdir(parents=True)
+    folder.path(link).symlink_to(tmp_path / "elsewhere" if link == "attempts" else tmp_path / "elsewhere" / "a.png")
+    folder.clear("attempts/a.png")
+    assert (tmp_path / "elsewhere" / "a.png" / "precious").exists()
 
 
 def test_published_files_are_as_readable_as_any_other(folder, tmp_path):

@@ -161,6 +161,22 @@ def test_other_settings_on_an_old_target_are_refused_with_the_fields_named(scene
     assert run(by_mask(scenes, seed=3, existing="overwrite")).done == {"removed": 4}
 
 
+def test_more_tries_are_another_setting_that_may_still_be_chosen_after_the_masks(scenes):
+    run(by_mask(scenes), masks_only=True)
+    assert run(by_mask(scenes, tries=2)).done == {"removed": 4}
+    with pytest.raises(OtherSettings, match="tries: 2 then, 1 now"):
+        run(by_mask(scenes))
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"), [({"verify": False}, "without verify"), ({"prompt": "a bench"}, "with a prompt")]
+)
+def test_only_what_is_judged_can_be_tried_again(settings, complaint):
+    assert Job(**settings).tries == 1
+    with pytest.raises(ValueError, match=f"{complaint} no result is judged"):
+        Job(tries=2, **settings)
+
+
 def test_settings_that_do_not_affect_pixels_may_change(scenes):
     run(by_mask(scenes))
     assert run(by_mask(scenes, batch_size=1, device="cpu", max_failures=3)).tried == 0

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from masks.morphology import LEAST_RADIUS, dilate, dilation_radius, fill_holes
+from masks.morphology import LEAST_RADIUS, dilate, dilation_radius, fill_holes, hull, outline
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=24), elements=st.booleans())
 
@@ -81,6 +81,53 @@ def test_filling_holes_keeps_every_pixel_and_is_done_after_one_time(mask):
     assert filled[mask].all()
     assert (fill_holes(filled) == filled).all()
     assert (mask == before).all()
+
+
+@given(MASKS)
+def test_a_hull_contains_its_mask_and_is_done_after_one_time(mask):
+    before = mask.copy()
+    whole = hull(mask)
+    assert whole[mask].all()
+    assert (hull(whole) == whole).all()
+    assert (mask == before).all()
+    assert not np.shares_memory(whole, mask)
+
+
+@given(MASKS)
+def test_a_hull_reaches_as_far_as_its_mask_and_is_the_same_seen_from_every_side(mask):
+    whole = hull(mask)
+    if mask.any():
+        assert outline(whole) == outline(mask)
+    assert (hull(mask.T) == whole.T).all()
+    assert (hull(mask[::-1]) == whole[::-1]).all()
+
+
+def test_a_hull_is_filled_up_to_the_straight_lines_between_its_corners():
+    mask = np.zeros((31, 41), bool)
+    mask[5:25, 3] = mask[24, 3:33] = True  # an L: its hull is a triangle
+    y, x = np.mgrid[0:31, 0:41]
+    assert (hull(mask) == ((x >= 3) & (y <= 24) & (29 * (y - 5) >= 19 * (x - 3)))).all()
+
+
+def test_every_object_has_a_hull_of_its_own():
+    mask = np.zeros((40, 60), bool)
+    for left in (5, 35):
+        mask[5:30, left] = mask[29, left : left + 15] = True
+    whole = hull(mask)
+    assert not whole[:, 21:34].any()
+    assert (whole[:, 5:20] == whole[:, 35:50]).all()
+
+
+def test_objects_whose_hulls_touch_become_one():
+    cup = square(40)
+    cup[10:40, 20:40] = False
+    inside = cup.copy()
+    inside[15:20, 29:31] = True
+    assert (hull(inside) == hull(cup)).all()
+    bar = cup.copy()
+    bar[:30, 30] = True
+    assert (hull(bar) == hull(hull(cup) | bar)).all()
+    assert hull(bar).sum() > (hull(cup) | bar).sum()
 
 
 @pytest.mark.parametrize("dilation", [12, "12", " 12 ", "12.0"])

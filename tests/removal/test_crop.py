@@ -200,7 +200,7 @@ def test_a_feather_changes_neither_of_its_pictures(faded):
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
 @pytest.mark.parametrize("upright", [True, False])
 def test_a_line_of_one_to_four_pixels_is_repainted_whole(width, upright):
-    """Nearest sampling of the mask, as diffusers has it, would leave three quarters of a 1-pixel line (22 % editable)."""
+    """Nearest sampling of the mask, as diffusers has it, would leave three quarters of a line of one pixel."""
     image, mask = np.full((128, 128, 3), 90, np.uint8), np.zeros((128, 128), bool)
     mask[20:110, 61 : 61 + width] = True
     mask = mask if upright else np.ascontiguousarray(mask.T)

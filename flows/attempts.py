@@ -1,0 +1,144 @@
+"""Best of n: every picture is tried once, and the doubtful ones again, up the ladder. The best attempt is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from flows.faults import each
+from flows.folder import Folder, attempts_name
+from flows.ladder import Masked, Rung
+from flows.pictures import as_kept, encode_image, encode_mask
+from flows.records import Job, Outcome
+from flows.verdicts import Verdict, judge
+from removal.crop import feather
+
+FADES = 4  # one part in so many of the dilation: farther in, the object's own shadow would come back
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What would be published (H×W×3 uint8, or the reason why there is nothing), how it was made, and the verdict."""
+
+    number: int
+    rung: Rung
+    masked: Masked
+    seed: int
+    result: np.ndarray | Exception
+    verdict: Verdict | None = None
+
+
+@dataclass
+class Climb:
+    """One picture's way up the ladder: where it starts, how far it came, its best attempt and trouble with others."""
+
+    start: Masked
+    last: Masked
+    kept: Attempt | None = None
+    made: int = 0
+    trouble: list[str] = field(default_factory=list)
+
+    @property
+    def best(self) -> Attempt:
+        """The attempt to publish, once there is one."""
+        assert self.kept is not None
+        return self.kept
+
+    def goes_on(self, tries: int) -> bool:
+        """Whether there is another attempt to make: the first, or one more for a doubtful picture."""
+        if self.kept is None:
+            return True
+        return self.kept.verdict is not None and self.kept.verdict.doubtful and self.made < tries
+
+    def next(self, rung: Rung, max_area: float) -> Masked | None:
+        """What a rung would paint; None where that is the same mask again, or more than may be painted."""
+        if rung.widen is None:
+            return self.kept.masked if self.kept else self.start
+        wider = rung.widen(self.start)
+        in_vain = (wider.mask == self.last.mask).all() or wider.mask.mean() > max_area
+        return None if in_vain else wider
+
+    def take(self, folder: Folder, attempt: Attempt) -> None:
+        """Keep the better one of an attempt and the best so far, and put the other by."""
+        if self.kept is None:
+            self.kept = attempt
+        elif isinstance(attempt.result, Exception):
+            self.trouble.append(f"attempt {attempt.number} failed: {attempt.result}")
+        else:
+            better = _doubt(attempt) < _doubt(self.best)
+            self.kept, other = (attempt, self.best) if better else (self.best, attempt)
+            self._put_by(folder, other)
+
+    def _put_by(self, folder: Folder, attempt: Attempt) -> None:
+        assert isinstance(attempt.result, np.ndarray)
+        place = f"{attempts_name(self.start.outcome.source)}/{attempt.number}"
+        try:
+            folder.write(f"{place}.png", encode_image(attempt.result))
+            folder.write(f"{place}.mask.png", encode_mask(attempt.masked.mask))
+        except ValueError as error:
+            self.trouble.append(f"attempt {attempt.number} is lost: {error}")
+
+    def outcome(self, job: Job) -> Outcome:
+        """The picture's row with how its best attempt was made, before that is published."""
+        best, remover = self.best, self.best.rung.remover
+        return replace(
+            best.masked.outcome, model=job.model, method=remover.choice.method, reason=self._reason(best),
+            revision=remover.choice.checkpoint.revision, steps=remover.steps, strength=remover.strength,
+            seed=best.seed, attempt=best.number, verdict=best.verdict.word if best.verdict else None,
+        )  # fmt: skip
+
+    def _reason(self, best: Attempt) -> str:
+        """Why this method, and what is still wrong with its result."""
+        said = [best.rung.reason]
+        if best.verdict and best.verdict.doubtful:
+            after = f" after {self.made} attempts" if self.made > 1 else ""
+            said.append(f"doubtful{after}: {', '.join(best.verdict.reasons)}")
+        return "; ".join([*said, *self.trouble])
+
+
+def climb(job: Job, folder: Folder, ready: list[Masked], ladder: Iterable[Rung]) -> list[Climb]:
+    """The best of at most `job.tries` attempts at each picture; on every rung, all that come so far are one batch."""
+    climbs = [Climb(one, one) for one in ready]
+    for one in ready:
+        folder.clear(attempts_name(one.outcome.source))
+    for rung in ladder:
+        going = [(one, one.next(rung, job.max_area)) for one in climbs if one.goes_on(job.tries)]
+        _attempt(job, folder, rung, [(one, masked) for one, masked in going if masked])
+        if not any(one.goes_on(job.tries) for one in climbs):
+            break
+    return climbs
+
+
+def _attempt(job: Job, folder: Folder, rung: Rung, going: list[tuple[Climb, Masked]]) -> None:
+    if not going:
+        return
+    for one, masked in going:
+        one.made, one.last = one.made + 1, masked
+    seeds = [picture_seed(job.seed, one.start.outcome.sha256_in, one.made) for one, _ in going]
+    images, masks = [m.picture.image for _, m in going], [m.mask for _, m in going]
+    results = each(rung.remover, images, masks, seeds)
+    for (one, masked), seed, result in zip(going, seeds, results, strict=True):
+        one.take(folder, _made(job, Attempt(one.made, rung, masked, seed, result)))
+
+
+def _made(job: Job, attempt: Attempt) -> Attempt:
+    """What a remover painted becomes what would be published, with the verdict on that."""
+    if isinstance(attempt.result, Exception):
+        return attempt
+    picture, mask = attempt.masked.picture, attempt.masked.mask
+    width = (attempt.masked.outcome.dilate or 0) // FADES
+    result = as_kept(picture, feather(picture.image, attempt.result, mask, width))
+    return replace(attempt, result=result, verdict=judge(result, mask) if job.judged else None)
+
+
+def picture_seed(seed: int, sha256: str | None, attempt: int = 1) -> int:
+    """The seed of an attempt at a picture, from the job's seed and its content: neither order nor name matters."""
+    words = f"{seed}:{sha256}" if attempt == 1 else f"{seed}:{sha256}:{attempt}"
+    return int(hashlib.sha256(words.encode()).hexdigest()[:8], 16)
+
+
+def _doubt(attempt: Attempt) -> float:
+    return attempt.verdict.doubt if attempt.verdict else 0.0

@@ -1,0 +1,174 @@
+"""A removal on its way: a picture after every step, of which the last is the result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from removal import attentive, controlnet, load_remover
+from removal.checkpoints import choose, look_up
+from removal.process import _decoded
+from removal.removers import CropRemover, Options
+
+KINDS = ("inpainting", "plain", "xl", "attentive", "attentive-xl", "controlnet")
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def control(tiny, tmp_path_factory):
+    """The folder of a ControlNet for the plain checkpoint."""
+    from diffusers import ControlNetModel, UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_pretrained(tiny("plain"), subfolder="unet")
+    saved = tmp_path_factory.mktemp("control")
+    ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 4, 8)).save_pretrained(saved)
+    return str(saved)
+
+
+@pytest.fixture
+def remover(tiny, control):
+    """A function that loads the remover of one of KINDS."""
+
+    def load(kind: str, batch_size: int = 2, **options) -> CropRemover:
+        checkpoint = str(
+            tiny({"attentive": "plain", "attentive-xl": "plain-xl", "controlnet": "plain"}.get(kind, kind))
+        )
+        given = Options(**{"steps": STEPS, "offline": True, "device": "cpu"} | options)
+        if kind == "controlnet":
+            return CropRemover(
+                choose(checkpoint), controlnet.load(look_up(checkpoint), given, control), 2.0, batch_size
+            )
+        if kind.startswith("attentive"):
+            return CropRemover(choose(checkpoint), attentive.load(look_up(checkpoint), given), 2.0, batch_size)
+        return load_remover(checkpoint, steps=STEPS, offline=True, device="cpu", batch_size=batch_size, **options)
+
+    return load
+
+
+@pytest.fixture
+def apart(picture):
+    """A picture and a mask with three objects so far apart that each gets a crop of its own."""
+    image, mask = picture(90, 200), np.zeros((90, 200), bool)
+    mask[10:18, 8:20] = True
+    mask[60:70, 90:99] = True
+    mask[30:35, 180:200] = True
+    return image, mask
+
+
+def passes(remove: CropRemover, image: np.ndarray, mask: np.ndarray) -> tuple[list[np.ndarray], int]:
+    """The frames, and how often the UNet was called for them."""
+    calls: list[int] = []
+    hook = remove.paint.pipeline.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    frames = list(remove.process(image, mask, 7))
+    hook.remove()
+    return frames, len(calls)
+
+
+@pytest.mark.parametrize("kind", KINDS)  # of them Attentive Eraser has a callback of its own, which counts its steps
+def test_there_is_a_frame_for_every_step_taken_and_the_last_is_the_result(remover, apart, kind):
+    remove, (image, mask) = remover(kind, batch_size=3), apart
+    frames, calls = passes(remove, image, mask)
+    assert len(frames) == calls == int(STEPS * remove.strength)
+    (result,) = remove([image], [mask], [7])
+    assert np.abs(frames[-1].astype(int) - result).max() <= 1
+    for before, frame in zip([image, *frames], frames, strict=False):
+        assert (frame.shape, frame.dtype) == (image.shape, np.uint8)
+        assert (frame != before).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_masked_pixels_differ_in_any_frame_and_the_image_stays_as_it_was(remover, apart, kind):
+    image, mask = apart
+    before = image.copy()
+    for frame in remover(kind).process(image, mask, 7):
+        assert (frame[~mask] == before[~mask]).all()
+        assert not np.shares_memory(frame, image)
+    assert (image == before).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("attention", ["plain", "hole"])
+def test_afterwards_the_remover_is_as_it_was(remover, apart, kind, attention):
+    remove, (image, mask) = remover(kind, attention=attention), apart
+    processors = remove.paint.pipeline.unet.attn_processors
+    (expected,) = remove([image], [mask], [7])
+    for _ in remove.process(image, mask, 7):
+        pass
+    assert remove.paint.pipeline.unet.attn_processors == processors
+    assert (remove([image], [mask], [7])[0] == expected).all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_objects_far_apart_advance_together_in_any_batches(remover, apart, batch_size):
+    remove, (image, mask) = remover("plain", batch_size=batch_size), apart
+    frames = list(remove.process(image, mask, 7))
+    for place in (np.s_[:, :50], np.s_[:, 50:150], np.s_[:, 150:]):
+        assert all((a[place] != b[place]).any() for a, b in zip([image, *frames], frames, strict=False))
+    together = list(remover("plain", batch_size=3).process(image, mask, 7))
+    assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(frames, together, strict=True))
+
+
+def test_it_goes_from_noise_to_the_clean_plate(scenes):
+    remove, scene = load_remover("bundled", steps=8, offline=True, device="cpu"), scenes[0]
+    frames = [frame[scene.mask].astype(int) for frame in remove.process(scene.image, scene.mask, 7)]
+    errors = [np.abs(frame - scene.truth[scene.mask]).mean() for frame in frames]
+    assert errors[0] > 25
+    assert errors[-1] < 10
+
+
+def test_an_empty_mask_has_no_steps(remover, picture):
+    assert list(remover("plain").process(picture(40, 40), np.zeros((40, 40), bool), 7)) == []
+
+
+def test_a_mask_of_another_size_is_refused(remover, picture):
+    with pytest.raises(ValueError, match="does not fit"):
+        next(remover("plain").process(picture(40, 40), np.ones((30, 40), bool), 7))
+
+
+def test_telea_has_one_frame_its_result(apart):
+    image, mask = apart
+    remove = load_remover(method="telea")
+    (frame,) = remove.process(image, mask, 7)
+    assert (frame == remove([image], [mask], [7])[0]).all()
+
+
+class Vae:
+    """Stands in for an autoencoder that doubles what it is given, and notes in which precision."""
+
+    def __init__(self, dtype: torch.dtype, **config):
+        from diffusers.configuration_utils import FrozenDict
+
+        self.dtype, self.seen = dtype, []
+        self.config = FrozenDict({"scaling_factor": 0.5, "force_upcast": True, **config})
+
+    def decode(self, latents, return_dict):
+        self.seen.append(latents.dtype)
+        return (latents * 2,)
+
+    def float(self):
+        self.dtype = torch.float32
+
+    def half(self):
+        self.dtype = torch.float16
+
+
+@pytest.mark.parametrize(
+    ("dtype", "upcast", "decoded"),
+    [
+        (torch.float16, True, torch.float32),
+        (torch.float16, False, torch.float16),
+        (torch.bfloat16, True, torch.bfloat16),
+        (torch.float32, True, torch.float32),
+    ],
+)
+def test_an_autoencoder_that_overflows_in_half_precision_decodes_in_full_and_is_put_back(dtype, upcast, decoded):
+    vae = Vae(dtype, force_upcast=upcast)
+    _decoded(vae, torch.ones(1, 4, 2, 2, dtype=dtype))
+    assert (vae.seen, vae.dtype) == ([decoded], dtype)
+
+
+def test_latents_are_put_back_on_the_autoencoders_own_scale():
+    vae = Vae(torch.float32, latents_mean=[1.0, 0, 0, 0], latents_std=[1.0, 2.0, 1.0, 1.0])
+    shown = _decoded(vae, torch.ones(1, 4, 1, 1)).flatten().tolist()
+    assert shown == [3 + 0.5, 4 + 0.5, 2 + 0.5, 2 + 0.5]  # ((latent / 0.5) · std + mean) · 2 / 2 + 0.5

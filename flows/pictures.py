@@ -16,7 +16,6 @@ from PIL import Image, ImageOps, PngImagePlugin
 SUFFIXES = frozenset([".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif"])
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")  # JPEG opens MPO too
 ORIENTATION = 0x0112
-EVENLY = Image.Quantize.MAXCOVERAGE  # of all colours; others spend theirs on large areas and lose a highlight
 # In a TIFF, EXIF shares its directory with the tags that lay out the pixels; these alone describe the picture.
 DESCRIPTIVE = frozenset({269, 270, 271, 272, 285, 305, 306, 315, 316, 700, 33432, 33723, 34665, 34853})
 
@@ -93,9 +92,7 @@ def encode_gif(frames: list[np.ndarray], durations: list[int]) -> bytes:
 
     What a frame leaves as it was is transparent in it, and so neither flickers nor takes any of its 256 colours.
     """
-    first = Image.fromarray(frames[0])
-    colours = first.reduce(2).quantize(256, EVENLY, kmeans=1)  # as good from a quarter of the pixels, and soon had
-    shown = [first.quantize(palette=colours), *(_changes(*pair) for pair in pairwise(frames))]  # the first is dithered
+    shown = [_in_colours(frames[0], 256), *(_changes(*pair) for pair in pairwise(frames))]
     out = io.BytesIO()
     shown[0].save(out, "GIF", save_all=True, append_images=shown[1:], duration=durations, loop=0, disposal=1)
     return out.getvalue()
@@ -128,13 +125,20 @@ def suffix_of(name: str) -> str:
 def _changes(before: np.ndarray, frame: np.ndarray) -> Image.Image:
     """`frame` in 255 colours of its own where it differs from the one `before` (both H×W×3 uint8), else transparent."""
     changed = (frame != before).any(axis=2)
-    colours = Image.fromarray(frame[changed][None] if changed.any() else frame[:1, :1]).quantize(255, EVENLY)
+    colours = _in_colours(frame[changed][None] if changed.any() else frame[:1, :1], 255)
     indices = np.full(changed.shape, 255, np.uint8)
     indices[changed] = np.asarray(colours)[0][: changed.sum()]
     shown = Image.fromarray(indices)
     shown.putpalette(colours.getpalette() or [])
     shown.info["transparency"] = 255
     return shown
+
+
+def _in_colours(image: np.ndarray, count: int) -> Image.Image:
+    """`image` (H×W×3 uint8) in `count` colours of its own. Not dithered: the specks would show more than the bands."""
+    area = image.shape[0] * image.shape[1]
+    # Median cut, the default, spends its colours on large areas and loses a highlight. Means move until 1% still do.
+    return Image.fromarray(image).quantize(count, Image.Quantize.MAXCOVERAGE, kmeans=max(1, area // 100))
 
 
 def _encoder(container: str) -> dict[str, Any]:

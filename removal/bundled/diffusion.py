@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from removal.bundled.training import Lesson, Schedule, fit
 
 EMPTY_CAPTIONS = 0.3  # removal asks with an empty prompt, so the base must have heard it often
 FRESH_EVERY = 450  # steps between two chunks of fresh scenes and holes
+DRAWS_FROM, DRAWN = 0.4583, 3000  # of the steps of `inpainting`, and scenes
 WINDOW = 24  # latents; three steps in four see only this much around the hole, at half the cost of a whole scene
 
 
@@ -41,14 +43,14 @@ def train_early(vae, tokenizer, schedule: Schedule, folder: Path, device: str, l
     return model["unet"].cpu(), model["text_encoder"].cpu()
 
 
-def train_drawing(name: str, vae, tokenizer, early, schedule: Schedule, folder: Path, device: str, log=print):
-    """`early` (UNet, text encoder) trained on: `base` draws scenes by day, `style` by night. Returns the UNet.
+def train_drawing(name: str, vae, tokenizer, before, schedule: Schedule, folder: Path, device: str, log=print):
+    """`before` (UNet, text encoder) trained on: `drawn` draws scenes by day, `style` by night. Returns the UNet.
 
     The style learns in its attention blocks alone, as most fine-tunes that people have do (LoRAs, merged). What is
     learned there can be added to a sibling; what is learned in the convolutions drove it out of its senses.
     """
-    unet, text_encoder = early
-    first, look = {"base": (TRAINING_SEEDS + 200_000, "day"), "style": (TRAINING_SEEDS + 300_000, "night")}[name]
+    unet, text_encoder = before
+    first, look = {"drawn": (TRAINING_SEEDS + 200_000, "day"), "style": (TRAINING_SEEDS + 300_000, "night")}[name]
     model = torch.nn.ModuleDict({"unet": unet, "text_encoder": text_encoder.requires_grad_(False)})
     if name == "style":
         for key, value in unet.named_parameters():
@@ -114,6 +116,38 @@ def train_filling(name: str, in_channels: int, vae, before, schedule: Schedule, 
     return fit(name, _for_training(child, device), lesson, schedule, folder, log).cpu()
 
 
+def train_inpainting(vae, tokenizer, before, schedule: Schedule, folder: Path, device: str, log=print):
+    """The 9-channel child of `before` (UNet, text encoder, the empty prompt's embedding), which still draws.
+
+    From DRAWS_FROM on, every third step draws scenes from their captions, with nothing in the channels of the hole. So
+    the same network without these channels is a plain checkpoint, and what a fine-tune of that learns can be added to
+    this one. (stable-diffusion-inpainting saw whole pictures masked in a quarter of its steps.)
+    """
+    unet, text_encoder, words = before
+    filling = _filling(vae, words, schedule, folder, sees_hole=True)
+    drawing = _drawing(vae, tokenizer, replace(schedule, scenes=DRAWN), TRAINING_SEEDS + 200_000, "day")
+
+    def batch_at(step: int):
+        if step < DRAWS_FROM * schedule.steps or step % 3:
+            return filling.batch_at(step)
+        noisy, target, steps, captions = drawing.batch_at(step)
+        nothing = torch.zeros_like(noisy)
+        with torch.no_grad():
+            return noisy, target, steps, nothing[:, :1], nothing, text_encoder(captions).last_hidden_state
+
+    lesson = Lesson(batch_at, filling.loss_of)
+    return fit("inpainting", _for_training(widen(unet), device), lesson, schedule, folder, log).cpu()
+
+
+def without_hole(unet):
+    """A UNet of 9 channels as the plain one of 4 that it is where nothing is in the others."""
+    plain = build_unet(in_channels=4)
+    weights = unet.state_dict()
+    weights["conv_in.weight"] = weights["conv_in.weight"][:, :4].clone()
+    plain.load_state_dict(weights)
+    return plain
+
+
 def _filling(vae, words, schedule: Schedule, folder: Path, sees_hole: bool) -> Lesson:
     noising, pool = _Noise(), _Pool(vae, folder, schedule.scenes)
 
@@ -122,14 +156,14 @@ def _filling(vae, words, schedule: Schedule, folder: Path, sees_hole: bool) -> L
         clean, masked, hole = pool.batch(step, schedule.batch, random)
         noise = torch.randn(clean.shape, generator=random)
         steps = torch.randint(1000, (schedule.batch,), generator=random)
-        return *noising(clean, noise, steps), steps, hole, masked
+        return *noising(clean, noise, steps), steps, hole, masked, words.expand(schedule.batch, -1, -1)
 
-    def loss_of(unet, noisy, target, steps, hole, masked) -> torch.Tensor:
+    def loss_of(unet, noisy, target, steps, hole, masked, meaning) -> torch.Tensor:
         seen = torch.cat([noisy, hole, masked], dim=1) if sees_hole else noisy
-        meaning = words.to(seen.device).expand(len(seen), -1, -1)
         with torch.autocast(seen.device.type, torch.bfloat16):
             out = unet(seen.to(memory_format=torch.channels_last), steps, meaning).sample
-        weight = 0.25 + hole  # the hole is what counts; the rest keeps it tied to its surroundings
+        whole = hole.amax(dim=(1, 2, 3), keepdim=True) == 0  # drawn without a hole: every cell counts
+        weight = 0.25 + hole + 0.75 * whole  # the hole is what counts; the rest keeps it tied to its surroundings
         return (weight * (out.float() - target) ** 2).mean()
 
     return Lesson(batch_at, loss_of)

@@ -27,7 +27,7 @@ PACKAGE = Path(__file__).parents[2]
 SCHEDULES = {
     "autoencoder": Schedule(3200, 8, 1.5e-3, scenes=1500),
     "early": Schedule(5000, 24, 1e-3, scenes=6000),
-    "base": Schedule(6500, 24, 1e-3, scenes=6000),
+    "drawn": Schedule(6500, 24, 1e-3, scenes=6000),
     "inpainting": Schedule(6000, 24, 5e-4, scenes=1000),
     "control": Schedule(9000, 24, 1e-3, scenes=1000, stop=3000),
     "style": Schedule(1500, 24, 6e-4, scenes=3000),
@@ -122,7 +122,14 @@ def train_early(run: Run) -> None:
 
 
 def train_inpainting(run: Run) -> None:
-    save_pipeline(run, _filling(run, "inpainting", 9, parent="base"), run.diffusers / "inpainting")
+    """The inpainting checkpoint, and the plain one that it is without the channels of the hole."""
+    before = _unet(run, "drawn"), _words(run), _silence(run)
+    schedule, tokenizer = run.schedules["inpainting"], _tokenizer(run)
+    unet = diffusion.train_inpainting(_autoencoder(run), tokenizer, before, schedule, run.work, run.device, say)
+    plain = diffusion.without_hole(unet)
+    plain.save_pretrained(run.work / "base")
+    save_pipeline(run, plain, run.diffusers / "base")
+    save_pipeline(run, unet, run.diffusers / "inpainting")
 
 
 def train_control(run: Run) -> None:
@@ -137,20 +144,18 @@ def _filling(run: Run, name: str, in_channels: int, parent: str):
     return diffusion.train_filling(name, in_channels, _autoencoder(run), before, schedule, run.work, run.device, say)
 
 
-def train_base(run: Run) -> None:
-    _draw(run, "base", parent="early")
+def train_drawn(run: Run) -> None:
+    _draw(run, "drawn", parent="early").save_pretrained(run.work / "drawn")
 
 
 def train_style(run: Run) -> None:
-    _draw(run, "style", parent="base")
+    save_pipeline(run, _draw(run, "style", parent="base"), run.diffusers / "style")
 
 
-def _draw(run: Run, name: str, parent: str) -> None:
+def _draw(run: Run, name: str, parent: str):
     before = _unet(run, parent), _words(run)
     schedule, tokenizer = run.schedules[name], _tokenizer(run)
-    unet = diffusion.train_drawing(name, _autoencoder(run), tokenizer, before, schedule, run.work, run.device, say)
-    unet.save_pretrained(run.work / name)
-    save_pipeline(run, unet, run.diffusers / name)
+    return diffusion.train_drawing(name, _autoencoder(run), tokenizer, before, schedule, run.work, run.device, say)
 
 
 def train_sam(run: Run) -> None:
@@ -178,7 +183,7 @@ def train_clipseg(run: Run) -> None:
 STAGES: dict[str, Callable[[Run], None]] = {
     "autoencoder": train_autoencoder,
     "early": train_early,
-    "base": train_base,
+    "drawn": train_drawn,
     "inpainting": train_inpainting,
     "control": train_control,
     "style": train_style,

@@ -8,8 +8,10 @@ import torch
 
 from removal import attentive, controlnet, load_remover
 from removal.checkpoints import choose, look_up
-from removal.process import _decoded
+from removal.crop import cut
+from removal.process import _decoded, _painted
 from removal.removers import CropRemover, Options
+from removal.tensors import to_images
 
 KINDS = ("inpainting", "plain", "xl", "attentive", "attentive-xl", "controlnet")
 STEPS = 4
@@ -70,8 +72,7 @@ def test_there_is_a_frame_for_every_step_taken_and_the_last_is_the_result(remove
     remove, (image, mask) = remover(kind, batch_size=3), apart
     frames, calls = passes(remove, image, mask)
     assert len(frames) == calls == int(STEPS * remove.strength)
-    (result,) = remove([image], [mask], [7])
-    assert np.abs(frames[-1].astype(int) - result).max() <= 1
+    assert (frames[-1] == remove([image], [mask], [7])[0]).all()
     for before, frame in zip([image, *frames], frames, strict=False):
         assert (frame.shape, frame.dtype) == (image.shape, np.uint8)
         assert (frame != before).any()
@@ -115,6 +116,14 @@ def test_it_goes_from_noise_to_the_clean_plate(scenes):
     errors = [np.abs(frame - scene.truth[scene.mask]).mean() for frame in frames]
     assert errors[0] > 25
     assert errors[-1] < 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_latents_are_decoded_as_the_pipeline_itself_decodes_its_last(remover, apart, kind):
+    remove, (image, mask) = remover(kind), apart
+    latents, patches = _painted(remove.paint, [cut(image, mask, remove.paint.resolution)], [7])
+    (shown,) = to_images(_decoded(remove.paint.pipeline.vae, latents[-1]))
+    assert np.abs(shown.astype(int) - patches[0]).max() <= 1
 
 
 def test_an_empty_mask_has_no_steps(remover, picture):

@@ -175,7 +175,7 @@ def explain(job: Job, wishes: Wishes, watch: Watch, masks_only: bool) -> None:
 def chosen(job: Job) -> Choice:
     """The checkpoint and method of a job. Raises UsageError for what cannot be done."""
     try:
-        return choose(job.model, job.method, job.revision or None, offline=True)
+        return choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt)
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
 

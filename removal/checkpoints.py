@@ -126,8 +126,12 @@ def parent_repo(checkpoint: Checkpoint) -> str:
     return next(row.repo for row in alike if not row.is_local)
 
 
-def choose(model: str, method: str = "auto", revision: str | None = None, offline: bool = True) -> Choice:
+def choose(
+    model: str, method: str = "auto", revision: str | None = None, offline: bool = True, prompt: str = ""
+) -> Choice:
     """Decide the checkpoint and the method for `model`: a preset, hub id, folder or `.safetensors` file.
+
+    With a prompt a plain checkpoint does not give way to its inpainting sibling: what to draw is then its own to say.
 
     Reads `in_channels` from the checkpoint's own config, never from its name. With `offline` a hub id outside the table
     is looked up in the local cache alone; facts that cannot be had stay None.
@@ -157,12 +161,13 @@ def choose(model: str, method: str = "auto", revision: str | None = None, offlin
         return Choice(model, checkpoint, method, "asked for")
     if checkpoint.in_channels == 9:
         return Choice(model, checkpoint, "inpainting", "9 input channels: fine-tuned for inpainting")
-    if checkpoint.inpainting:
+    if checkpoint.inpainting and not prompt:
         sibling = PRESETS[checkpoint.inpainting]
         reason = f"4 input channels; {checkpoint.inpainting} is its child fine-tuned for inpainting"
         return Choice(model, sibling, "inpainting", reason)
     if checkpoint.in_channels == 4:
-        return Choice(model, checkpoint, "blending", "4 input channels and no inpainting checkpoint of it is known")
+        alone = "a prompt to draw" if checkpoint.inpainting else "no inpainting checkpoint of it is known"
+        return Choice(model, checkpoint, "blending", f"4 input channels and {alone}")
     return Choice(model, checkpoint, "auto", "its config is not here; decided when it is fetched")
 
 

@@ -144,7 +144,7 @@ def load_remover(model: str = "sd15", **options) -> ChosenRemover:
 
 @functools.lru_cache(maxsize=2)
 def _load(model: str, options: Options) -> ChosenRemover:
-    choice = choose(model, options.method, options.revision, options.offline)
+    choice = choose(model, options.method, options.revision, options.offline, options.prompt)
     if choice.method == "telea":
         from removal.telea import TeleaRemover
 

@@ -56,6 +56,13 @@ def test_4_channels_with_a_known_inpainting_sibling_give_way_to_it(model, siblin
     assert sibling in choice.reason
 
 
+@pytest.mark.parametrize("model", ["bundled-base", SD15, SDXL])
+def test_with_a_prompt_4_channels_draw_themselves(model):
+    choice = choose(model, prompt="a bench")
+    assert (choice.method, choice.checkpoint.in_channels) == ("blending", 4)
+    assert "a prompt to draw" in choice.reason
+
+
 def test_4_channels_without_a_sibling_are_blended(folder):
     choice = choose(folder(in_channels=4, cross_attention_dim=768))
     assert (choice.method, choice.checkpoint.in_channels) == ("blending", 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -33,12 +34,16 @@ class Attempt:
 
 @dataclass
 class Climb:
-    """One picture's way up the ladder: where it starts, how far it came, its best attempt and trouble with others."""
+    """One picture's way up the ladder: where it starts, how far it came, its best attempt and trouble with others.
+
+    `seconds` are its share of the time that all of a group took.
+    """
 
     start: Masked
     last: Masked
     kept: Attempt | None = None
     made: int = 0
+    seconds: float = 0.0
     trouble: list[str] = field(default_factory=list)
 
     @property
@@ -88,6 +93,7 @@ class Climb:
             best.masked.outcome, model=job.model, method=remover.choice.method, reason=self._reason(best),
             revision=remover.choice.checkpoint.revision, steps=remover.steps, strength=remover.strength,
             seed=best.seed, attempt=best.number, verdict=best.verdict.word if best.verdict else None,
+            seconds=round(self.seconds, 3),
         )  # fmt: skip
 
     def _reason(self, best: Attempt) -> str:
@@ -100,7 +106,11 @@ class Climb:
 
 
 def climb(job: Job, folder: Folder, ready: list[Masked], ladder: Iterable[Rung]) -> list[Climb]:
-    """The best of at most `job.tries` attempts at each picture; on every rung, all that come so far are one batch."""
+    """The best of at most `job.tries` attempts at each picture; on every rung, all that come so far are one batch.
+
+    What was painted is not yet what will be published: `concluded` makes it that.
+    """
+    began = time.monotonic()
     climbs = [Climb(one, one) for one in ready]
     for one in ready:
         folder.clear(attempts_name(one.outcome.source))
@@ -109,7 +119,18 @@ def climb(job: Job, folder: Folder, ready: list[Masked], ladder: Iterable[Rung])
         _attempt(job, folder, rung, [(one, masked) for one, masked in going if masked])
         if not any(one.goes_on(job.tries) for one in climbs):
             break
+    share = (time.monotonic() - began) / max(1, sum(one.made for one in climbs))  # of one attempt
+    for climbed in climbs:
+        climbed.seconds = share * climbed.made
     return climbs
+
+
+def concluded(job: Job, climbed: Climb) -> Climb:
+    """A climb whose best attempt is what will be published, with its verdict.
+
+    With several tries it is that already. A single one waits for this, so that the model need not wait for it.
+    """
+    return climbed if job.tries > 1 else replace(climbed, kept=_made(job, climbed.best))
 
 
 def _attempt(job: Job, folder: Folder, rung: Rung, going: list[tuple[Climb, Masked]]) -> None:
@@ -121,7 +142,8 @@ def _attempt(job: Job, folder: Folder, rung: Rung, going: list[tuple[Climb, Mask
     images, masks = [m.picture.image for _, m in going], [m.mask for _, m in going]
     results = each(rung.remover, images, masks, seeds)
     for (one, masked), seed, result in zip(going, seeds, results, strict=True):
-        one.take(folder, _made(job, Attempt(one.made, rung, masked, seed, result)))
+        attempt = Attempt(one.made, rung, masked, seed, result)
+        one.take(folder, _made(job, attempt) if job.tries > 1 else attempt)
 
 
 def _made(job: Job, attempt: Attempt) -> Attempt:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+
+import numpy as np
 
 from flows.endings import failed, nothing_found, unsupported
 from flows.faults import each
 from flows.folder import Folder, mask_name
 from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode, decode_mask, encode_mask
+from flows.pipeline import ahead, threads
 from flows.prompt_files import Wanted, read_wishes
 from flows.records import Job, Outcome, digest
 from flows.weights import load
@@ -17,7 +23,8 @@ from masks.prompts import nothing, union
 from masks.segmenters import refuse
 from removal import PRESETS
 
-GROUP = 8  # pictures in memory at once
+GROUP = 8  # pictures that are looked at together
+Looked = Found | Exception | None  # what was found, why it could not be looked for, or None where nothing was asked
 
 
 @dataclass(frozen=True)
@@ -30,20 +37,14 @@ class Opened:
 
 
 def find_masks(job: Job, names: list[str]) -> list[Outcome]:
-    """Write the mask of every picture to masks/. Returns rows with status `masked`, or what came instead."""
+    """Write the mask of every picture to masks/. Returns rows with status `masked`, or what came instead.
+
+    While the model is at one group of pictures, the next is read and the masks of the one before are written.
+    """
     folder, wishes = Folder(job.source, job.target), read_wishes(job)
-    outcomes: list[Outcome] = []
-    for first in range(0, len(names), GROUP):
-        opened: list[Opened] = []
-        for name in names[first : first + GROUP]:
-            one = _open(job, folder, name, wishes.of(name))
-            if isinstance(one, Outcome):
-                outcomes.append(one)
-            else:
-                opened.append(one)
-        for one, found in zip(opened, _find(job, opened), strict=True):
-            outcomes.append(_masked(job, folder, one, found))
-    return outcomes
+    with threads() as pool:
+        opened = ahead(pool, lambda name: _open(job, folder, name, wishes.of(name)), names, GROUP)
+        return list(ahead(pool, partial(_masked, job, folder), _found(job, opened), GROUP))
 
 
 def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outcome:
@@ -60,7 +61,14 @@ def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outco
     return Opened(picture, wanted, replace(outcome, width=width, height=height))
 
 
-def _find(job: Job, opened: list[Opened]) -> list[Found | Exception | None]:
+def _found(job: Job, opened: Iterator[Opened | Outcome]) -> Iterator[tuple[Opened | Outcome, Looked]]:
+    """Every picture with what was found in it, a group at a time. What could not be opened passes by in its place."""
+    while group := list(islice(opened, GROUP)):
+        found = iter(_find(job, [one for one in group if isinstance(one, Opened)]))
+        yield from ((one, next(found) if isinstance(one, Opened) else None) for one in group)
+
+
+def _find(job: Job, opened: list[Opened]) -> list[Looked]:
     """What was found in each picture; None where nothing was asked, an exception where it could not be looked for."""
     asked = [(k, prompt) for k, one in enumerate(opened) if one.wanted.mask is None for prompt in one.wanted.prompts]
     hits: list[list[Found | Exception]] = [[] for _ in opened]
@@ -76,10 +84,10 @@ def _find(job: Job, opened: list[Opened]) -> list[Found | Exception | None]:
         results = each(segment, [opened[k].picture.image for k, _ in possible], [prompt for _, prompt in possible])
         for (k, _), result in zip(possible, results, strict=True):
             hits[k].append(result)
-    return [_given(one) if one.wanted.mask else _together(found) for one, found in zip(opened, hits, strict=True)]
+    return [_together(found) for found in hits]
 
 
-def _together(found: list[Found | Exception]) -> Found | Exception | None:
+def _together(found: list[Found | Exception]) -> Looked:
     errors = [hit for hit in found if isinstance(hit, Exception)]
     return errors[0] if errors else union([hit for hit in found if isinstance(hit, Found)]) if found else None
 
@@ -99,19 +107,28 @@ def _given(one: Opened) -> Found | Exception:
     return Found(mask, 1.0) if mask.any() else nothing(one.picture.image)
 
 
-def _masked(job: Job, folder: Folder, one: Opened, found: Found | Exception | None) -> Outcome:
+def _masked(job: Job, folder: Folder, looked: tuple[Opened | Outcome, Looked]) -> Outcome:
+    one, found = looked
+    if isinstance(one, Outcome):
+        return one
+    if one.wanted.mask is not None:
+        found = _given(one)
     if isinstance(found, Exception):
         line = f" (prompts, line {one.wanted.line})" if one.wanted.line else ""
         return failed(folder, one.outcome, ValueError(f"{found}{line}") if line else found)
     if not found:
         reason = "nothing was asked of it" if found is None else "its mask is empty" if one.wanted.mask else None
         return nothing_found(job, folder, one.outcome, reason)
+    return _written(job, folder, one, found)
+
+
+def _written(job: Job, folder: Folder, one: Opened, found: Found) -> Outcome:
     given = one.wanted.mask is not None
     dilation = ("0" if given else "10%") if job.dilate == "auto" else job.dilate
     whole = fill_holes(found.mask) if job.fill_holes and not given else found.mask
     radius = dilation_radius(dilation, whole)
     mask = dilate(whole, radius)
-    area = round(float(mask.mean()), 6)
+    area = round(np.count_nonzero(mask) / mask.size, 6)
     outcome = replace(
         one.outcome, score=round(found.score, 4), objects=len(found.boxes) or None, dilate=radius, mask_area=area,
         segmenter="given" if given else segmenter_of(job),

@@ -14,7 +14,7 @@ GROUPS = {
     "What to remove": "text point box prompts masks segmenter threshold nothing_found",
     "Mask": "dilate fill_holes max_area",
     "Removal": "model revision method steps strength prefill attention prompt guidance seed context",
-    "Run": "device dtype batch_size existing limit max_failures verify tries offline",
+    "Run": "device dtype batch_size compile existing limit max_failures verify tries offline",
     "Output": "gif concat",
 }
 

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validat
 from pydantic.fields import FieldInfo
 
 PATHS = frozenset({"source", "target", "prompts", "masks"})
+ON_DEVICE = ("device", "dtype", "batch_size", "compile")
 NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on one target
-    {*PATHS, "device", "dtype", "batch_size", "existing", "limit", "max_failures", "offline", "gif", "concat", "verify"}
+    {*PATHS, *ON_DEVICE, "existing", "limit", "max_failures", "offline", "gif", "concat", "verify"}
 )
 REMOVER_OPTIONS = ("method", "steps", "strength", "prefill", "attention", "prompt", "guidance", "context")
 REMOVAL_SETTINGS = frozenset({"model", "revision", "seed", "tries", *REMOVER_OPTIONS})  # may still change after `masks`
@@ -65,6 +66,7 @@ class Job(BaseModel):
     device: str = Field("auto", description="cpu, cuda, cuda:1, ...")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="precision of the model")
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field("auto", description="crops at once")
+    compile: bool = Field(False, description="compile the UNet: minutes at first, faster from thousands of pictures on")
     existing: Literal["skip", "overwrite", "error"] = Field("skip", description="what to do with finished pictures")
     limit: int = Field(0, ge=0, description="stop after so many pictures; 0: all")
     max_failures: Allowance = Field("10%", description="stop above so many failures: a number, or a share after 20")
@@ -137,7 +139,7 @@ class Job(BaseModel):
     @property
     def remover_options(self) -> dict[str, Any]:
         """The options of `removal.load_remover`."""
-        return {key: getattr(self, key) for key in (*REMOVER_OPTIONS, "device", "dtype", "batch_size", "offline")} | {
+        return {key: getattr(self, key) for key in (*REMOVER_OPTIONS, *ON_DEVICE, "offline")} | {
             "revision": self.revision or None
         }
 

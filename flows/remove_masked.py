@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 
+import cv2
 import numpy as np
 
 from flows.animation import animate
-from flows.attempts import Climb, climb
+from flows.attempts import Climb, climb, concluded
 from flows.endings import failed, nothing_found
 from flows.folder import Folder, image_name, mask_name, process_name, strip_name
 from flows.ladder import Masked, ladder
 from flows.pictures import (
     BrokenPicture,
+    Picture,
     UnsupportedPicture,
     decode,
     decode_mask,
@@ -24,36 +27,49 @@ from flows.pictures import (
     encode_mask,
     strip,
 )
+from flows.pipeline import ahead, threads
 from flows.records import Job, Outcome
 from flows.weights import load
 from removal import load_remover
+from removal.removers import ChosenRemover
 
-GROUP = 8  # pictures in memory at once
+GROUP = 8  # pictures at least that the model is given at once
 LOSSLESS = frozenset({"PNG", "WEBP", "TIFF", "BMP"})
 
 
 def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
-    """Repaint every picture under its mask file and publish it. Yields a row once its picture is in images/."""
+    """Repaint every picture under its mask file and publish it. Yields a row once its picture is in images/.
+
+    While the model is at one group of pictures, the next is read and the one before is written: three are in memory.
+    """
     if not masked:
         return
     folder = Folder(job.source, job.target)
     remover = load(lambda: load_remover(job.model, **job.remover_options))
-    for first in range(0, len(masked), GROUP):
-        began = time.monotonic()
-        ready: list[Masked] = []
-        for outcome in masked[first : first + GROUP]:
-            opened = _reopen(job, folder, outcome)
-            if isinstance(opened, Outcome):
-                yield opened
-            else:
-                ready.append(opened)
-        climbs = climb(job, folder, ready, ladder(job, remover))
-        share = (time.monotonic() - began) / max(1, sum(one.made for one in climbs))  # of one attempt
-        for one in climbs:
-            outcome = _publish(job, folder, one, round(share * one.made, 3))
-            if job.gif and outcome.status == "removed":
-                animate(folder, one.best)
+    size = _group_size(remover)
+    with threads() as pool:
+        opened = ahead(pool, partial(_reopen, job, folder), masked, size)
+        climbs = _climbs(job, folder, remover, opened, size)
+        waiting = 0 if job.gif else size  # to show a process takes the model, and so no picture may wait for that
+        for climbed, outcome in ahead(pool, partial(_publish, job, folder), climbs, waiting):
+            if job.gif and climbed and outcome.status == "removed":
+                animate(folder, climbed.best)
             yield outcome
+
+
+def _group_size(remover: ChosenRemover) -> int:
+    """As many pictures as fill whole batches of the remover, where it says how large these are."""
+    batch = getattr(remover, "batch_size", 1)
+    return -(-GROUP // batch) * batch
+
+
+def _climbs(
+    job: Job, folder: Folder, remover: ChosenRemover, opened: Iterator[Masked | Outcome], size: int
+) -> Iterator[Climb | Outcome]:
+    """The best of n for every picture, a group at a time. What could not be opened passes by in its place."""
+    while group := list(islice(opened, size)):
+        climbs = iter(climb(job, folder, [one for one in group if isinstance(one, Masked)], ladder(job, remover)))
+        yield from (next(climbs) if isinstance(one, Masked) else one for one in group)
 
 
 def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
@@ -71,17 +87,18 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
     return Masked(outcome, picture, mask) if mask.any() else nothing_found(job, folder, outcome, "its mask is empty")
 
 
-def _publish(job: Job, folder: Folder, climbed: Climb, seconds: float) -> Outcome:
+def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb | None, Outcome]:
     """Put the best attempt in its place, its mask first where that is another than the one it started from."""
-    best, outcome = climbed.best, replace(climbed.outcome(job), seconds=seconds)
+    if isinstance(climbed, Outcome):
+        return None, climbed
+    climbed = concluded(job, climbed)
+    best, outcome = climbed.best, climbed.outcome(job)
     name, picture, mask, result = outcome.source, best.masked.picture, best.masked.mask, best.result
     if isinstance(result, Exception):
-        return failed(folder, outcome, result)
+        return climbed, failed(folder, outcome, result)
     try:
         data = encode(picture, result)
-        written = decode(data).image if picture.format in LOSSLESS else result
-        outside = np.abs(written.astype(int) - picture.image.astype(int))[~mask]
-        changed = int(outside.max()) if outside.size else 0
+        changed = _changed_outside(picture, mask, decode(data).image if picture.format in LOSSLESS else result)
         if changed:
             raise BrokenPicture(
                 f"writing it as {picture.format} would change pixels outside the mask by {changed} levels"
@@ -95,8 +112,17 @@ def _publish(job: Job, folder: Folder, climbed: Climb, seconds: float) -> Outcom
             shown = encode_image(strip([picture.image, white, result]), picture.format)
             folder.write(strip_name(name), shown)
     except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
-        return failed(folder, outcome, error)
-    return replace(
+        return climbed, failed(folder, outcome, error)
+    return climbed, replace(
         outcome, status="removed", file_name=image_name(name), mask_file_name=mask_name(name), sha256_out=saved,
-        outside_max_diff=changed, mask_area=round(float(mask.mean()), 6),
+        outside_max_diff=changed, mask_area=round(np.count_nonzero(mask) / mask.size, 6),
     )  # fmt: skip
+
+
+def _changed_outside(picture: Picture, mask: np.ndarray, written: np.ndarray) -> int:
+    """The largest difference of any channel of any pixel outside the mask, 0..255."""
+    if written.shape != picture.image.shape:
+        raise BrokenPicture("writing it would turn it")
+    difference = cv2.absdiff(written, picture.image)
+    difference[mask] = 0
+    return int(difference.max())

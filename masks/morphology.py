@@ -96,7 +96,9 @@ def parse_dilation(dilation: int | str) -> tuple[float, bool]:
 def _object_size(mask: np.ndarray) -> float:
     import cv2
 
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    top, bottom, left, right = _box(mask, 0)
+    inside = mask[top:bottom, left:right].astype(np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
     areas = np.sort(stats[1:, cv2.CC_STAT_AREA])
     sizes = np.sqrt(areas[areas >= areas[-1] / 20])  # crumbs are not objects
     return float(sizes.mean())

@@ -25,6 +25,7 @@ class HoleAttention:
     def __init__(self, holes: torch.Tensor):
         self.holes = holes
         self.by_tokens: dict[int, torch.Tensor] = {}
+        self.somewhere: dict[int, bool] = {}  # whether any picture has a hole there; asking a GPU waits for it
 
     def __call__(
         self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states=None, attention_mask=None, **_: Any
@@ -33,7 +34,7 @@ class HoleAttention:
         query, key, value = heads(attn, hidden_states)
         attended = F.scaled_dot_product_attention(query, key, value, scale=attn.scale)
         hole = self.tokens(tokens).to(query.device).repeat(batch // len(self.holes), 1)
-        if hole.any():
+        if self.somewhere[tokens]:
             outside = torch.zeros(batch, 1, 1, tokens, dtype=query.dtype, device=query.device)
             outside.masked_fill_(hole[:, None, None], -torch.inf)
             from_outside = F.scaled_dot_product_attention(query, key, value, attn_mask=outside, scale=attn.scale)
@@ -47,6 +48,7 @@ class HoleAttention:
             times = round((height * width / tokens) ** 0.5)
             pooled = F.max_pool2d(self.holes.float(), times, ceil_mode=True).flatten(1) > 0.5
             self.by_tokens[tokens] = pooled & ~pooled.all(dim=1, keepdim=True)
+            self.somewhere[tokens] = bool(self.by_tokens[tokens].any())
         return self.by_tokens[tokens]
 
 

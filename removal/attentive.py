@@ -41,6 +41,8 @@ def load(checkpoint: Checkpoint, options: Options) -> pipelines.Painter:
     in all branches. Raises ValueError when the weights have another number of channels, OSError when they cannot be
     had.
     """
+    if options.compile:
+        raise ValueError("attention that is redirected step by step cannot be compiled; use another --method")
     if checkpoint.in_channels == 9:
         painter = pipelines.load(checkpoint, options, in_channels=9)
     else:

@@ -43,6 +43,8 @@ def load(checkpoint: Checkpoint, options: Options, controlnet: str = INPAINT) ->
         )
     with pipelines._loading:
         control = _controlnet(controlnet, options)
+    if options.compile:
+        control.compile(dynamic=False)
     painter = pipelines.load(checkpoint, options, in_channels=4, usual_strength=STRENGTH if options.prefill else 1.0)
     takes, has = control.config.cross_attention_dim, painter.pipeline.unet.config.cross_attention_dim
     if takes != has:
@@ -50,7 +52,8 @@ def load(checkpoint: Checkpoint, options: Options, controlnet: str = INPAINT) ->
             f"{controlnet} goes with text embeddings of width {takes}, and {checkpoint.repo} has {has}; "
             f"use a fine-tune of the checkpoint that it was made from ({INPAINT}: {SD15})"
         )
-    return replace(painter, pipeline=Controlled(_with_controlnet(painter.pipeline, control)))
+    # This pipeline masks the image itself, so that it cannot take latents for it.
+    return replace(painter, pipeline=Controlled(_with_controlnet(painter.pipeline, control)), encoded=False)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ def _with_controlnet(pipeline: Any, control: Any) -> Any:
     """The ControlNet pipeline of the same parts as a stock inpainting pipeline (`from_pipe` would cast them again)."""
     from diffusers import StableDiffusionControlNetInpaintPipeline
 
-    parts = {**pipeline.components, "controlnet": control.to(pipeline.device)}
+    control.to(pipeline.device, memory_format=pipelines.order_on(pipeline.device))
+    parts = {**pipeline.components, "controlnet": control}
     controlled = StableDiffusionControlNetInpaintPipeline(**parts, requires_safety_checker=False)
     controlled.set_progress_bar_config(disable=True)
     return controlled

@@ -1,24 +1,17 @@
-"""Loads a diffusers inpainting pipeline and drives it from outside, as a rule with an empty prompt."""
+"""Loads a diffusers inpainting pipeline, and makes of it a painter."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 
-from removal.attention import hole_attention
 from removal.bundled import sums
 from removal.checkpoints import BUNDLED, Checkpoint, parent_repo
-from removal.crop import Crop
-from removal.prefill import prefill
-from removal.tensors import to_images, to_latent_masks, to_tensors
+from removal.painter import Painter
+from removal.words import embeddings
 
 if TYPE_CHECKING:
     from removal.removers import Options
@@ -26,82 +19,58 @@ if TYPE_CHECKING:
 _loading = threading.Lock()  # two from_pretrained at once leave weights on the meta device (diffusers #4296)
 
 
-@dataclass(frozen=True)
-class Painter:
-    """A loaded pipeline that repaints crops. Schedulers are stateful, so one painter serves one caller at a time.
-
-    `words` holds the prompt's embeddings by their pipeline argument, computed once. `resolution` is a crop's side in
-    pixels: what the checkpoint was trained at, which its config does not always say. `prefilled` fills the holes before
-    they are encoded; `hole_attention` keeps them from attending to themselves.
-    """
-
-    pipeline: Any
-    words: dict[str, torch.Tensor]
-    resolution: int
-    steps: int
-    strength: float
-    guidance: float = 1.0
-    prefilled: bool = True
-    hole_attention: bool = False
-
-    def __call__(
-        self, crops: list[Crop], seeds: list[int], after_step: Callable[..., dict[str, Any]] | None = None
-    ) -> list[np.ndarray]:
-        """One patch R×R×3 uint8 per crop; a crop's noise comes from its own seed, whatever batch it is in.
-
-        `after_step` is called at the end of every step with what diffusers gives a `callback_on_step_end`.
-        """
-        count, cell = len(crops), self.pipeline.vae_scale_factor
-        holes = to_latent_masks([crop.mask for crop in crops], cell)
-        images = [prefill(crop.image, crop.mask) if self.prefilled else crop.image for crop in crops]
-        attention = hole_attention(self.pipeline.unet, F.max_pool2d(holes, cell))
-        with attention if self.hole_attention else contextlib.nullcontext():
-            painted = self.pipeline(
-                image=to_tensors(images),
-                mask_image=holes,
-                **{name: words.repeat_interleave(count, dim=0) for name, words in self.words.items()},
-                height=self.resolution,
-                width=self.resolution,
-                strength=self.strength,
-                num_inference_steps=self.steps,
-                guidance_scale=self.guidance,
-                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],  # the same noise on any device
-                output_type="pt",
-                callback_on_step_end=after_step,
-            ).images
-        return to_images(painted)
-
-
 def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_strength: float = 1.0) -> Painter:
     """A painter for a checkpoint whose UNet takes `in_channels` (4 or 9), on its device.
 
     Raises ValueError when the weights turn out to have another number of channels, OSError when they cannot be had.
     """
+    if options.compile and options.attention != "plain":
+        raise ValueError("hole attention differs from batch to batch and cannot be compiled; use --attention plain")
     with _loading:
         pipeline = _pipeline(checkpoint, options)
     found = pipeline.unet.config.in_channels
     if found != in_channels:
         raise ValueError(f"{checkpoint.repo} has {found} input channels where {in_channels} were expected")
-    pipeline.set_progress_bar_config(disable=True)
-    device = options.torch_device()
-    pipeline.to(device)
-    # SDXL's inpainting card warns that strength 1 (pure noise) degrades it; the others start from pure noise.
-    usual = min(usual_strength, 0.99 if hasattr(pipeline, "text_encoder_2") else 1.0)
-    if int(options.steps * usual) < 1:
-        usual = 1.0  # so few steps that none would be left
-    strength = usual if options.strength is None else options.strength
-    # An empty prompt has nothing to guide towards; above 1 only doubles the work.
+    _settle(pipeline, options.torch_device())
+    if options.compile:
+        pipeline.unet.compile(dynamic=False)  # most of the work; the autoencoder's decoding has batches of its own size
+    # An empty prompt has nothing to guide towards.
     guidance = options.guidance if options.guidance is not None else 7.5 if options.prompt else 1.0
     return Painter(
         pipeline,
-        _words(pipeline, options.prompt, device, guided=guidance > 1),
+        embeddings(pipeline, options.prompt, guided=guidance > 1),
         checkpoint.resolution or pipeline.unet.config.sample_size * pipeline.vae_scale_factor,
         options.steps,
-        strength,
+        _strength(pipeline, options, usual_strength),
         guidance,
         options.prefill,
         options.attention == "hole",
     )
+
+
+def _strength(pipeline: Any, options: Options, usual: float) -> float:
+    """What was asked for, else what suits the method and the checkpoint."""
+    if options.strength is not None:
+        return options.strength
+    # SDXL's inpainting card warns that strength 1 (pure noise) degrades it; the others start from pure noise.
+    usual = min(usual, 0.99 if hasattr(pipeline, "text_encoder_2") else 1.0)
+    return usual if int(options.steps * usual) >= 1 else 1.0  # with so few steps none would be left
+
+
+def _settle(pipeline: Any, device: torch.device) -> None:
+    """Puts a pipeline on its device, in the order in memory and the precision that are fastest there."""
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.to(device)
+    pipeline.unet.to(memory_format=order_on(device))
+    pipeline.vae.to(memory_format=order_on(device))
+    # The autoencoders of SDXL alone overflow, and in float16 alone; diffusers casts them for bfloat16 too.
+    overflows = hasattr(pipeline, "text_encoder_2") and pipeline.vae.dtype == torch.float16
+    pipeline.vae.register_to_config(force_upcast=overflows and pipeline.vae.config.force_upcast)
+
+
+def order_on(device: torch.device) -> torch.memory_format:
+    """How weights lie in memory: with their channels last on CUDA, whose convolutions would turn any other round."""
+    return torch.channels_last if device.type == "cuda" else torch.preserve_format
 
 
 def _pipeline(checkpoint: Checkpoint, options: Options) -> Any:
@@ -157,15 +126,3 @@ def _from_file(kind: Any, checkpoint: Checkpoint, options: Options, given: dict[
         return kind.from_single_file(checkpoint.repo, config=configs, local_files_only=options.offline, **given)
     except SingleFileComponentError as error:  # a bare Exception that advises the programmer after its first line
         raise ValueError(f"{checkpoint.repo} holds not all the weights: {str(error).splitlines()[0]}") from error
-
-
-def _words(pipeline: Any, prompt: str, device: torch.device, guided: bool) -> dict[str, torch.Tensor]:
-    """The prompt's embeddings, and with guidance those of the empty prompt that it is led away from."""
-    with torch.inference_mode():
-        encoded = pipeline.encode_prompt(
-            prompt, device=device, num_images_per_prompt=1, do_classifier_free_guidance=guided
-        )
-    names = ["prompt_embeds", "negative_prompt_embeds"]
-    if hasattr(pipeline, "text_encoder_2"):
-        names += ["pooled_prompt_embeds", "negative_pooled_prompt_embeds"]
-    return {name: words for name, words in zip(names, encoded, strict=False) if words is not None}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from removal import tone
+from removal.batches import Batches
 from removal.checkpoints import Choice, choose
 from removal.crop import check, cut, paste
 from removal.parts import part
@@ -17,7 +18,7 @@ from removal.parts import part
 if TYPE_CHECKING:
     import torch
 
-    from removal.pipelines import Painter
+    from removal.painter import Painter
 
 PIXELS_AT_ONCE = {"cuda": 16 * 512**2, "cpu": 512**2}  # crops times their area, for `batch_size="auto"`
 
@@ -49,7 +50,7 @@ class Options:
 
     `strength` is 0..1 (None: what suits the method), `context` the crop's side in mask boxes, `prefill` fills holes
     before they are encoded, `attention` is `hole` or `plain`. With a `prompt` the hole is filled with what it says, led
-    there by `guidance` (None: 1 without a prompt, 7.5 with one).
+    there by `guidance` (None: 1 without a prompt, 7.5 with one). `compile` compiles the UNet, for one size of batch.
     """
 
     method: str = "auto"
@@ -63,6 +64,7 @@ class Options:
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | str = "auto"
+    compile: bool = False
     revision: str | None = None
     offline: bool = False
 
@@ -85,12 +87,21 @@ class Options:
 
 @dataclass(frozen=True)
 class CropRemover:
-    """Cuts a crop around every mask, has them painted in batches, and pastes the masked pixels back."""
+    """Cuts a crop around every mask, has them painted in batches, and pastes the masked pixels back.
+
+    `batch_size` crops are painted at once, fewer for good where the device's memory does not suffice; with
+    `whole_batches` never fewer than that, the rest for nothing.
+    """
 
     choice: Choice
     paint: Painter
     context: float
     batch_size: int
+    whole_batches: bool = False
+
+    @functools.cached_property
+    def _batches(self) -> Batches:
+        return Batches(self.batch_size, self.whole_batches)
 
     @property
     def steps(self) -> int:
@@ -106,12 +117,15 @@ class CropRemover:
         results = [image.copy() for image in images]
         numbers = [part(mask, self.paint.resolution, self.context) for mask in masks]
         holes = [(k, one) for k in range(len(images)) for one in range(1, int(numbers[k].max(initial=0)) + 1)]
-        for first in range(0, len(holes), self.batch_size):
-            picks = [(k, one, numbers[k] == one) for k, one in holes[first : first + self.batch_size]]
-            crops = [cut(images[k], masks[k], self.paint.resolution, self.context, hole) for k, _, hole in picks]
-            patches = self.paint(crops, [seeds[k] + one - 1 for k, one, _ in picks])
-            for (k, _, hole), crop, patch in zip(picks, crops, patches, strict=True):
-                results[k] = paste(results[k], hole, crop, tone.match(crop.image, crop.mask, patch))
+
+        def painted(some: list[tuple[int, int]]) -> list[tuple]:
+            picks = [(k, numbers[k] == one) for k, one in some]
+            crops = [cut(images[k], masks[k], self.paint.resolution, self.context, hole) for k, hole in picks]
+            patches = self.paint(crops, [seeds[k] + one - 1 for k, one in some])
+            return [(*pick, crop, patch) for pick, crop, patch in zip(picks, crops, patches, strict=True)]
+
+        for k, hole, crop, patch in self._batches(painted, holes):
+            results[k] = paste(results[k], hole, crop, tone.match(crop.image, crop.mask, patch))
         return results
 
     def process(self, image: np.ndarray, mask: np.ndarray, seed: int) -> Iterator[np.ndarray]:
@@ -126,7 +140,7 @@ class CropRemover:
         ones = range(1, int(numbers.max(initial=0)) + 1)
         crops = [cut(image, mask, self.paint.resolution, self.context, numbers == one) for one in ones]
         seeds = [seed + one - 1 for one in ones]
-        for patches in patches_by_step(self.paint, crops, seeds, self.batch_size):
+        for patches in patches_by_step(self.paint, crops, seeds, self._batches):
             frame = image
             for one, crop, patch in zip(ones, crops, patches, strict=True):
                 frame = paste(frame, numbers == one, crop, tone.match(crop.image, crop.mask, patch))
@@ -165,4 +179,4 @@ def _load(model: str, options: Options) -> ChosenRemover:
     if not isinstance(batch, int):
         at_once = PIXELS_AT_ONCE.get(options.torch_device().type, PIXELS_AT_ONCE["cpu"])
         batch = max(1, at_once // painter.resolution**2)
-    return CropRemover(choice, painter, options.context, batch)
+    return CropRemover(choice, painter, options.context, batch, whole_batches=options.compile)

@@ -44,17 +44,10 @@ def train_early(vae, tokenizer, schedule: Schedule, folder: Path, device: str, l
 
 
 def train_drawing(name: str, vae, tokenizer, before, schedule: Schedule, folder: Path, device: str, log=print):
-    """`before` (UNet, text encoder) trained on: `drawn` draws scenes by day, `style` by night. Returns the UNet.
-
-    The style learns in its attention blocks alone, as most fine-tunes that people have do (LoRAs, merged). What is
-    learned there can be added to a sibling; what is learned in the convolutions drove it out of its senses.
-    """
+    """`before` (UNet, text encoder) trained on: `drawn` draws scenes by day, `style` by night. Returns the UNet."""
     unet, text_encoder = before
     first, look = {"drawn": (TRAINING_SEEDS + 200_000, "day"), "style": (TRAINING_SEEDS + 300_000, "night")}[name]
     model = torch.nn.ModuleDict({"unet": unet, "text_encoder": text_encoder.requires_grad_(False)})
-    if name == "style":
-        for key, value in unet.named_parameters():
-            value.requires_grad_("attentions" in key)
     lesson = _drawing(vae, tokenizer, schedule, first, look)
     fit(name, _for_training(model, device), lesson, schedule, folder, log)
     return unet.cpu()

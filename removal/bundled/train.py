@@ -30,7 +30,7 @@ SCHEDULES = {
     "drawn": Schedule(6500, 24, 1e-3, scenes=6000),
     "inpainting": Schedule(6000, 24, 5e-4, scenes=1000),
     "control": Schedule(9000, 24, 1e-3, scenes=1000, stop=3000),
-    "style": Schedule(1500, 24, 6e-4, scenes=3000),
+    "style": Schedule(1000, 24, 4e-4, scenes=3000),
     "sam": Schedule(1600, 12, 8e-4, scenes=6000),
     "clipseg": Schedule(2800, 24, 8e-4, scenes=6000),
 }

@@ -87,6 +87,23 @@ def test_a_second_run_does_nothing_and_says_so(server, cleaned):
     assert {file: file.stat().st_mtime_ns for file in target.rglob("*.png")} == before
 
 
+def test_a_task_run_serves_ten_pictures_at_least(server, scenes):
+    """Each costs the server 20 ms; the pictures themselves never pass through it."""
+    source = scenes.parent / "many"
+    source.mkdir()
+    for number in range(64):
+        shutil.copy(scenes / "images" / f"{number % 3:04}.png", source / f"{number:04}.png")
+    ended, run = server.clean(
+        source=source, target=scenes.parent / "many out", masks=scenes / "masks" / "0000.png", model="bundled",
+        method="telea", verify="false",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert run["state"]["message"] == "64 removed"
+    tasks = server.ask("task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
+    assert {task["state"]["type"] for task in tasks} == {"COMPLETED"}
+    assert 2 <= len(tasks) <= 0.1 * 64
+
+
 @pytest.fixture(scope="module")
 def one_broken(scenes) -> dict:
     """Parameters that need no weights, for a folder with a picture that is none."""

@@ -210,8 +210,9 @@ def test_what_cannot_be_decoded_says_why(data, reason):
         decode(data)
 
 
-def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+@pytest.mark.parametrize("limit", [100, 700])  # Pillow refuses twice the limit itself, and warns of what is between
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch, limit):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(BrokenPicture, match="too many pixels"):
         decode(saved(Image.fromarray(NOISE), "PNG"))
 
@@ -220,6 +221,13 @@ def test_masks_are_black_and_white_and_come_back_equal():
     mask = NOISE[..., 0] > 128
     assert (decode_mask(encode_mask(mask)) == mask).all()
     assert set(np.unique(np.asarray(opened(encode_mask(mask))))) == {0, 255}
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_a_mask_is_what_is_bright_in_any_channel(channel):
+    colours = np.zeros((4, 6, 3), np.uint8)
+    colours[1, :, channel], colours[2, :, channel] = 127, 128
+    assert (decode_mask(saved(Image.fromarray(colours), "PNG")) == (np.arange(4) == 2)[:, None]).all()
 
 
 def test_transparent_white_is_not_mask():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from removal import blending, load_remover, pipelines
 from removal.checkpoints import Checkpoint, look_up
@@ -29,9 +30,12 @@ def test_guidance_costs_no_second_pass_of_the_unet(tiny, picture, kind, steps):
 
 
 def test_the_prompt_is_empty_and_encoded_once(tiny):
+    from transformers import CLIPTextModel
+
     painter = load_remover(str(tiny("inpainting")), steps=2, **OFFLINE).paint
     ids = painter.pipeline.tokenizer("", padding="max_length", return_tensors="pt").input_ids
-    assert (painter.words["prompt_embeds"] - painter.pipeline.text_encoder(ids)[0]).abs().max() < 1e-5
+    encoder = CLIPTextModel.from_pretrained(tiny("inpainting") / "text_encoder")
+    assert (painter.words["prompt_embeds"] - encoder(ids)[0]).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize(("kind", "strength"), [("inpainting", 1.0), ("plain", blending.STRENGTH), ("xl", 0.99)])
@@ -76,6 +80,41 @@ def test_a_prompt_is_guided_towards_and_changes_the_hole_alone(tiny, picture, ki
 def test_guidance_is_what_is_given_with_or_without_a_prompt(tiny):
     assert load_remover(str(tiny("plain")), steps=2, prompt="a dog", guidance=3.0, **OFFLINE).paint.guidance == 3.0
     assert load_remover(str(tiny("plain")), steps=2, guidance=2.0, **OFFLINE).paint.guidance == 2.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "upcast"),
+    [("xl", "float16", True), ("xl", "bfloat16", False), ("xl", "float32", False), ("plain", "float16", False)],
+)
+def test_an_autoencoder_is_cast_to_full_precision_only_where_it_overflows(tiny, picture, kind, dtype, upcast):
+    """SDXL's in float16; diffusers casts it in bfloat16 too, where it need not."""
+    painter = load_remover(str(tiny(kind)), steps=2, dtype=dtype, **OFFLINE).paint
+    vae, seen = painter.pipeline.vae, []
+    hooks = [
+        part.register_forward_pre_hook(lambda _, x: seen.append(x[0].dtype)) for part in (vae.encoder, vae.decoder)
+    ]
+    mask = np.zeros((32, 32), bool)
+    mask[8:20, 8:20] = True
+    painter([cut(picture(32, 32), mask, 32)], [0])
+    for hook in hooks:
+        hook.remove()
+    assert seen == [torch.float32 if upcast else getattr(torch, dtype)] * 2
+    assert vae.dtype == getattr(torch, dtype)
+
+
+def test_on_a_gpu_the_networks_lie_in_the_order_that_its_convolutions_take(tiny, picture, monkeypatch):
+    """Shown without one: what would move there stays here, and paints the same within a level."""
+    painter = pipelines.load(look_up(str(tiny("inpainting"))), Options(steps=2, **OFFLINE), in_channels=9)
+    mask = np.zeros((32, 32), bool)
+    mask[8:20, 8:20] = True
+    crop = cut(picture(32, 32), mask, 32)
+    (before,) = painter([crop], [0])
+    monkeypatch.setattr(painter.pipeline, "to", lambda device: None, raising=False)
+    pipelines._settle(painter.pipeline, torch.device("cuda"))
+    for network in (painter.pipeline.unet, painter.pipeline.vae):
+        kernels = [weight for weight in network.parameters() if weight.dim() == 4]
+        assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in kernels)
+    assert np.abs(painter([crop], [0])[0].astype(int) - before).max() <= 1
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("inpainting", 4), ("plain", 9)])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from removal import attentive, controlnet, load_remover
+from removal.autoencoder import decode
 from removal.checkpoints import choose, look_up
 from removal.crop import cut
-from removal.process import _decoded, _painted
+from removal.process import _painted
 from removal.removers import CropRemover, Options
 from removal.tensors import to_images
 
@@ -119,11 +119,11 @@ def test_it_goes_from_noise_to_the_clean_plate(scenes):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_latents_are_decoded_as_the_pipeline_itself_decodes_its_last(remover, apart, kind):
+def test_the_latents_after_the_last_step_are_those_of_the_patches(remover, apart, kind):
     remove, (image, mask) = remover(kind), apart
-    latents, patches = _painted(remove.paint, [cut(image, mask, remove.paint.resolution)], [7])
-    (shown,) = to_images(_decoded(remove.paint.pipeline.vae, latents[-1]))
-    assert np.abs(shown.astype(int) - patches[0]).max() <= 1
+    ((latents, patch),) = _painted(remove.paint, [cut(image, mask, remove.paint.resolution)], [7])
+    (shown,) = to_images(decode(remove.paint.pipeline.vae, latents[-1:]))
+    assert np.abs(shown.astype(int) - patch).max() <= 1
 
 
 def test_an_empty_mask_has_no_steps(remover, picture):
@@ -140,44 +140,3 @@ def test_telea_has_one_frame_its_result(apart):
     remove = load_remover(method="telea")
     (frame,) = remove.process(image, mask, 7)
     assert (frame == remove([image], [mask], [7])[0]).all()
-
-
-class Vae:
-    """Stands in for an autoencoder that doubles what it is given, and notes in which precision."""
-
-    def __init__(self, dtype: torch.dtype, **config):
-        from diffusers.configuration_utils import FrozenDict
-
-        self.dtype, self.seen = dtype, []
-        self.config = FrozenDict({"scaling_factor": 0.5, "force_upcast": True, **config})
-
-    def decode(self, latents, return_dict):
-        self.seen.append(latents.dtype)
-        return (latents * 2,)
-
-    def float(self):
-        self.dtype = torch.float32
-
-    def half(self):
-        self.dtype = torch.float16
-
-
-@pytest.mark.parametrize(
-    ("dtype", "upcast", "decoded"),
-    [
-        (torch.float16, True, torch.float32),
-        (torch.float16, False, torch.float16),
-        (torch.bfloat16, True, torch.bfloat16),
-        (torch.float32, True, torch.float32),
-    ],
-)
-def test_an_autoencoder_that_overflows_in_half_precision_decodes_in_full_and_is_put_back(dtype, upcast, decoded):
-    vae = Vae(dtype, force_upcast=upcast)
-    _decoded(vae, torch.ones(1, 4, 2, 2, dtype=dtype))
-    assert (vae.seen, vae.dtype) == ([decoded], dtype)
-
-
-def test_latents_are_put_back_on_the_autoencoders_own_scale():
-    vae = Vae(torch.float32, latents_mean=[1.0, 0, 0, 0], latents_std=[1.0, 2.0, 1.0, 1.0])
-    shown = _decoded(vae, torch.ones(1, 4, 1, 1)).flatten().tolist()
-    assert shown == [3 + 0.5, 4 + 0.5, 2 + 0.5, 2 + 0.5]  # ((latent / 0.5) · std + mean) · 2 / 2 + 0.5

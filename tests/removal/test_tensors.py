@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
 
 from removal.tensors import to_images, to_latent_masks, to_tensors
 
@@ -34,6 +35,20 @@ def test_to_images_rounds_to_the_nearest_level_and_keeps_to_the_range():
 def test_to_images_takes_half_precision(dtype):
     image = to_images(torch.full((1, 3, 2, 2), 0.5, dtype=dtype))[0]
     assert (image.dtype, image.min(), image.max()) == (np.uint8, 128, 128)
+
+
+def test_pictures_and_masks_travel_to_and_from_a_device_as_bytes():
+    class Noted(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            if func in (torch.Tensor.to, torch.Tensor.cpu):
+                travelled.append(args[0].dtype)
+            return func(*args, **(kwargs or {}))
+
+    travelled: list[torch.dtype] = []
+    with Noted():
+        to_latent_masks([np.ones((8, 8), bool)], 4, "cpu")
+        to_images(to_tensors([np.zeros((8, 8, 3), np.uint8)], "cpu"))
+    assert travelled == [torch.bool, torch.uint8, torch.uint8]
 
 
 @pytest.mark.parametrize("place", range(8))

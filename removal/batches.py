@@ -1,0 +1,52 @@
+"""Batches that fit: one that is too large for the device's memory is split, and the next ones are no larger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+Row = TypeVar("Row")
+Done = TypeVar("Done")
+
+
+@dataclass
+class Batches:
+    """Has rows worked on, `size` at a time. Halves `size` for good whenever that many do not fit.
+
+    With `whole`, a short batch is filled up with its last row, whose results are dropped: one shape for all.
+    """
+
+    size: int
+    whole: bool = False
+
+    def __call__(self, work: Callable[[list[Row]], list[Done]], rows: list[Row]) -> Iterator[Done]:
+        """What `work` makes of each row. Raises MemoryError where a single one does not fit."""
+        first = 0
+        while first < len(rows):
+            some = rows[first : first + self.size]
+            filled = some + some[-1:] * (self.size - len(some)) if self.whole else some
+            done = _unless_too_large(work, filled)
+            if done is not None:
+                yield from done[: len(some)]
+                first += len(some)
+            elif len(filled) > 1:
+                self.size = (len(filled) + 1) // 2
+            else:
+                raise MemoryError(
+                    "the device has too little memory for a single crop; a checkpoint with a smaller resolution takes "
+                    "less, or --device cpu"
+                )
+
+
+def _unless_too_large(work: Callable[[list[Row]], list[Done]], some: list[Row]) -> list[Done] | None:
+    """None where the device's memory does not suffice; what was taken of it is given back."""
+    import torch
+
+    try:
+        return work(some)
+    except RuntimeError as error:
+        if not (isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)):
+            raise
+    torch.cuda.empty_cache()  # not within `except`: the error holds the frames, and they what filled the memory
+    return None

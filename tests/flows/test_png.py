@@ -1,0 +1,118 @@
+"""PNG by OpenCV: the same pixels and the same metadata as Pillow would write."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, PngImagePlugin
+
+from flows.pictures import Picture, decode, encode, encode_image, encode_mask
+from flows.png import encode_png
+
+RANDOM = np.random.default_rng(3)
+NOISE = RANDOM.integers(0, 256, (24, 40, 4), dtype=np.uint8)
+RGB, ALPHA = np.ascontiguousarray(NOISE[..., :3]), NOISE[..., 3]
+SHAPES = [(1, 1), (1, 9), (9, 1), (7, 13), (31, 8), (256, 255)]
+
+
+def checked(data: bytes) -> Image.Image:
+    """A PNG as Pillow sees it, after every check sum in it was found right."""
+    Image.open(io.BytesIO(data)).verify()
+    opened = Image.open(io.BytesIO(data))
+    assert opened.format == "PNG"
+    opened.load()
+    return opened
+
+
+@pytest.fixture
+def everything() -> bytes:
+    """A PNG by Pillow with all that a picture may carry."""
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    exif[0x8769] = {0x9003: "2026:11:21 07:00:00"}
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Title", "a street")
+    text.add_text("Comment", "long " * 500, zip=True)
+    text.add_itxt("Author", "Jos\u00e9", lang="es", tkey="Autor")
+    text.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    out = io.BytesIO()
+    Image.fromarray(RGB).save(out, "PNG", exif=exif, pnginfo=text, icc_profile=profile, dpi=(300, 200))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 4)])
+def test_the_pixels_come_back_equal(shape, mode, channels):
+    pixels = RANDOM.integers(0, 256, (*shape, channels), dtype=np.uint8)
+    alpha = pixels[..., 3] if channels == 4 else None
+    opened = checked(encode_png(pixels[..., 0] if channels == 1 else np.ascontiguousarray(pixels[..., :3]), alpha))
+    assert opened.mode == mode
+    assert (np.asarray(opened).reshape(pixels.shape) == pixels).all()
+
+
+@pytest.mark.parametrize("colour", ["plain", "gradient"])
+def test_smooth_pixels_come_back_equal(colour):
+    image = np.full((64, 80, 3), 77, np.uint8)
+    if colour == "gradient":
+        image += np.mgrid[0:64, 0:80].sum(axis=0)[..., None].astype(np.uint8)
+    assert (np.asarray(checked(encode_image(image))) == image).all()
+
+
+@pytest.mark.parametrize("alpha", [None, ALPHA], ids=["opaque", "alpha"])
+@pytest.mark.parametrize("grey", [False, True], ids=["colour", "grey"])
+def test_a_picture_keeps_what_pillows_own_writer_keeps(everything, grey, alpha):
+    picture = replace(decode(everything), grey=grey, alpha=alpha)
+    pixels = Image.fromarray(RGB).convert("L" if grey else "RGB")
+    if alpha is not None:
+        pixels.putalpha(Image.fromarray(alpha))
+    out = io.BytesIO()
+    pixels.save(out, "PNG", **picture.extras)
+    expected, written = checked(out.getvalue()), checked(encode(picture, RGB))
+    assert written.mode == expected.mode
+    assert (np.asarray(written) == np.asarray(expected)).all()
+    assert written.info == expected.info
+    assert written.text == expected.text
+    assert {"Title", "Comment", "Author", "XML:com.adobe.xmp"} <= set(written.text)
+    assert {"icc_profile", "exif", "dpi"} <= set(written.info)
+    assert written.getexif().get_ifd(0x8769)[0x9003] == "2026:11:21 07:00:00"
+
+
+def test_what_belongs_to_the_pixels_of_another_picture_is_not_taken_over():
+    out = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(out, "PNG", transparency=(1, 2, 3), dpi=(72, 72))
+    written = checked(encode_png(RGB, like=out.getvalue()))
+    assert "transparency" not in written.info
+    assert round(written.info["dpi"][0]) == 72
+
+
+def test_a_picture_without_metadata_gets_none():
+    assert checked(encode(Picture(RGB, None, False, "PNG"), RGB)).info == {}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_mask_is_grey_of_8_bits_whatever_its_size(shape):
+    mask = RANDOM.random(shape) > 0.5
+    opened = checked(encode_mask(mask))
+    assert opened.mode == "L"
+    assert (np.asarray(opened) == mask * 255).all()
+
+
+def test_it_is_no_larger_than_pillows_fastest(picture):
+    image = picture(300, 400)
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "PNG", compress_level=1)
+    assert len(encode_image(image)) <= len(out.getvalue())
+
+
+def test_an_image_is_not_changed_by_writing_it(picture):
+    image, alpha = picture(20, 30), np.full((20, 30), 9, np.uint8)
+    before = image.copy()
+    encode_png(image, alpha)
+    assert (image == before).all()
+
+
+def test_what_opencv_does_not_write_says_so():
+    with pytest.raises(ValueError, match="cannot be written as PNG"):
+        encode_png(np.zeros((0, 0, 3), np.uint8))

@@ -66,7 +66,7 @@ class Folder:
         seen = (self.source / name).stat()
         return seen.st_size, seen.st_mtime_ns
 
-    def write(self, relative: str, data: bytes) -> str:
+    def write(self, relative: str, data: bytes | bytearray) -> str:
         """Publish a file in the target, whole or not at all; returns its SHA-256."""
         path = self.path(relative)
         try:
@@ -116,7 +116,7 @@ class Folder:
             raise ValueError(f"{directory} leads outside the target")
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes | bytearray) -> None:
     """Write a file that appears whole or not at all, with the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)

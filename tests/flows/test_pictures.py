@@ -210,6 +210,7 @@ def test_what_cannot_be_decoded_says_why(data, reason):
         decode(data)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("limit", [100, 700])  # Pillow refuses twice the limit itself, and warns of what is between
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(monkeypatch, limit):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from removal.bundled.training import Lesson, Schedule, fit
 
 EMPTY_CAPTIONS = 0.3  # removal asks with an empty prompt, so the base must have heard it often
 FRESH_EVERY = 450  # steps between two chunks of fresh scenes and holes
-DRAWS_FROM, DRAWN = 0.4583, 3000  # of the steps of `inpainting`, and scenes
 WINDOW = 24  # latents; three steps in four see only this much around the hole, at half the cost of a whole scene
 
 
@@ -43,10 +41,10 @@ def train_early(vae, tokenizer, schedule: Schedule, folder: Path, device: str, l
     return model["unet"].cpu(), model["text_encoder"].cpu()
 
 
-def train_drawing(name: str, vae, tokenizer, before, schedule: Schedule, folder: Path, device: str, log=print):
-    """`before` (UNet, text encoder) trained on: `drawn` draws scenes by day, `style` by night. Returns the UNet."""
-    unet, text_encoder = before
-    first, look = {"drawn": (TRAINING_SEEDS + 200_000, "day"), "style": (TRAINING_SEEDS + 300_000, "night")}[name]
+def train_drawing(name: str, vae, tokenizer, early, schedule: Schedule, folder: Path, device: str, log=print):
+    """`early` (UNet, text encoder) trained on: `base` draws scenes by day, `style` by night. Returns the UNet."""
+    unet, text_encoder = early
+    first, look = {"base": (TRAINING_SEEDS + 200_000, "day"), "style": (TRAINING_SEEDS + 300_000, "night")}[name]
     model = torch.nn.ModuleDict({"unet": unet, "text_encoder": text_encoder.requires_grad_(False)})
     lesson = _drawing(vae, tokenizer, schedule, first, look)
     fit(name, _for_training(model, device), lesson, schedule, folder, log)
@@ -97,48 +95,19 @@ def _timesteps(count: int, random: torch.Generator) -> torch.Tensor:
     return (1000 * torch.where(torch.arange(count) % 2 == 0, anywhere, middle)).long()
 
 
-def train_filling(name: str, in_channels: int, vae, before, schedule: Schedule, folder: Path, device: str, log=print):
-    """The child of a UNet that fills holes in fresh scenes, with the empty prompt; `before` is (UNet, its embedding).
+def train_inpainting(vae, unet, words, schedule: Schedule, folder: Path, device: str, log=print):
+    """The 9-channel child of `unet`, trained on fresh scenes and holes with the empty prompt's embedding `words`."""
+    child = _for_training(widen(unet), device)
+    return fit("inpainting", child, _filling(vae, words, schedule, folder, sees_hole=True), schedule, folder, log).cpu()
 
-    With 9 channels it sees mask and masked image. With 4 it is a control, trained on the very batches and losses: what
-    is left between the two is what seeing the hole does, not the steps or the clean plates.
+
+def train_control(vae, unet, words, schedule: Schedule, folder: Path, device: str, log=print):
+    """`unet` with its 4 channels trained on the very batches and losses of `train_inpainting`.
+
+    What is left between the two is what the mask and the masked image do, not the steps or the clean plates.
     """
-    unet, words = before
-    child = widen(unet) if in_channels == 9 else unet
-    lesson = _filling(vae, words, schedule, folder, sees_hole=in_channels == 9)
-    return fit(name, _for_training(child, device), lesson, schedule, folder, log).cpu()
-
-
-def train_inpainting(vae, tokenizer, before, schedule: Schedule, folder: Path, device: str, log=print):
-    """The 9-channel child of `before` (UNet, text encoder, the empty prompt's embedding), which still draws.
-
-    From DRAWS_FROM on, every third step draws scenes from their captions, with nothing in the channels of the hole. So
-    the same network without these channels is a plain checkpoint, and what a fine-tune of that learns can be added to
-    this one. (stable-diffusion-inpainting saw whole pictures masked in a quarter of its steps.)
-    """
-    unet, text_encoder, words = before
-    filling = _filling(vae, words, schedule, folder, sees_hole=True)
-    drawing = _drawing(vae, tokenizer, replace(schedule, scenes=DRAWN), TRAINING_SEEDS + 200_000, "day")
-
-    def batch_at(step: int):
-        if step < DRAWS_FROM * schedule.steps or step % 3:
-            return filling.batch_at(step)
-        noisy, target, steps, captions = drawing.batch_at(step)
-        nothing = torch.zeros_like(noisy)
-        with torch.no_grad():
-            return noisy, target, steps, nothing[:, :1], nothing, text_encoder(captions).last_hidden_state
-
-    lesson = Lesson(batch_at, filling.loss_of)
-    return fit("inpainting", _for_training(widen(unet), device), lesson, schedule, folder, log).cpu()
-
-
-def without_hole(unet):
-    """A UNet of 9 channels as the plain one of 4 that it is where nothing is in the others."""
-    plain = build_unet(in_channels=4)
-    weights = unet.state_dict()
-    weights["conv_in.weight"] = weights["conv_in.weight"][:, :4].clone()
-    plain.load_state_dict(weights)
-    return plain
+    lesson = _filling(vae, words, schedule, folder, sees_hole=False)
+    return fit("control", _for_training(unet, device), lesson, schedule, folder, log).cpu()
 
 
 def _filling(vae, words, schedule: Schedule, folder: Path, sees_hole: bool) -> Lesson:
@@ -149,14 +118,14 @@ def _filling(vae, words, schedule: Schedule, folder: Path, sees_hole: bool) -> L
         clean, masked, hole = pool.batch(step, schedule.batch, random)
         noise = torch.randn(clean.shape, generator=random)
         steps = torch.randint(1000, (schedule.batch,), generator=random)
-        return *noising(clean, noise, steps), steps, hole, masked, words.expand(schedule.batch, -1, -1)
+        return *noising(clean, noise, steps), steps, hole, masked
 
-    def loss_of(unet, noisy, target, steps, hole, masked, meaning) -> torch.Tensor:
+    def loss_of(unet, noisy, target, steps, hole, masked) -> torch.Tensor:
         seen = torch.cat([noisy, hole, masked], dim=1) if sees_hole else noisy
+        meaning = words.to(seen.device).expand(len(seen), -1, -1)
         with torch.autocast(seen.device.type, torch.bfloat16):
             out = unet(seen.to(memory_format=torch.channels_last), steps, meaning).sample
-        whole = hole.amax(dim=(1, 2, 3), keepdim=True) == 0  # drawn without a hole: every cell counts
-        weight = 0.25 + hole + 0.75 * whole  # the hole is what counts; the rest keeps it tied to its surroundings
+        weight = 0.25 + hole  # the hole is what counts; the rest keeps it tied to its surroundings
         return (weight * (out.float() - target) ** 2).mean()
 
     return Lesson(batch_at, loss_of)

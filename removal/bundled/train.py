@@ -27,10 +27,10 @@ PACKAGE = Path(__file__).parents[2]
 SCHEDULES = {
     "autoencoder": Schedule(3200, 8, 1.5e-3, scenes=1500),
     "early": Schedule(5000, 24, 1e-3, scenes=6000),
-    "drawn": Schedule(6500, 24, 1e-3, scenes=6000),
-    "inpainting": Schedule(6000, 24, 5e-4, scenes=1000),
+    "inpainting": Schedule(9000, 24, 1e-3, scenes=1000, keep=3000),
     "control": Schedule(9000, 24, 1e-3, scenes=1000, stop=3000),
-    "style": Schedule(1000, 24, 4e-4, scenes=3000),
+    "base": Schedule(6500, 24, 1e-3, scenes=6000),
+    "style": Schedule(1000, 24, 6e-4, scenes=3000),
     "sam": Schedule(1600, 12, 8e-4, scenes=6000),
     "clipseg": Schedule(2800, 24, 8e-4, scenes=6000),
 }
@@ -106,7 +106,7 @@ def _quiet() -> None:
 
 
 def _quick(schedule: Schedule) -> Schedule:
-    return replace(schedule, steps=8, batch=4, scenes=24, stop=schedule.stop and 4)
+    return replace(schedule, steps=8, batch=4, scenes=24, stop=schedule.stop and 4, keep=schedule.keep and 4)
 
 
 def train_autoencoder(run: Run) -> None:
@@ -122,40 +122,38 @@ def train_early(run: Run) -> None:
 
 
 def train_inpainting(run: Run) -> None:
-    """The inpainting checkpoint, and the plain one that it is without the channels of the hole."""
-    before = _unet(run, "drawn"), _words(run), _silence(run)
-    schedule, tokenizer = run.schedules["inpainting"], _tokenizer(run)
-    unet = diffusion.train_inpainting(_autoencoder(run), tokenizer, before, schedule, run.work, run.device, say)
-    plain = diffusion.without_hole(unet)
-    plain.save_pretrained(run.work / "base")
-    save_pipeline(run, plain, run.diffusers / "base")
+    schedule, silence = run.schedules["inpainting"], _silence(run)
+    unet = diffusion.train_inpainting(
+        _autoencoder(run), _unet(run, "early"), silence, schedule, run.work, run.device, say
+    )
     save_pipeline(run, unet, run.diffusers / "inpainting")
+    at_equal_steps = networks.build_unet(in_channels=9)
+    at_equal_steps.load_state_dict(torch.load(run.work / f"inpainting-{schedule.keep}.pt", weights_only=True))
+    save_pipeline(run, at_equal_steps, run.work / "inpainting-equal")
 
 
 def train_control(run: Run) -> None:
-    """Two children of one parent for a comparison at equal steps: the one sees the hole, the other does not."""
-    save_pipeline(run, _filling(run, "control", 4, parent="early"), run.work / "control")
-    save_pipeline(run, _filling(run, "equal", 9, parent="early"), run.work / "inpainting-equal")
+    unet = diffusion.train_control(
+        _autoencoder(run), _unet(run, "early"), _silence(run), run.schedules["control"], run.work, run.device, say
+    )
+    save_pipeline(run, unet, run.work / "control")
     save_pipeline(run, _unet(run, "early"), run.work / "parent")
 
 
-def _filling(run: Run, name: str, in_channels: int, parent: str):
-    schedule, before = run.schedules["control" if name == "equal" else name], (_unet(run, parent), _silence(run))
-    return diffusion.train_filling(name, in_channels, _autoencoder(run), before, schedule, run.work, run.device, say)
-
-
-def train_drawn(run: Run) -> None:
-    _draw(run, "drawn", parent="early").save_pretrained(run.work / "drawn")
+def train_base(run: Run) -> None:
+    _draw(run, "base", parent="early")
 
 
 def train_style(run: Run) -> None:
-    save_pipeline(run, _draw(run, "style", parent="base"), run.diffusers / "style")
+    _draw(run, "style", parent="base")
 
 
-def _draw(run: Run, name: str, parent: str):
+def _draw(run: Run, name: str, parent: str) -> None:
     before = _unet(run, parent), _words(run)
     schedule, tokenizer = run.schedules[name], _tokenizer(run)
-    return diffusion.train_drawing(name, _autoencoder(run), tokenizer, before, schedule, run.work, run.device, say)
+    unet = diffusion.train_drawing(name, _autoencoder(run), tokenizer, before, schedule, run.work, run.device, say)
+    unet.save_pretrained(run.work / name)
+    save_pipeline(run, unet, run.diffusers / name)
 
 
 def train_sam(run: Run) -> None:
@@ -183,9 +181,9 @@ def train_clipseg(run: Run) -> None:
 STAGES: dict[str, Callable[[Run], None]] = {
     "autoencoder": train_autoencoder,
     "early": train_early,
-    "drawn": train_drawn,
     "inpainting": train_inpainting,
     "control": train_control,
+    "base": train_base,
     "style": train_style,
     "sam": train_sam,
     "clipseg": train_clipseg,

@@ -21,7 +21,8 @@ LOG_EVERY = 50
 class Schedule:
     """Steps, batch size and peak learning rate of one run. The rate warms up for 50 steps and falls as a cosine.
 
-    `scenes` is how many are drawn to learn from, at a time. `stop` ends the run early, on the same curve.
+    `scenes` is how many are drawn to learn from, at a time. `stop` ends the run early, on the same curve; `keep` puts
+    the averaged weights of that step aside, for a comparison at equal steps.
     """
 
     steps: int
@@ -31,6 +32,7 @@ class Schedule:
     seed: int = 0
     average: float = 0.997
     stop: int | None = None
+    keep: int | None = None
 
     @property
     def last(self) -> int:
@@ -95,6 +97,8 @@ def fit(
             log(f"{name}: step {step:,} of {schedule.last:,}, loss {recent:.4f}, {_clock(left)} left")
             with (folder / f"{name}.jsonl").open("a") as lines:
                 lines.write(json.dumps({"step": step, "loss": round(recent, 5)}) + "\n")
+        if step == schedule.keep:
+            _save(average, folder / f"{name}-{step}.pt")
         if step % SAVE_EVERY == 0 or step == schedule.last:
             state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "average": average}
             _save(state | {"step": step, "recent": recent}, state_file)

@@ -32,7 +32,6 @@ METHODS = {
         "`bundled-base`, blending as written": ("bundled-base", AS_WRITTEN),
         "the same, hole attention": ("bundled-base", {**AS_WRITTEN, "attention": "hole"}),
         "`bundled-base`, blending": ("bundled-base", {"method": "blending"}),
-        "the same, hole attention (2)": ("bundled-base", {"method": "blending", "attention": "hole"}),
         "`bundled-base`, attentive": ("bundled-base", {"method": "attentive"}),
     },
     "night": {
@@ -40,7 +39,6 @@ METHODS = {
         "`bundled-style`, blending as written": ("bundled-style", AS_WRITTEN),
         "the same, hole attention": ("bundled-style", {**AS_WRITTEN, "attention": "hole"}),
         "`bundled-style`, blending": ("bundled-style", {"method": "blending"}),
-        "the same, hole attention (2)": ("bundled-style", {"method": "blending", "attention": "hole"}),
         "`bundled-style`, attentive": ("bundled-style", {"method": "attentive"}),
         "`bundled-style`, add-difference": ("bundled-style", {"method": "add-difference"}),
     },

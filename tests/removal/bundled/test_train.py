@@ -15,7 +15,7 @@ from removal import load_remover
 from removal.bundled import sums
 from removal.bundled.scenes import scene
 
-STAGES = ("autoencoder", "early", "drawn", "inpainting", "control", "style", "sam", "clipseg")
+STAGES = ("autoencoder", "early", "inpainting", "control", "base", "style", "sam", "clipseg")
 
 
 @pytest.fixture(scope="module")

@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--look", choices=[*METHODS], nargs="*", default=[*METHODS])
+    parser.add_argument("--skip", default="", help="methods with this in their name, such as attentive, which is slow")
     parser.add_argument("--into", type=Path, default=Path("demo/quality"))
     given = parser.parse_args()
     quiet_libraries()
@@ -59,6 +60,8 @@ def main() -> None:
         scenes = [scene(FIRST + k, look=look) for k in range(given.count)]
         figures = {name: measured(scenes, [results]) for name, results in simple_fills(scenes).items()}
         for name, (model, options) in METHODS[look].items():
+            if given.skip in name.split():
+                continue
             seeds, evaluations = fills(model, scenes, given.seeds, **options)
             figures[name] = measured(scenes, seeds, evaluations)
             print(f"{look}, {name}: {figures[name].line}", flush=True)

@@ -15,7 +15,7 @@ from flows.attempts import picture_seed
 from flows.find_masks import find_masks
 from flows.folder import Folder, mask_name, write_whole
 from flows.job import explain
-from flows.pictures import decode, decode_mask, encode_image
+from flows.pictures import decode, decode_mask, encode_image, mask_in_white
 from flows.prompt_files import read_wishes
 from flows.records import Job, Outcome
 from flows.weights import load
@@ -72,7 +72,8 @@ def compare(job: Job, methods: list[str], say: Callable[[str], None]) -> list[di
 def _portion(job: Job, folder: Folder, methods: list[str], hashes: dict[str, str], masks: dict) -> list[dict]:
     images = {name: decode(folder.read(name)).image for name in hashes}
     columns = {
-        name: [_column(image, "original"), _column(_shown(masks[name]), "mask")] for name, image in images.items()
+        name: [_column(image, "original"), _column(mask_in_white(masks[name]), "mask")]
+        for name, image in images.items()
     }
     rows: list[dict] = []
     for method in methods if images else ():
@@ -99,10 +100,6 @@ def _remover(job: Job, method: str) -> ChosenRemover:
 def _words(method: str, chosen: str, fits: Fit, seconds: float) -> tuple[str, str]:
     title = method if method == chosen else f"{method}: {chosen}"
     return f"{title}  {seconds:.1f} s", f"strange {fits.strange:.0%}  seam {fits.seam:.1f}  detail {fits.texture:.1f}"
-
-
-def _shown(mask: np.ndarray) -> np.ndarray:
-    return np.repeat(mask[..., None].astype(np.uint8) * 255, 3, axis=2)
 
 
 def _column(image: np.ndarray, *lines: str) -> np.ndarray:

@@ -16,9 +16,7 @@ def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
     """
     raise_if_environment(error)
     folder.remove(image_name(outcome.source))
-    folder.remove(strip_name(outcome.source))
-    folder.remove(process_name(outcome.source))
-    folder.clear(attempts_name(outcome.source))
+    _forget(folder, outcome)
     if outcome.mask_file_name is None:
         folder.remove(mask_name(outcome.source))
     reason = str(error) or type(error).__name__
@@ -51,7 +49,12 @@ def _copied(folder: Folder, outcome: Outcome, status: str, reason: str | None) -
 
 def _without_mask(folder: Folder, outcome: Outcome) -> Outcome:
     folder.remove(mask_name(outcome.source))
+    _forget(folder, outcome)
+    return replace(outcome, mask_file_name=None, mask_area=None, score=None, objects=None, dilate=None)
+
+
+def _forget(folder: Folder, outcome: Outcome) -> None:
+    """Take away what shows how an earlier result came about."""
     folder.remove(strip_name(outcome.source))
     folder.remove(process_name(outcome.source))
     folder.clear(attempts_name(outcome.source))
-    return replace(outcome, mask_file_name=None, mask_area=None, score=None, objects=None, dilate=None)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 
 import numpy as np
 
@@ -14,7 +12,7 @@ from flows.endings import failed, nothing_found, unsupported
 from flows.faults import each
 from flows.folder import Folder, mask_name
 from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode, decode_mask, encode_mask
-from flows.pipeline import ahead, threads
+from flows.pipeline import ahead, in_groups, threads
 from flows.prompt_files import Wanted, read_wishes
 from flows.records import Job, Outcome, digest
 from flows.weights import load
@@ -44,7 +42,8 @@ def find_masks(job: Job, names: list[str]) -> list[Outcome]:
     folder, wishes = Folder(job.source, job.target), read_wishes(job)
     with threads() as pool:
         opened = ahead(pool, lambda name: _open(job, folder, name, wishes.of(name)), names, GROUP)
-        return list(ahead(pool, partial(_masked, job, folder), _found(job, opened), GROUP))
+        found = in_groups(opened, GROUP, Opened, lambda some: zip(some, _find(job, some), strict=True))
+        return list(ahead(pool, partial(_masked, job, folder), found, GROUP))
 
 
 def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outcome:
@@ -59,13 +58,6 @@ def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outco
         return failed(folder, outcome, error)
     height, width = picture.image.shape[:2]
     return Opened(picture, wanted, replace(outcome, width=width, height=height))
-
-
-def _found(job: Job, opened: Iterator[Opened | Outcome]) -> Iterator[tuple[Opened | Outcome, Looked]]:
-    """Every picture with what was found in it, a group at a time. What could not be opened passes by in its place."""
-    while group := list(islice(opened, GROUP)):
-        found = iter(_find(job, [one for one in group if isinstance(one, Opened)]))
-        yield from ((one, next(found) if isinstance(one, Opened) else None) for one in group)
 
 
 def _find(job: Job, opened: list[Opened]) -> list[Looked]:
@@ -107,10 +99,10 @@ def _given(one: Opened) -> Found | Exception:
     return Found(mask, 1.0) if mask.any() else nothing(one.picture.image)
 
 
-def _masked(job: Job, folder: Folder, looked: tuple[Opened | Outcome, Looked]) -> Outcome:
+def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked] | Outcome) -> Outcome:
+    if isinstance(looked, Outcome):
+        return looked
     one, found = looked
-    if isinstance(one, Outcome):
-        return one
     if one.wanted.mask is not None:
         found = _given(one)
     if isinstance(found, Exception):

@@ -99,6 +99,11 @@ def decode_mask(data: bytes) -> np.ndarray:
     return (np.maximum(np.maximum(red, green), blue) > 127) & (alpha > 127)  # max(axis=2) takes twelve times as long
 
 
+def mask_in_white(mask: np.ndarray) -> np.ndarray:
+    """A mask (H×W bool) to be looked at, H×W×3 uint8."""
+    return np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
+
+
 def strip(panels: list[np.ndarray], gap: int = 4) -> np.ndarray:
     """Panels H×W×3 uint8 of one height beside each other, on white."""
     white = np.full((panels[0].shape[0], gap, 3), 255, np.uint8)

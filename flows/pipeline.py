@@ -11,10 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import TypeVar
+from itertools import islice
+from typing import TypeVar, cast
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
+Other = TypeVar("Other")
 
 MOST = 8  # threads; each may hold a picture that is half decoded
 
@@ -50,3 +52,13 @@ def ahead(pool: Executor, work: Callable[[Given], Made], source: Iterable[Given]
         wait([one for one in begun if not one.cancel()])
     if not isinstance(ended, StopIteration):
         raise ended
+
+
+def in_groups(
+    source: Iterator[Given | Other], size: int, kind: type[Given], work: Callable[[list[Given]], Iterable[Made]]
+) -> Iterator[Made | Other]:
+    """What `work` makes of all of a `kind` in every `size` of `source`, together. Others pass by in their place."""
+    while group := list(islice(source, size)):
+        made = iter(work([one for one in group if isinstance(one, kind)]))
+        for one in group:
+            yield next(made) if isinstance(one, kind) else cast(Other, one)

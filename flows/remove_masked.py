@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 
 import cv2
 import numpy as np
@@ -25,9 +24,10 @@ from flows.pictures import (
     encode,
     encode_image,
     encode_mask,
+    mask_in_white,
     strip,
 )
-from flows.pipeline import ahead, threads
+from flows.pipeline import ahead, in_groups, threads
 from flows.records import Job, Outcome
 from flows.weights import load
 from removal import load_remover
@@ -49,7 +49,7 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
     size = _group_size(remover)
     with threads() as pool:
         opened = ahead(pool, partial(_reopen, job, folder), masked, size)
-        climbs = _climbs(job, folder, remover, opened, size)
+        climbs = in_groups(opened, size, Masked, lambda some: climb(job, folder, some, ladder(job, remover)))
         waiting = 0 if job.gif else size  # to show a process takes the model, and so no picture may wait for that
         for climbed, outcome in ahead(pool, partial(_publish, job, folder), climbs, waiting):
             if job.gif and climbed and outcome.status == "removed":
@@ -61,15 +61,6 @@ def _group_size(remover: ChosenRemover) -> int:
     """As many pictures as fill whole batches of the remover, where it says how large these are."""
     batch = getattr(remover, "batch_size", 1)
     return -(-GROUP // batch) * batch
-
-
-def _climbs(
-    job: Job, folder: Folder, remover: ChosenRemover, opened: Iterator[Masked | Outcome], size: int
-) -> Iterator[Climb | Outcome]:
-    """The best of n for every picture, a group at a time. What could not be opened passes by in its place."""
-    while group := list(islice(opened, size)):
-        climbs = iter(climb(job, folder, [one for one in group if isinstance(one, Masked)], ladder(job, remover)))
-        yield from (next(climbs) if isinstance(one, Masked) else one for one in group)
 
 
 def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
@@ -108,8 +99,7 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
         saved = folder.write(image_name(name), data)
         folder.remove(process_name(name))  # it showed how an earlier result came about
         if job.concat:
-            white = np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
-            shown = encode_image(strip([picture.image, white, result]), picture.format)
+            shown = encode_image(strip([picture.image, mask_in_white(mask), result]), picture.format)
             folder.write(strip_name(name), shown)
     except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
         return climbed, failed(folder, outcome, error)

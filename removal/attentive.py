@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from removal import pipelines
 from removal.attention import HoleAttention, heads, joined
 from removal.checkpoints import Checkpoint
+from removal.painter import Wrapped
 
 if TYPE_CHECKING:
     from removal.removers import Options
@@ -51,22 +52,8 @@ def load(checkpoint: Checkpoint, options: Options) -> pipelines.Painter:
 
 
 @dataclass(frozen=True)
-class AttentiveEraser:
+class AttentiveEraser(Wrapped):
     """A PAG inpainting pipeline to be called as the stock one is; during a call it has the holes' attention."""
-
-    pipeline: Any
-
-    @property
-    def unet(self) -> Any:
-        return self.pipeline.unet
-
-    @property
-    def vae(self) -> Any:
-        return self.pipeline.vae
-
-    @property
-    def vae_scale_factor(self) -> int:
-        return self.pipeline.vae_scale_factor
 
     def __call__(
         self, mask_image: torch.Tensor, num_inference_steps: int, callback_on_step_end: Any = None, **given: Any

@@ -17,6 +17,7 @@ import torch
 from removal import pipelines
 from removal.blending import STRENGTH
 from removal.checkpoints import SD15, Checkpoint
+from removal.painter import Wrapped
 
 if TYPE_CHECKING:
     from removal.removers import Options
@@ -57,22 +58,8 @@ def load(checkpoint: Checkpoint, options: Options, controlnet: str = INPAINT) ->
 
 
 @dataclass(frozen=True)
-class Controlled:
+class Controlled(Wrapped):
     """A ControlNet inpainting pipeline to be called as the stock one is: it draws the control image itself."""
-
-    pipeline: Any
-
-    @property
-    def unet(self) -> Any:
-        return self.pipeline.unet
-
-    @property
-    def vae(self) -> Any:
-        return self.pipeline.vae
-
-    @property
-    def vae_scale_factor(self) -> int:
-        return self.pipeline.vae_scale_factor
 
     def __call__(self, image: torch.Tensor, mask_image: torch.Tensor, **given: Any) -> Any:
         """`image` is N×3×R×R, 0..1, `mask_image` N×1×R×R, 1 in whole latent cells of the holes.

@@ -19,6 +19,25 @@ from removal.tensors import to_images, to_latent_masks, to_tensors
 
 
 @dataclass(frozen=True)
+class Wrapped:
+    """A pipeline that is called otherwise than a stock one, with the parts by which a painter knows one."""
+
+    pipeline: Any
+
+    @property
+    def unet(self) -> Any:
+        return self.pipeline.unet
+
+    @property
+    def vae(self) -> Any:
+        return self.pipeline.vae
+
+    @property
+    def vae_scale_factor(self) -> int:
+        return self.pipeline.vae_scale_factor
+
+
+@dataclass(frozen=True)
 class Painter:
     """A loaded pipeline that repaints crops. Schedulers are stateful, so one painter serves one caller at a time.
 
@@ -49,8 +68,7 @@ class Painter:
         holes = to_latent_masks([crop.mask for crop in crops], cell, self.pipeline.unet.device)
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]  # the same noise on any device
         seen = self._seen(crops, holes, generators)
-        attention = hole_attention(self.pipeline.unet, F.max_pool2d(holes, cell))
-        with attention if self.hole_attention else contextlib.nullcontext():
+        with self._attending(holes, cell):
             latents = self.pipeline(
                 **seen,
                 mask_image=holes,
@@ -65,6 +83,12 @@ class Painter:
                 callback_on_step_end=after_step,
             ).images
         return to_images(decode(self.pipeline.vae, latents))
+
+    def _attending(self, holes: torch.Tensor, cell: int) -> contextlib.AbstractContextManager[Any]:
+        """Within it the UNet attends as was asked for."""
+        if not self.hole_attention:
+            return contextlib.nullcontext()
+        return hole_attention(self.pipeline.unet, F.max_pool2d(holes, cell))
 
     def _seen(self, crops: list[Crop], holes: torch.Tensor, generators: list[torch.Generator]) -> dict[str, Any]:
         """The pictures as the pipeline takes them, and what it may see of them."""

@@ -13,7 +13,8 @@ from flows.faults import each
 from flows.folder import Folder, attempts_name
 from flows.ladder import Masked, Rung
 from flows.pictures import as_kept, encode_image, encode_mask
-from flows.records import Job, Outcome
+from flows.records import Outcome
+from flows.settings import Job
 from flows.verdicts import Verdict, judge
 from removal.crop import feather
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from flows.faults import UsageError
 from flows.folder import Folder
-from flows.records import PATHS, Job, Outcome
+from flows.records import Outcome
+from flows.settings import PATHS, Job
 
 WHAT = ("text", "point", "box", "prompts", "masks")
 ONCE = {"existing", "limit"}  # said for one run, not for its repetition

@@ -17,7 +17,8 @@ from flows.folder import Folder, mask_name, write_whole
 from flows.job import explain
 from flows.pictures import decode, decode_mask, encode_image, mask_in_white
 from flows.prompt_files import read_wishes
-from flows.records import Job, Outcome
+from flows.records import Outcome
+from flows.settings import Job
 from flows.weights import load
 from removal import load_remover
 from removal.removers import ChosenRemover

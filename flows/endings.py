@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from flows.faults import raise_if_environment
 from flows.folder import Folder, attempts_name, image_name, mask_name, process_name, strip_name
-from flows.records import Job, Outcome
+from flows.records import Outcome
+from flows.settings import Job
 
 
 def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:

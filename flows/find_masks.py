@@ -14,7 +14,8 @@ from flows.folder import Folder, mask_name
 from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode, decode_mask, encode_mask
 from flows.pipeline import ahead, in_groups, threads
 from flows.prompt_files import Wanted, read_wishes
-from flows.records import Job, Outcome, digest
+from flows.records import Outcome, digest
+from flows.settings import Job
 from flows.weights import load
 from masks import Found, dilate, dilation_radius, fill_holes, load_segmenter
 from masks.prompts import nothing, union

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
-from flows.records import parameters
+from flows.settings import parameters
 
 GROUPS = {
     "What to remove": "text point box prompts masks segmenter threshold nothing_found",

@@ -13,8 +13,9 @@ from flows.find_masks import find_masks, segmenter_of
 from flows.folder import Folder, image_name
 from flows.manifest import LEDGER, Manifest, Seen, look_at
 from flows.prompt_files import Wishes, read_wishes, without_a_partner
-from flows.records import Job, Outcome
+from flows.records import Outcome
 from flows.remove_masked import remove_masked
+from flows.settings import Job
 from masks.segmenters import refuse, split_name
 from removal import Choice, choose
 

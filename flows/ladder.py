@@ -9,7 +9,8 @@ import numpy as np
 
 from flows.faults import raise_if_environment
 from flows.pictures import Picture
-from flows.records import Job, Outcome
+from flows.records import Outcome
+from flows.settings import Job
 from masks import dilate, dilation_radius, hull
 from removal import Choice, load_remover
 from removal.removers import ChosenRemover

@@ -17,7 +17,8 @@ from typing import Any
 from flows.faults import EnvironmentFault
 from flows.folder import PRIVATE, Folder, image_name, mask_name
 from flows.prompt_files import Wishes
-from flows.records import REMOVAL_SETTINGS, Job, Outcome, digest
+from flows.records import Outcome, digest
+from flows.settings import REMOVAL_SETTINGS, Job
 
 LEDGER = f"{PRIVATE}/manifest.sqlite"
 SCHEMA = """

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.pictures import SUFFIXES
-from flows.records import Job, digest
+from flows.records import digest
+from flows.settings import Job
 from masks import BoxPrompt, PointPrompt, Prompt, TextPrompt
 
 

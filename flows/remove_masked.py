@@ -28,7 +28,8 @@ from flows.pictures import (
     strip,
 )
 from flows.pipeline import ahead, in_groups, threads
-from flows.records import Job, Outcome
+from flows.records import Outcome
+from flows.settings import Job
 from flows.weights import load
 from removal import load_remover
 from removal.removers import ChosenRemover

@@ -26,7 +26,8 @@ from flows import cards, job
 from flows import find_masks as finding
 from flows import remove_masked as removing
 from flows.faults import TooManyFailures, UsageError
-from flows.records import PATHS, Job, Outcome, parameters
+from flows.records import Outcome
+from flows.settings import PATHS, Job, parameters
 
 
 @task(name="find-masks", cache_policy=NO_CACHE, persist_result=False)

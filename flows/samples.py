@@ -12,7 +12,7 @@ from rich.console import Console
 
 from flows.folder import write_whole
 from flows.pictures import encode_image, encode_mask
-from flows.records import Job
+from flows.settings import Job
 from removal.bundled.scenes import scene
 
 # Prefect's temporary server, on its own: no server or history of the user's, nothing asked of the network.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.faults import EnvironmentFault
-from flows.records import PATHS, Job
+from flows.settings import PATHS, Job
 
 if TYPE_CHECKING:
     from prefect.client.schemas import State

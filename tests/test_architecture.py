@@ -23,7 +23,9 @@ LIGHT = [  # what is imported before anyone knows whether a model is needed
     "removal/removers.py",
     "removal/checkpoints.py",
     "flows/cli.py",
+    "flows/verbs/job.py",
     "flows/records.py",
+    "flows/settings.py",
 ]
 ABOVE_BOTH_ROOMS = "removal/bundled/train.py"  # a program of its own, which trains what both rooms ship
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from flows.job import run
 from flows.pictures import encode_image, encode_mask
-from flows.records import Job
+from flows.settings import Job
 from removal.telea import TELEA
 
 

@@ -20,8 +20,8 @@ import torch
 from PIL import Image
 
 from flows.job import run
-from flows.records import Job
 from flows.samples import write_scenes
+from flows.settings import Job
 from flows.weights import quiet_libraries
 from removal import load_remover
 from removal.checkpoints import BUNDLED

@@ -17,8 +17,9 @@ from flows.folder import Folder
 from flows.job import run
 from flows.ladder import Masked, Rung
 from flows.pictures import decode, encode_gif, encode_image
-from flows.records import Job, Outcome
+from flows.records import Outcome
 from flows.samples import write_scenes
+from flows.settings import Job
 from removal.removers import CropRemover
 from removal.telea import TELEA
 

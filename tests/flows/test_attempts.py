@@ -14,8 +14,9 @@ from flows.attempts import picture_seed
 from flows.faults import EnvironmentFault
 from flows.job import run
 from flows.ladder import grown, hulled, ladder
-from flows.records import Job, Outcome
+from flows.records import Outcome
 from flows.samples import write_scenes
+from flows.settings import Job
 from flows.verdicts import Verdict
 from masks import dilate, hull
 from removal import Checkpoint, Choice, load_remover

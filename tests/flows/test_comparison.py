@@ -8,8 +8,8 @@ import pytest
 from flows.comparison import compare
 from flows.faults import UsageError
 from flows.pictures import decode
-from flows.records import Job
 from flows.samples import write_scenes
+from flows.settings import Job
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from flows import job as whole_job
 from flows.faults import EnvironmentFault, TooManyFailures, UsageError
 from flows.job import Nobody, run
 from flows.manifest import Busy, Manifest, OtherSettings
-from flows.records import Job, Outcome
+from flows.records import Outcome
 from flows.samples import write_scenes
+from flows.settings import Job
 
 
 @pytest.fixture

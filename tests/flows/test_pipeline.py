@@ -18,8 +18,8 @@ from flows.folder import Folder
 from flows.job import Nobody, run
 from flows.pictures import decode, encode_image, encode_mask
 from flows.pipeline import ahead, threads
-from flows.records import Job
 from flows.remove_masked import remove_masked
+from flows.settings import Job
 from masks import Found
 from removal.telea import TELEA
 

@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from flows.faults import UsageError
-from flows.records import Job
+from flows.settings import Job
 
 ROOT = Path(__file__).parents[2]
 

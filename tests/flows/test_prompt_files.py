@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flows.prompt_files import Wanted, read_prompts, read_wishes, without_a_partner
-from flows.records import Job
+from flows.settings import Job
 from masks import BoxPrompt, PointPrompt, TextPrompt
 
 

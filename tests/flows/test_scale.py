@@ -12,7 +12,7 @@ import pytest
 from flows import remove_masked as removing
 from flows.job import run
 from flows.pictures import encode_image, encode_mask
-from flows.records import Job
+from flows.settings import Job
 from removal.telea import TELEA
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ import json, sys
 opened = []
 sys.addaudithook(lambda event, given: event == "open" and str(given[0]).endswith(".png") and opened.append(given[0]))
 from flows.job import run
-from flows.records import Job
+from flows.settings import Job
 done = run(Job(**json.loads(sys.argv[1])))
 print(json.dumps([done.tried, done.counts, opened, sorted({"torch", "diffusers", "prefect"} & set(sys.modules))]))
 """
@@ -78,7 +78,7 @@ MEMORY = """
 import json, os, resource, sys
 from flows import remove_masked as removing
 from flows.job import run
-from flows.records import Job
+from flows.settings import Job
 from tests.flows.test_scale import Grey
 os.fsync = lambda _: None
 removing.load_remover = lambda *_, **__: Grey()

@@ -10,7 +10,8 @@ from PIL import Image
 from flows import cards
 from flows.job import run
 from flows.progress import Terminal
-from flows.records import Job, Outcome
+from flows.records import Outcome
+from flows.settings import Job
 from flows.verdicts import Verdict
 from removal import Checkpoint, Choice
 

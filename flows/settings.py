@@ -1,0 +1,194 @@
+"""Job: every setting of a run, once, with its default, its limits and its help."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+PATHS = frozenset({"source", "target", "prompts", "masks"})
+ON_DEVICE = ("device", "dtype", "batch_size", "compile")
+NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on one target
+    {*PATHS, *ON_DEVICE, "existing", "limit", "max_failures", "offline", "gif", "concat", "verify"}
+)
+REMOVER_OPTIONS = ("method", "steps", "strength", "prefill", "attention", "prompt", "guidance", "context")
+REMOVAL_SETTINGS = frozenset({"model", "revision", "seed", "tries", *REMOVER_OPTIONS})  # may still change after `masks`
+
+
+def _number_or(pattern: str) -> WithJsonSchema:
+    """What Prefect's form and `deployment run -p` check; Job's own validators say it in better words."""
+    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": pattern}]})
+
+
+Dilation = Annotated[int | str, _number_or(r"^(auto|\d+|\d+(\.\d+)?%)$")]
+Allowance = Annotated[int | str, _number_or(r"^\d+(\.\d+)?%?$")]
+
+
+class Job(BaseModel):
+    """Every setting of a run, with its one default. Command line, job file and flow are made from these fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    source: str = Field("", description="folder of pictures, or one picture; never written")
+    target: str = Field("", description="folder for the result")
+    text: list[str] = Field([], description="phrase that names what to remove; repeat for several")
+    point: list[str] = Field([], description="x,y on the object, or x,y,- on what is not meant; repeat")
+    box: list[str] = Field([], description="x0,y0,x1,y1 around an object; repeat")
+    prompts: str = Field("", description="JSONL file with text, points or boxes per picture")
+    masks: str = Field("", description="folder of masks (white = remove), or one mask for all")
+    segmenter: str = Field("auto", description="what finds it: bundled, clipseg, grounded-sam, sam, or NAME:WEIGHTS")
+    threshold: float | None = Field(None, ge=0, le=1, description="how sure a text find must be; none: the segmenter's")
+    nothing_found: Literal["copy", "skip", "error"] = Field("copy", description="what to do with such a picture")
+    dilate: Dilation = Field(
+        "auto", description="grow the mask: pixels, or a share of the object's size; auto: 10% if found, 0 if given"
+    )
+    fill_holes: bool = Field(True, description="fill what a mask encloses")
+    max_area: float = Field(0.6, gt=0, le=1, description="refuse a mask that covers more of the picture")
+    model: str = Field("sd15", description="preset, hub id, diffusers folder or .safetensors file")
+    revision: str = Field("", description="commit of a hub id, to pin it")
+    method: Literal["auto", "inpainting", "add-difference", "blending", "attentive", "controlnet", "telea"] = Field(
+        "auto", description="how to remove"
+    )
+    steps: int = Field(20, ge=1, le=1000, description="denoising steps")
+    strength: float | None = Field(None, gt=0, le=1, description="share of the noise; none: what suits the checkpoint")
+    prefill: bool = Field(True, description="fill the hole from around it before it is encoded")
+    attention: Literal["hole", "plain"] = Field("plain", description="hole: a hole does not attend to itself")
+    prompt: str = Field("", description="what to put in place of the object; empty: nothing")
+    guidance: float | None = Field(None, ge=1, le=50, description="pull towards the prompt; none: 7.5 with one, else 1")
+    seed: int = Field(0, ge=0, description="with a picture's content it gives the picture's own seed")
+    context: float = Field(2.0, ge=1, le=20, description="crop side as a multiple of the mask's box")
+    device: str = Field("auto", description="cpu, cuda, cuda:1, ...")
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="precision of the model")
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field("auto", description="crops at once")
+    compile: bool = Field(False, description="compile the UNet: minutes at first, faster from thousands of pictures on")
+    existing: Literal["skip", "overwrite", "error"] = Field("skip", description="what to do with finished pictures")
+    limit: int = Field(0, ge=0, description="stop after so many pictures; 0: all")
+    max_failures: Allowance = Field("10%", description="stop above so many failures: a number, or a share after 20")
+    verify: bool = Field(True, description="judge every result, unless a prompt put something there")
+    tries: int = Field(1, ge=1, le=6, description="attempts per doubtful picture")
+    offline: bool = Field(False, description="fetch nothing")
+    gif: bool = Field(False, description="also write the denoising to process/; another pass of the model a picture")
+    concat: bool = Field(False, description="also write original | mask | result to strips/")
+
+    @field_validator("text", "point", "box", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) and value else value or []
+
+    @field_validator("point")
+    @classmethod
+    def _points(cls, value: list[str]) -> list[str]:
+        for point in value:
+            parse_point(point)
+        return value
+
+    @field_validator("box")
+    @classmethod
+    def _boxes(cls, value: list[str]) -> list[str]:
+        for box in value:
+            parse_box(box)
+        return value
+
+    @field_validator("dilate")
+    @classmethod
+    def _dilation(cls, value: int | str) -> int | str:
+        from masks.morphology import parse_dilation
+
+        if value != "auto":
+            parse_dilation(value)
+        return value
+
+    @field_validator("max_failures")
+    @classmethod
+    def _failures(cls, value: int | str) -> int | str:
+        share = str(value).removesuffix("%")
+        if not share.replace(".", "", 1).isdigit():
+            raise ValueError(f"failures allowed are a number such as 5, or a share such as 10%, not {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _a_step_to_take(self) -> Job:
+        if self.strength is not None and int(self.steps * self.strength) < 1:
+            raise ValueError(f"{self.steps} steps at strength {self.strength} leave no step to take; raise one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_say_what(self) -> Job:
+        if self.masks and (self.text or self.point or self.box or self.prompts):
+            raise ValueError("masks already say what to remove; leave out text, point, box and prompts")
+        return self
+
+    @model_validator(mode="after")
+    def _a_verdict_to_try_again(self) -> Job:
+        if self.tries > 1 and not self.judged:
+            without = "with a prompt no result is judged" if self.verify else "without verify no result is judged"
+            raise ValueError(f"{without}, so that none is doubtful enough to be tried again; leave tries at 1")
+        return self
+
+    @property
+    def judged(self) -> bool:
+        """Whether results get a verdict. What a prompt puts into a hole is as strange there as what failed to go."""
+        return self.verify and not self.prompt
+
+    @property
+    def remover_options(self) -> dict[str, Any]:
+        """The options of `removal.load_remover`."""
+        return {key: getattr(self, key) for key in (*REMOVER_OPTIONS, *ON_DEVICE, "offline")} | {
+            "revision": self.revision or None
+        }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting that affects pixels and is the same for all pictures, as JSON values."""
+        return {key: value for key, value in self.model_dump(mode="json").items() if key not in NO_EFFECT_ON_PIXELS}
+
+    @property
+    def points(self) -> list[tuple[float, float, int]]:
+        return [parse_point(value) for value in self.point]
+
+    @property
+    def boxes(self) -> list[tuple[float, float, float, float]]:
+        return [parse_box(value) for value in self.box]
+
+    def failures_allowed(self, tried: int) -> float:
+        """How many failures among `tried` pictures do not yet stop the run. A share is judged after the first 20."""
+        text = str(self.max_failures)
+        if not text.endswith("%"):
+            return float(text)
+        return float(text[:-1]) / 100 * tried if tried >= 20 else float("inf")
+
+
+def parse_point(text: str) -> tuple[float, float, int]:
+    """(x, y, label) of "x,y" (on the object, label 1) or "x,y,-" (on what is not meant, label 0)."""
+    try:
+        x, y, *label = (part.strip() for part in text.split(","))
+        return float(x), float(y), {(): 1, ("+",): 1, ("1",): 1, ("-",): 0, ("0",): 0}[tuple(label)]
+    except (ValueError, KeyError):
+        raise ValueError(f"a point is x,y or x,y,- such as 200,450, not {text!r}") from None
+
+
+def parse_box(text: str) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of "x0,y0,x1,y1"."""
+    try:
+        left, top, right, bottom = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"a box is x0,y0,x1,y1 such as 10,20,110,90, not {text!r}") from None
+    return left, top, right, bottom
+
+
+def parameters(annotate: Callable[[str, FieldInfo], Any]) -> list[inspect.Parameter]:
+    """Job's fields as parameters of a function: source and target first, the rest by keyword.
+
+    `annotate(name, field)` gives a parameter's annotation, so that the command line and the flow each speak their own
+    dialect about the same settings.
+    """
+    made = []
+    for name, about in Job.model_fields.items():
+        place = name in ("source", "target")
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if place else inspect.Parameter.KEYWORD_ONLY
+        default = inspect.Parameter.empty if place else about.get_default()
+        made.append(inspect.Parameter(name, kind, default=default, annotation=annotate(name, about)))
+    return made

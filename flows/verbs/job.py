@@ -1,0 +1,88 @@
+"""run, masks, compare: the job on a folder."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from flows.settings import Job
+from flows.tracking import run_as_flow, server_configured
+from flows.verbs.talk import TALK, code_of, print_json
+
+
+def run(source: str, target: str, **given: Any) -> int:
+    """Clean a folder of pictures, or one picture. The same command resumes after any interruption."""
+    return _work(source, target, masks_only=False, **given)
+
+
+def masks(source: str, target: str, **given: Any) -> int:
+    """Find and write the masks only. They can be looked at and edited; a later `run` uses them."""
+    return _work(source, target, masks_only=True, **given)
+
+
+def compare(source: str, target: str, methods: list[str], json: bool = False, job: str = "", **given: Any) -> None:
+    """One picture per image, TARGET/NAME.png: original, mask, and a column per --method with its figures.
+
+    strange: share of the hole in colours found nowhere around it; seam: how much the mask's edge shows, 1 is not at
+    all; detail: fine texture in the hole over that around it.
+    """
+    from flows.comparison import compare as draw
+
+    rows = draw(Job(**(_job_file(job) | given | {"source": source, "target": target})), methods, TALK.print)
+    if json:
+        print_json({"target": target, "rows": rows})
+
+
+def _work(
+    source: str,
+    target: str,
+    masks_only: bool,
+    job: str = "",
+    flow: bool | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
+    **given: Any,
+) -> int:
+    from flows import job as whole_job
+    from flows.cards import standing
+    from flows.progress import Terminal
+
+    settings = Job(**(_job_file(job) | given | {"source": source, "target": target}))
+    if settings.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    if not dry_run and not masks_only and (server_configured() if flow is None else flow):
+        code, done = as_flow(settings), None
+        after: Any = standing(Path(target).expanduser()) if json else None
+    else:
+        with Terminal(quiet, verbose) as terminal:
+            work = whole_job.look if dry_run else whole_job.run
+            summary = work(settings, terminal, masks_only=masks_only)
+            if not dry_run:
+                terminal.conclude(settings.target, summary.tried, summary.counts, summary.doubtful)
+        code, done, after = summary.exit_code, dict(summary.done), summary
+    if json:
+        counts = {"counts": after.counts, "doubtful": after.doubtful}
+        print_json({"target": target, "exit_code": code, "done": done, **counts})
+    return code
+
+
+def _job_file(file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(file).expanduser().read_text(encoding="utf-8")) if file else {}
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{file} is not TOML: {error}") from error
+
+
+def as_flow(settings: Job) -> int:
+    """Run as the flow; its final state says how it ended."""
+    state = run_as_flow(settings)
+    TALK.print(f"{state.name}: {state.message}", markup=False)
+    if state.is_completed():
+        return 1 if state.name == "Partial" else 0
+    ended_with = state.result(raise_on_failure=False)
+    code = code_of(ended_with) if isinstance(ended_with, Exception) else None
+    return code or (4 if "--max-failures" in (state.message or "") else 1)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from flows.encoding import as_kept, encode_image
 from flows.faults import each
 from flows.folder import Folder, attempts_name
 from flows.ladder import Masked, Rung
-from flows.pictures import as_kept, encode_image, encode_mask
+from flows.mask_files import encode_mask
 from flows.records import Outcome
 from flows.settings import Job
 from flows.verdicts import Verdict, judge

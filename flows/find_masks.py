@@ -11,7 +11,8 @@ import numpy as np
 from flows.endings import failed, nothing_found, unsupported
 from flows.faults import each
 from flows.folder import Folder, mask_name
-from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode, decode_mask, encode_mask
+from flows.mask_files import decode_mask, encode_mask
+from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
 from flows.pipeline import ahead, in_groups, threads
 from flows.prompt_files import Wanted, read_wishes
 from flows.records import Outcome, digest

@@ -12,21 +12,13 @@ import numpy as np
 
 from flows.animation import animate
 from flows.attempts import Climb, climb, concluded
+from flows.drawings import mask_in_white, strip
+from flows.encoding import encode, encode_image
 from flows.endings import failed, nothing_found
 from flows.folder import Folder, image_name, mask_name, process_name, strip_name
 from flows.ladder import Masked, ladder
-from flows.pictures import (
-    BrokenPicture,
-    Picture,
-    UnsupportedPicture,
-    decode,
-    decode_mask,
-    encode,
-    encode_image,
-    encode_mask,
-    mask_in_white,
-    strip,
-)
+from flows.mask_files import decode_mask, encode_mask
+from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
 from flows.pipeline import ahead, in_groups, threads
 from flows.records import Outcome
 from flows.settings import Job

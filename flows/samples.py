@@ -10,8 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from flows.encoding import encode_image
 from flows.folder import write_whole
-from flows.pictures import encode_image, encode_mask
+from flows.mask_files import encode_mask
 from flows.settings import Job
 from removal.bundled.scenes import scene
 

@@ -103,13 +103,17 @@ def test_importing_a_room_or_the_command_line_loads_no_heavy_library(module):
 
 
 def test_only_one_file_opens_pictures_and_one_more_writes_png():
-    assert importers("PIL") == {"flows/pictures.py"}
-    opening_or_writing = {"imread", "imwrite", "imdecode", "imencode"}
+    opening = {"flows/pictures.py", "flows/metadata.py"}  # which says what to keep of what the first has opened
+    writing = {"flows/encoding.py", "flows/drawings.py"}
+    assert importers("PIL") == opening | writing
     for name, file in FILES.items():
-        calls = {_called(node) for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)}
-        # Pillow takes three times as long for a PNG; pictures.py, which knows the containers, is who asks png.py.
-        assert calls & opening_or_writing == ({"imencode"} if name == "flows/png.py" else set()), name
-    assert {name for name in FILES if "flows.png.encode_png" in imports(name)} == {"flows/pictures.py"}
+        calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+        assert ("Image.open" in {ast.unparse(call.func) for call in calls}) == (name == "flows/pictures.py"), name
+        # Pillow takes three times as long for a PNG; encoding.py, which knows the containers, is who asks png.py.
+        by_opencv = {"imread", "imwrite", "imdecode", "imencode"} & {_called(call) for call in calls}
+        assert by_opencv == ({"imencode"} if name == "flows/png.py" else set()), name
+    of_png = {name for name in FILES if "flows.png.encode_png" in imports(name)}
+    assert of_png == {"flows/encoding.py", "flows/mask_files.py"}
 
 
 def test_only_the_command_line_exits():

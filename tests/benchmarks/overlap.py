@@ -17,8 +17,9 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 
+from flows.encoding import encode_image
 from flows.job import run
-from flows.pictures import encode_image, encode_mask
+from flows.mask_files import encode_mask
 from flows.settings import Job
 from removal.telea import TELEA
 

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from flows.pictures import BrokenPicture, UnsupportedPicture, decode, decode_mask, encode, encode_mask, strip
+from flows.drawings import strip
+from flows.encoding import encode
+from flows.mask_files import decode_mask, encode_mask
+from flows.pictures import BrokenPicture, UnsupportedPicture, decode
 
 RANDOM = np.random.default_rng(0)
 NOISE = RANDOM.integers(0, 256, (24, 40, 3), dtype=np.uint8)

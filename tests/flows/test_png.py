@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from flows.pictures import Picture, decode, encode, encode_image, encode_mask
+from flows.encoding import encode, encode_image
+from flows.mask_files import encode_mask
+from flows.pictures import Picture, decode
 from flows.png import encode_png
 
 RANDOM = np.random.default_rng(3)

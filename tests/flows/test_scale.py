@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from flows import remove_masked as removing
+from flows.encoding import encode_image
 from flows.job import run
-from flows.pictures import encode_image, encode_mask
+from flows.mask_files import encode_mask
 from flows.settings import Job
 from removal.telea import TELEA
 

@@ -1,0 +1,50 @@
+"""Pictures made to be looked at: masks in white, panels beside each other, the steps of a process as a GIF."""
+
+from __future__ import annotations
+
+import io
+from itertools import pairwise
+
+import numpy as np
+from PIL import Image
+
+
+def mask_in_white(mask: np.ndarray) -> np.ndarray:
+    """A mask (H×W bool) to be looked at, H×W×3 uint8."""
+    return np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
+
+
+def strip(panels: list[np.ndarray], gap: int = 4) -> np.ndarray:
+    """Panels H×W×3 uint8 of one height beside each other, on white."""
+    white = np.full((panels[0].shape[0], gap, 3), 255, np.uint8)
+    return np.concatenate([part for panel in panels for part in (panel, white)][:-1], axis=1)
+
+
+def encode_gif(frames: list[np.ndarray], durations: list[int]) -> bytes:
+    """Frames (H×W×3 uint8 of one size) as a GIF that loops for ever; each is shown for its milliseconds.
+
+    What a frame leaves as it was is transparent in it, and so neither flickers nor takes any of its 256 colours.
+    """
+    shown = [_in_colours(frames[0], 256), *(_changes(*pair) for pair in pairwise(frames))]
+    out = io.BytesIO()
+    shown[0].save(out, "GIF", save_all=True, append_images=shown[1:], duration=durations, loop=0, disposal=1)
+    return out.getvalue()
+
+
+def _changes(before: np.ndarray, frame: np.ndarray) -> Image.Image:
+    """`frame` in 255 colours of its own where it differs from the one `before` (both H×W×3 uint8), else transparent."""
+    changed = (frame != before).any(axis=2)
+    colours = _in_colours(frame[changed][None] if changed.any() else frame[:1, :1], 255)
+    indices = np.full(changed.shape, 255, np.uint8)
+    indices[changed] = np.asarray(colours)[0][: changed.sum()]
+    shown = Image.fromarray(indices)
+    shown.putpalette(colours.getpalette() or [])
+    shown.info["transparency"] = 255
+    return shown
+
+
+def _in_colours(image: np.ndarray, count: int) -> Image.Image:
+    """`image` (H×W×3 uint8) in `count` colours of its own. Not dithered: the specks would show more than the bands."""
+    area = image.shape[0] * image.shape[1]
+    # Median cut, the default, spends its colours on large areas and loses a highlight. Means move until 1% still do.
+    return Image.fromarray(image).quantize(count, Image.Quantize.MAXCOVERAGE, kmeans=max(1, area // 100))

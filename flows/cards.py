@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,14 @@ FILES = ("metadata.jsonl", "failures.jsonl", "README.md", "job.toml")
 
 def write(folder: Folder, job: Job, outcomes: Iterable[Outcome]) -> None:
     """Write metadata.jsonl, failures.jsonl, README.md and job.toml from the manifest's rows."""
+    counts, doubtful = write_rows(folder, outcomes)
+    repeated = job.model_dump(mode="json", exclude=ONCE)
+    folder.write("job.toml", to_toml(repeated).encode(errors="backslashreplace"))
+    folder.write("README.md", card(job, counts, doubtful).encode(errors="backslashreplace"))
+
+
+def write_rows(folder: Folder, outcomes: Iterable[Outcome]) -> tuple[Counter[str], int]:
+    """Write metadata.jsonl and failures.jsonl. Returns how many rows there are by status, and how many are doubtful."""
     counts: Counter[str] = Counter()
     doubtful = 0
     delivered, failures = bytearray(), bytearray()  # 1 KB a picture; strings to be joined would be three times that
@@ -32,9 +40,7 @@ def write(folder: Folder, job: Job, outcomes: Iterable[Outcome]) -> None:
         lines += json.dumps(outcome.row()).encode() + b"\n"
     folder.write("metadata.jsonl", delivered)
     folder.write("failures.jsonl", failures)
-    repeated = job.model_dump(mode="json", exclude=ONCE)
-    folder.write("job.toml", to_toml(repeated).encode(errors="backslashreplace"))
-    folder.write("README.md", card(job, counts, doubtful).encode(errors="backslashreplace"))
+    return counts, doubtful
 
 
 def are_there(folder: Folder) -> bool:
@@ -62,12 +68,20 @@ class Standing:
 
 def standing(target: Path) -> Standing:
     """How a target stands, from its records. Raises UsageError when there are none."""
-    files = [target / name for name in ("metadata.jsonl", "failures.jsonl")]
-    if not all(file.exists() for file in files):
-        raise UsageError(f"{target} holds no result of Cleanplate (no metadata.jsonl)")
-    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    rows = list(read_rows(target))
     counts, verdicts = (Counter(row[key] for row in rows) for key in ("status", "verdict"))
     return Standing(dict(counts), verdicts["doubtful"], [row for row in rows if row["status"] == "failed"])
+
+
+def read_rows(target: Path) -> Iterator[dict[str, Any]]:
+    """The rows of metadata.jsonl, then of failures.jsonl. Raises UsageError when there are none."""
+    for name in ("metadata.jsonl", "failures.jsonl"):
+        try:
+            lines = (target / name).open(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise UsageError(f"{target} holds no result of Cleanplate (no {name})") from error
+        with lines:
+            yield from map(json.loads, lines)
 
 
 def counted(counts: Mapping[str, int], doubtful: int) -> list[tuple[str, int]]:

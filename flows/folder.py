@@ -36,6 +36,14 @@ class Folder:
             raise ValueError(f"{source} is not a picture ({' '.join(sorted(SUFFIXES))})")
         _apart(self.source.resolve(), self.target.resolve(), self.single)
 
+    @classmethod
+    def without_source(cls, target: Path) -> Folder:
+        """A result alone, for what reads no source: it may have been made on another machine."""
+        folder = cls.__new__(cls)
+        folder.source = folder.target = target
+        folder.single = None
+        return folder
+
     def names(self) -> list[str]:
         """Every picture below the source, sorted. Links, devices and hidden folders are not followed."""
         if self.single:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from flows import overrides
 from flows.faults import EnvironmentFault
 from flows.folder import PRIVATE, Folder, image_name, mask_name
 from flows.prompt_files import Wishes
@@ -75,7 +76,7 @@ class Manifest:
                 os.close(self.lock)
                 raise Busy(f"another run is working on {target}; wait for it, or choose another target") from error
             self.file = sqlite3.connect(target / LEDGER, check_same_thread=False)
-            self.file.executescript("pragma journal_mode=wal; pragma synchronous=full;" + SCHEMA)
+            self.file.executescript("pragma journal_mode=wal; pragma synchronous=full;" + SCHEMA + overrides.SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise EnvironmentFault(f"the target {target} cannot be written: {error}") from error
 
@@ -185,6 +186,20 @@ class Manifest:
                 self.file.execute("insert or replace into pictures values (?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:
             raise EnvironmentFault(f"the manifest cannot be written: {error}") from error
+
+    def outcome(self, name: str) -> Outcome | None:
+        """The row of a picture, or None; any string may be asked for."""
+        try:
+            key = os.fsencode(name)
+        except UnicodeEncodeError:  # no file can be called so
+            return None
+        found = self.file.execute("select row from pictures where name = ?", (key,)).fetchone()
+        return Outcome(**json.loads(found[0])) if found else None
+
+    def amend(self, outcome: Outcome) -> None:
+        """Change what a row says without another look at its picture. The caller commits."""
+        row = (json.dumps(outcome.row()), os.fsencode(outcome.source))
+        self.file.execute("update pictures set row = ? where name = ?", row)
 
     def counts(self, present: set[str] | None) -> dict[str, int]:
         """How many rows there are of each status, of the names in `present` or of all (None)."""

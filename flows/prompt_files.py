@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from flows.pictures import SUFFIXES
 from flows.records import digest
 from flows.settings import Job
 from masks import BoxPrompt, PointPrompt, Prompt, TextPrompt
+
+FAR = 1e6  # pixels; no picture is as wide, and NaN and infinity are not below it
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,18 @@ def _row(row: Any, number: int) -> tuple[str, Wanted]:
     texts = (text,) if isinstance(text, str) else tuple(text)
     if not all(isinstance(phrase, str) for phrase in texts):
         raise ValueError(f'"text" is a phrase or a list of phrases, not {text!r}')
-    points = tuple(_numbers("points", point, (2, 3)) for point in _listed(row, "points"))
-    boxes = tuple(_numbers("boxes", box, (4,)) for box in _listed(row, "boxes"))
-    wanted = Wanted(texts, points, boxes, line=number)
+    wanted = replace(shapes(row, number), texts=texts)
     wanted.prompts  # noqa: B018
     return row["file_name"], wanted
+
+
+def shapes(row: dict, line: int) -> Wanted:
+    """The points and boxes of a row. Raises ValueError for what is none."""
+    points = tuple(_numbers("points", point, (2, 3)) for point in _listed(row, "points"))
+    boxes = tuple(_numbers("boxes", box, (4,)) for box in _listed(row, "boxes"))
+    wanted = Wanted(points=points, boxes=boxes, line=line)
+    wanted.prompts  # noqa: B018  a prompt that cannot be is refused here
+    return wanted
 
 
 def _listed(row: dict, key: str) -> list:
@@ -135,7 +144,7 @@ def _listed(row: dict, key: str) -> list:
 
 def _numbers(key: str, value: Any, lengths: tuple[int, ...]) -> tuple:
     numbers = tuple(value) if isinstance(value, list) else ()
-    if len(numbers) not in lengths or not all(type(number) in (int, float) for number in numbers):
+    if len(numbers) not in lengths or not all(type(number) in (int, float) and abs(number) < FAR for number in numbers):
         shape = "[x, y, label]" if key == "points" else "[left, top, right, bottom]"
         raise ValueError(f'"{key}" holds lists of numbers {shape}, not {value!r}')
     return numbers

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from flows.flags import METHODS, signed
 from flows.verbs import job, machine, results, samples
 from flows.verbs.models import models_app
-from flows.verbs.talk import TALK, code_of, words_of
+from flows.verbs.talk import INTERRUPTED, code_of, say, words_of
 
 NOT_COMPARED = (
     *("flow", "dry_run", "quiet", "verbose"),
@@ -39,23 +39,23 @@ app.command(machine.doctor)
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    warnings.showwarning = lambda message, *_, **__: TALK.print(f"warning: {message}", markup=False)
+    warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         code = app()
     except KeyboardInterrupt:
-        TALK.print("interrupted; the same command goes on from here")
+        say(INTERRUPTED)
         code = 130
     except ValidationError as error:
         for problem in error.errors():
             place = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
-            TALK.print(f"{place}{problem['msg'].removeprefix('Value error, ')}", markup=False)
+            say(f"{place}{problem['msg'].removeprefix('Value error, ')}")
         code = 2
     except Exception as error:
         code = code_of(error)
         if code is None:
             raise
-        TALK.print(words_of(error), markup=False)
+        say(words_of(error))
     sys.exit(code)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from flows.endings import failed, nothing_found, unsupported
 from flows.faults import each
 from flows.folder import Folder, mask_name
+from flows.interrupts import until_interrupted
 from flows.mask_files import decode_mask, encode_mask
 from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
 from flows.pipeline import ahead, in_groups, threads
@@ -43,7 +44,7 @@ def find_masks(job: Job, names: list[str]) -> list[Outcome]:
     """
     folder, wishes = Folder(job.source, job.target), read_wishes(job)
     with threads() as pool:
-        opened = ahead(pool, lambda name: _open(job, folder, name, wishes.of(name)), names, GROUP)
+        opened = until_interrupted(ahead(pool, lambda name: _open(job, folder, name, wishes.of(name)), names, GROUP))
         found = in_groups(opened, GROUP, Opened, lambda some: zip(some, _find(job, some), strict=True))
         return list(ahead(pool, partial(_masked, job, folder), found, GROUP))
 

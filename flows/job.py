@@ -11,6 +11,7 @@ from flows import cards
 from flows.faults import TooManyFailures, UsageError
 from flows.find_masks import find_masks, segmenter_of
 from flows.folder import Folder, image_name
+from flows.interrupts import interrupted, until_interrupted
 from flows.manifest import LEDGER, Manifest, Seen, look_at
 from flows.prompt_files import Wishes, read_wishes, without_a_partner
 from flows.records import Outcome
@@ -38,12 +39,16 @@ class Nobody:
 
 @dataclass
 class Summary:
-    """What a run did (`done`, by status), and how its target stands then: `counts`, and how many are `doubtful`."""
+    """What a run did (`done`, by status), and how its target stands then: `counts`, and how many are `doubtful`.
+
+    `interrupted`: somebody asked it to stop before it was through.
+    """
 
     done: Counter[str] = field(default_factory=Counter)
     counts: dict[str, int] = field(default_factory=dict)
     pictures: int = 0
     doubtful: int = 0
+    interrupted: bool = False
 
     @property
     def tried(self) -> int:
@@ -51,7 +56,7 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.counts.get("failed") else 0
+        return 130 if self.interrupted else 1 if self.counts.get("failed") else 0
 
 
 Find = Callable[[Job, list[str]], list[Outcome]]
@@ -98,6 +103,7 @@ def run(
                 summary.done[outcome.status] += 1
                 watch.did(outcome)
                 _judge(job, summary)
+            summary.interrupted = interrupted() and summary.tried < len(waiting)
         finally:
             summary.counts, summary.doubtful = manifest.counts(present), manifest.doubtful(present)
             rows = sum(summary.counts.values())
@@ -135,7 +141,7 @@ def _outcomes(
     masks_only: bool,
 ) -> Iterator[tuple[Outcome, Seen]]:
     """Two steps a portion: masks (files that can be looked at and corrected), then removal under them."""
-    for first in range(0, len(waiting), PORTION):
+    for first in until_interrupted(range(0, len(waiting), PORTION)):
         portion = waiting[first : first + PORTION]
         seen = look_at(folder, portion, wishes)
         ready = {} if masks_only or job.existing == "overwrite" else manifest.masked(folder, portion, wishes, job)
@@ -147,6 +153,8 @@ def _outcomes(
             yield from ((outcome, seen[outcome.source]) for outcome in found)
             continue
         yield from ((outcome, seen[outcome.source]) for outcome in found if outcome.status != "masked")
+        if interrupted():
+            return  # before weights are loaded for what is not to be begun
         yield from ((outcome, seen[outcome.source]) for outcome in remove(job, masked))
 
 

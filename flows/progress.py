@@ -6,11 +6,11 @@ import time
 from collections import Counter
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flows.cards import in_words
 from flows.records import Outcome
+from flows.verbs.talk import TALK, on_terminal, say
 
 EVERY = 10.0  # seconds between two plain lines
 
@@ -19,7 +19,6 @@ class Terminal:
     """Watches a run. `quiet` says nothing but failures; `verbose` names every picture."""
 
     def __init__(self, quiet: bool = False, verbose: bool = False):
-        self.console = Console(stderr=True, soft_wrap=True, highlight=False)
         self.quiet, self.verbose = quiet, verbose
         self.counts: Counter[str] = Counter()
         self.doubtful = 0
@@ -30,10 +29,10 @@ class Terminal:
         self.total = total
         if finished and total:
             self.say(f"{finished} pictures are finished already; {total} to do")
-        if total and self.console.is_terminal and not self.quiet:
+        if total and on_terminal() and not self.quiet:
             self.bar = Progress(
                 TextColumn("cleaning"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                TextColumn("{task.fields[counts]}"), console=self.console,
+                TextColumn("{task.fields[counts]}"), console=TALK,
             )  # fmt: skip
             self.bar.add_task("cleaning", total=total, counts="")
             self.bar.start()
@@ -43,20 +42,20 @@ class Terminal:
         doubtful = outcome.verdict == "doubtful"
         self.doubtful += doubtful
         if outcome.status == "failed":
-            self._print(f"failed: {outcome.source}: {outcome.reason}")
+            say(f"failed: {outcome.source}: {outcome.reason}")
         elif self.verbose:
             why = f" ({outcome.reason})" if outcome.reason and (doubtful or outcome.status != "removed") else ""
-            self._print(f"{outcome.status}: {outcome.source}{why}")
+            say(f"{outcome.status}: {outcome.source}{why}")
         done = sum(self.counts.values())
         if self.bar is not None:
             self.bar.update(self.bar.task_ids[0], completed=done, counts=self._counts())
         elif not self.quiet and time.monotonic() - self.last > EVERY:
             self.last = time.monotonic()
-            self._print(f"{done} of {self.total}: {self._counts()}")
+            say(f"{done} of {self.total}: {self._counts()}")
 
     def say(self, message: str) -> None:
         if not self.quiet:
-            self._print(message)
+            say(message)
 
     def conclude(self, target: str, tried: int, counts: dict[str, int], doubtful: int) -> None:
         """The last line of a run: how the target stands."""
@@ -65,9 +64,6 @@ class Terminal:
 
     def _counts(self) -> str:
         return in_words(self.counts, self.doubtful)
-
-    def _print(self, message: str) -> None:
-        self.console.print(message, markup=False)
 
     def __enter__(self) -> Terminal:
         return self

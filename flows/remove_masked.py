@@ -16,6 +16,7 @@ from flows.drawings import mask_in_white, strip
 from flows.encoding import encode, encode_image
 from flows.endings import failed, nothing_found
 from flows.folder import Folder, image_name, mask_name, process_name, strip_name
+from flows.interrupts import until_interrupted
 from flows.ladder import Masked, ladder
 from flows.mask_files import decode_mask, encode_mask
 from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
@@ -41,7 +42,7 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
     remover = load(lambda: load_remover(job.model, **job.remover_options))
     size = _group_size(remover)
     with threads() as pool:
-        opened = ahead(pool, partial(_reopen, job, folder), masked, size)
+        opened = until_interrupted(ahead(pool, partial(_reopen, job, folder), masked, size))
         climbs = in_groups(opened, size, Masked, lambda some: climb(job, folder, some, ladder(job, remover)))
         waiting = 0 if job.gif else size  # to show a process takes the model, and so no picture may wait for that
         for climbed, outcome in ahead(pool, partial(_publish, job, folder), climbs, waiting):

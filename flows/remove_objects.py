@@ -18,7 +18,7 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
 from prefect.runtime import deployment
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
@@ -69,6 +69,8 @@ def remove_objects(source: str, target: str, **rest: Any) -> State:
         return Failed(message=str(error))
     _report(settings)
     counts = cards.in_words(summary.counts, summary.doubtful)
+    if summary.interrupted:
+        return Cancelled(message=f"interrupted; the same run goes on from here: {counts}")
     message = counts if summary.tried else f"nothing to do: {counts}"
     return Completed(name="Partial" if summary.exit_code else None, message=message)
 

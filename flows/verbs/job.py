@@ -7,9 +7,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from flows.interrupts import patient
 from flows.settings import Job
 from flows.tracking import run_as_flow, server_configured
-from flows.verbs.talk import TALK, code_of, print_json
+from flows.verbs.talk import INTERRUPTED, code_of, print_json, say
 
 
 def run(source: str, target: str, **given: Any) -> int:
@@ -30,7 +31,7 @@ def compare(source: str, target: str, methods: list[str], json: bool = False, jo
     """
     from flows.comparison import compare as draw
 
-    rows = draw(Job(**(_job_file(job) | given | {"source": source, "target": target})), methods, TALK.print)
+    rows = draw(Job(**(_job_file(job) | given | {"source": source, "target": target})), methods, say)
     if json:
         print_json({"target": target, "rows": rows})
 
@@ -60,8 +61,11 @@ def _work(
     else:
         with Terminal(quiet, verbose) as terminal:
             work = whole_job.look if dry_run else whole_job.run
-            summary = work(settings, terminal, masks_only=masks_only)
-            if not dry_run:
+            with patient(say):
+                summary = work(settings, terminal, masks_only=masks_only)
+            if summary.interrupted:
+                say(INTERRUPTED)
+            elif not dry_run:
                 terminal.conclude(settings.target, summary.tried, summary.counts, summary.doubtful)
         code, done, after = summary.exit_code, dict(summary.done), summary
     if json:
@@ -79,8 +83,11 @@ def _job_file(file: str) -> dict[str, Any]:
 
 def as_flow(settings: Job) -> int:
     """Run as the flow; its final state says how it ended."""
-    state = run_as_flow(settings)
-    TALK.print(f"{state.name}: {state.message}", markup=False)
+    with patient(say):
+        state = run_as_flow(settings)
+    say(f"{state.name}: {state.message}")
+    if state.is_cancelled():
+        return 130
     if state.is_completed():
         return 1 if state.name == "Partial" else 0
     ended_with = state.result(raise_on_failure=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -10,6 +11,21 @@ from rich.console import Console
 
 TALK = Console(stderr=True, soft_wrap=True, highlight=False)
 Json = Annotated[bool, Parameter(help="one JSON object on stdout", negative=(), show_default=False)]
+
+INTERRUPTED = "interrupted; the same command goes on from here"
+
+
+def say(message: str) -> None:
+    """Talk: one line on a pipe; on a terminal broken between words, and never within one, such as a long path."""
+    if on_terminal():
+        fold = textwrap.TextWrapper(TALK.width, break_long_words=False, break_on_hyphens=False).fill
+        message = "\n".join(map(fold, message.splitlines()))
+    TALK.print(message, markup=False)
+
+
+def on_terminal() -> bool:
+    """Whether somebody watches. Rich alone would take FORCE_COLOR for an answer, which CI sets on its pipes."""
+    return TALK.file.isatty()
 
 
 def print_json(value: Any) -> None:

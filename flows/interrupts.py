@@ -1,0 +1,51 @@
+"""Ctrl-C: once, what is in work is finished and nothing more begun; twice, the run stops at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+Due = TypeVar("Due")
+
+_ASKED = threading.Event()  # signals belong to a process, and so does this
+
+
+@contextmanager
+def patient(say: Callable[[str], None]) -> Iterator[None]:
+    """While this lasts, the first Ctrl-C only asks `until_interrupted` to end; the second is Python's own.
+
+    Where Ctrl-C is ignored, as behind `nohup`, and in other threads than the main one it changes nothing.
+    """
+    default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not default or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def first(*_: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _ASKED.set()
+        # A thread, since the signal may have come while this one was writing to the terminal.
+        threading.Thread(target=say, args=("finishing the batch; again to stop at once",)).start()
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _ASKED.clear()
+
+
+def interrupted() -> bool:
+    """Whether somebody asked to stop."""
+    return _ASKED.is_set()
+
+
+def until_interrupted(due: Iterable[Due]) -> Iterator[Due]:
+    """Everything in `due`, or what of it came before somebody asked to stop."""
+    for one in due:
+        if interrupted():
+            return
+        yield one

@@ -12,6 +12,7 @@ from typing import Any
 
 from flows.faults import UsageError
 from flows.folder import Folder
+from flows.nearest import path_beside
 from flows.records import Outcome
 from flows.settings import PATHS, Job
 
@@ -79,7 +80,9 @@ def read_rows(target: Path) -> Iterator[dict[str, Any]]:
         try:
             lines = (target / name).open(encoding="utf-8")
         except FileNotFoundError as error:
-            raise UsageError(f"{target} holds no result of Cleanplate (no {name})") from error
+            raise UsageError(
+                f"{target} holds no result of Cleanplate (no {name}); give the target of a run{path_beside(target)}"
+            ) from error
         with lines:
             yield from map(json.loads, lines)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
+from typing import Any
 
 from cyclopts import App, Parameter
-from pydantic import ValidationError
 
 from flows.flags import METHODS, signed
 from flows.verbs import job, machine, results, samples
 from flows.verbs.models import models_app
-from flows.verbs.talk import INTERRUPTED, code_of, say, words_of
+from flows.verbs.talk import INTERRUPTED, TALK, code_of, say, words_of
+from flows.verbs.usage import example, wrong
 
 NOT_COMPARED = (
     *("flow", "dry_run", "quiet", "verbose"),
@@ -23,18 +25,32 @@ app = App(
     default_parameter=Parameter(negative_iterable=()),
     help="Removes objects from whole folders of pictures: a folder in, a clean folder out.",
     version_flags=["--version"],
+    help_epilogue=example("run photos cleaned --text person"),
     suppress_keyboard_interrupt=False,
+    error_console=TALK,
+    error_formatter=wrong,
 )
 app.register_install_completion_command()
-app.command(signed(job.run))
-app.command(signed(job.masks, without=("flow",)))
-app.command(signed(job.compare, without=NOT_COMPARED, extra=(METHODS,)))
-app.command(results.status)
+
+
+def verb(function: Any, line: str) -> None:
+    """List a verb, with a line that shows its use."""
+    app.command(function, help_epilogue=example(line))
+
+
+verb(signed(job.run), "run photos cleaned --text person")
+verb(signed(job.masks, without=("flow",)), "masks photos cleaned --text person")
+verb(
+    signed(job.compare, without=NOT_COMPARED, extra=(METHODS,)),
+    "compare photos out --text car --method auto --method telea",
+)
+verb(results.status, "status cleaned")
 app.command(models_app)
-app.command(samples.demo)
-app.command(samples.scenes)
-app.command(samples.evaluate)
-app.command(machine.doctor)
+verb(samples.demo, "demo demo/result")
+verb(samples.scenes, "scenes drawn --count 100")
+verb(samples.evaluate, "evaluate cleaned drawn")
+verb(machine.doctor, "doctor")
+verb(machine.schema, "schema")
 
 
 def main() -> None:
@@ -46,11 +62,9 @@ def main() -> None:
     except KeyboardInterrupt:
         say(INTERRUPTED)
         code = 130
-    except ValidationError as error:
-        for problem in error.errors():
-            place = "--" + str(problem["loc"][0]).replace("_", "-") + ": " if problem["loc"] else ""
-            say(f"{place}{problem['msg'].removeprefix('Value error, ')}")
-        code = 2
+    except BrokenPipeError:  # such as `cleanplate status cleaned | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
     except Exception as error:
         code = code_of(error)
         if code is None:

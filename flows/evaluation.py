@@ -92,11 +92,11 @@ def _rows(scenes: Path) -> list[dict]:
 
 def _image(file: Path) -> np.ndarray:
     if not file.exists():
-        raise UsageError(f"{file} is missing")
+        raise UsageError(f"{file} is missing; RESULT is the target of a run on the images of SCENES")
     return decode(file.read_bytes()).image
 
 
 def _mask(file: Path) -> np.ndarray:
     if not file.exists():
-        raise UsageError(f"{file} is missing")
+        raise UsageError(f"{file} is missing; RESULT is the target of a run on the images of SCENES")
     return decode_mask(file.read_bytes())

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 
 from flows.faults import EnvironmentFault
+from flows.nearest import path_beside
 from flows.pictures import SUFFIXES, suffix_of
 
 PRIVATE = ".cleanplate"
@@ -25,9 +26,9 @@ class Folder:
         """Raises ValueError for a source that is not there, or a target that is in it, is it, or holds it."""
         given, self.target = Path(source).expanduser(), Path(target).expanduser()
         if not source or not given.exists():
-            raise ValueError(f"there is no folder or picture at {source!r}")
+            raise ValueError(f"there is no folder or picture at {source!r}{path_beside(given)}")
         if not target:
-            raise ValueError("a target folder is needed")
+            raise ValueError("a target folder is needed, such as cleaned")
         if self.target.is_file():
             raise ValueError(f"the target {target} is a file; give a folder")
         self.single = given.name if given.is_file() else None

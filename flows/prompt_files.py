@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from flows.nearest import path_beside
 from flows.pictures import SUFFIXES
 from flows.records import digest
 from flows.settings import Job
@@ -63,13 +64,13 @@ def read_wishes(job: Job) -> Wishes:
     if job.masks:
         masks = Path(job.masks).expanduser()
         if not masks.exists():
-            raise ValueError(f"there is no mask or folder of masks at {job.masks}")
+            raise ValueError(f"there is no mask or folder of masks at {job.masks}{path_beside(masks)}")
         return Wishes(Wanted(), masks=masks)
     own = Wanted(tuple(job.text), tuple(job.points), tuple(job.boxes))
     own.prompts  # noqa: B018  a prompt that cannot be is refused here, before anything runs
     if not job.prompts:
         if not own.prompts:
-            raise ValueError("say what to remove: text, point, box, prompts or masks")
+            raise ValueError("say what to remove: text, point, box, prompts or masks, such as --text person")
         return Wishes(own)
     return Wishes(own, read_prompts(Path(job.prompts).expanduser()))
 
@@ -77,7 +78,7 @@ def read_wishes(job: Job) -> Wishes:
 def read_prompts(file: Path) -> dict[str, Wanted]:
     """Rows of a prompts.jsonl by file name; rows for one file add up. Raises ValueError with file and line number."""
     if not file.is_file():
-        raise ValueError(f"there is no prompts file at {file}")
+        raise ValueError(f"there is no prompts file at {file}{path_beside(file)}")
     stat = file.stat()
     return _read_prompts(file, stat.st_size, stat.st_mtime_ns)
 

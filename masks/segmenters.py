@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol
 
@@ -63,7 +64,9 @@ def split_name(name: str) -> tuple[Row, str]:
     """A segmenter's row and weights from `NAME` or `NAME:WEIGHTS`. Raises ValueError with the names there are."""
     kind, _, weights = name.partition(":")
     if kind not in SEGMENTERS:
-        raise ValueError(f"unknown segmenter {kind!r}; there are {', '.join(SEGMENTERS)}")
+        near = get_close_matches(kind, SEGMENTERS, 1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"unknown segmenter {kind!r}; there are {', '.join(SEGMENTERS)}{meant}")
     return SEGMENTERS[kind], weights or SEGMENTERS[kind].weights
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 BUNDLED = Path(__file__).parent / "bundled"
@@ -186,9 +187,10 @@ def look_up(model: str, revision: str | None = None, offline: bool = True) -> Ch
     if model.endswith(".safetensors"):
         return _file(path)
     if path.is_absolute() or model.count("/") != 1 or model.startswith("."):
+        near = get_close_matches(model, PRESETS, 1)
         raise ValueError(
             f"unknown model {model!r}; give a preset ({', '.join(PRESETS)}), a hub id such as {SD15}, "
-            f"a diffusers folder, or a .safetensors file"
+            f"a diffusers folder, or a .safetensors file" + (f"; did you mean {near[0]!r}?" if near else "")
         )
     return _from_config(Checkpoint(model, revision=revision), _hub_config(model, revision, offline))
 

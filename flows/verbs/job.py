@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from flows.interrupts import patient
+from flows.job_file import job_of
 from flows.settings import Job
 from flows.tracking import run_as_flow, server_configured
 from flows.verbs.talk import INTERRUPTED, code_of, print_json, say
@@ -31,7 +31,7 @@ def compare(source: str, target: str, methods: list[str], json: bool = False, jo
     """
     from flows.comparison import compare as draw
 
-    rows = draw(Job(**(_job_file(job) | given | {"source": source, "target": target})), methods, say)
+    rows = draw(job_of(job, given | {"source": source, "target": target}), methods, say)
     if json:
         print_json({"target": target, "rows": rows})
 
@@ -52,7 +52,7 @@ def _work(
     from flows.cards import standing
     from flows.progress import Terminal
 
-    settings = Job(**(_job_file(job) | given | {"source": source, "target": target}))
+    settings = job_of(job, given | {"source": source, "target": target})
     if settings.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
     if not dry_run and not masks_only and (server_configured() if flow is None else flow):
@@ -72,13 +72,6 @@ def _work(
         counts = {"counts": after.counts, "doubtful": after.doubtful}
         print_json({"target": target, "exit_code": code, "done": done, **counts})
     return code
-
-
-def _job_file(file: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(Path(file).expanduser().read_text(encoding="utf-8")) if file else {}
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{file} is not TOML: {error}") from error
 
 
 def as_flow(settings: Job) -> int:

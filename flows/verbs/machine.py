@@ -1,6 +1,12 @@
-"""doctor: whether this machine can do the job."""
+"""doctor, schema: what this machine can do, and what a job file may say."""
 
 from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from flows.verbs.talk import print_json
 
 
 def doctor() -> int:
@@ -12,3 +18,15 @@ def doctor() -> int:
         print(f"{'ok  ' if ok else 'FIX '} {name}: {words}")
         problems += not ok
     return 3 if problems else 0
+
+
+def schema(
+    *, start: Annotated[bool, Parameter(negative=(), show_default=False, help="print a job file to start from")] = False
+) -> None:
+    """JSON Schema of the job file, for editors that complete TOML, or with --start such a file."""
+    from flows.schema import job_schema, job_to_start_from
+
+    if start:
+        print(job_to_start_from())
+    else:
+        print_json(job_schema())

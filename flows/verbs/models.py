@@ -5,8 +5,11 @@ from __future__ import annotations
 from cyclopts import App
 
 from flows.verbs.talk import Json, print_json
+from flows.verbs.usage import example
 
-models_app = App(name="models", help="The models there are, and which would be used and why.")
+models_app = App(
+    name="models", help="The models there are, and which would be used and why.", help_epilogue=example("models")
+)
 
 
 @models_app.default
@@ -19,7 +22,7 @@ def models() -> None:
         print(f"{'':14} {row.repo if not row.is_local else 'inside the package'}")
 
 
-@models_app.command
+@models_app.command(help_epilogue=example("models explain sdxl"))
 def explain(model: str, *, method: str = "auto", offline: bool = True, json: Json = False) -> None:
     """Which checkpoint and method a model means, and why.
 

@@ -7,7 +7,10 @@ import textwrap
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from pydantic import ValidationError
 from rich.console import Console
+
+from flows.job_file import complaints
 
 TALK = Console(stderr=True, soft_wrap=True, highlight=False)
 Json = Annotated[bool, Parameter(help="one JSON object on stdout", negative=(), show_default=False)]
@@ -17,10 +20,14 @@ INTERRUPTED = "interrupted; the same command goes on from here"
 
 def say(message: str) -> None:
     """Talk: one line on a pipe; on a terminal broken between words, and never within one, such as a long path."""
-    if on_terminal():
-        fold = textwrap.TextWrapper(TALK.width, break_long_words=False, break_on_hyphens=False).fill
-        message = "\n".join(map(fold, message.splitlines()))
-    TALK.print(message, markup=False)
+    TALK.print(folded(message), markup=False)
+
+
+def folded(message: str) -> str:
+    if not on_terminal():
+        return message
+    fold = textwrap.TextWrapper(TALK.width, break_long_words=False, break_on_hyphens=False).fill
+    return "\n".join(map(fold, message.splitlines()))
 
 
 def on_terminal() -> bool:
@@ -45,4 +52,6 @@ def words_of(error: Exception) -> str:
         from flows.doctor import OPENCV_FIX
 
         return f"{error}\nOpenCV needs system libraries: {OPENCV_FIX}"
+    if isinstance(error, ValidationError):
+        return complaints(error)
     return str(error)

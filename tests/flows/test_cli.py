@@ -189,7 +189,7 @@ def test_a_job_file_with_an_unknown_key_ends_in_2(cleanplate, scenes, tmp_path):
     (tmp_path / "job.toml").write_text('modell = "bundled"\n')
     code, _, err = cleanplate("run", scenes / "images", tmp_path / "out", "--job", tmp_path / "job.toml")
     assert code == 2
-    assert "--modell" in err
+    assert "job.toml: unknown key 'modell'; did you mean 'model'?" in err
 
 
 def test_masks_stops_before_the_removal(cleanplate, scenes, tmp_path):

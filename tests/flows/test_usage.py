@@ -1,0 +1,214 @@
+"""Wrong usage: what was meant, and what would have worked. Help, completion and the job file's schema."""
+
+import json
+import os
+import pty
+import re
+import select
+import shlex
+import subprocess
+import sys
+import tomllib
+
+import jsonschema
+import pytest
+
+from flows import cli
+from flows.cli import app
+from flows.nearest import path_beside
+from flows.schema import job_schema, job_to_start_from
+from flows.settings import Job
+from flows.verbs.usage import EXAMPLE
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """What the command says to arguments that end in 2."""
+
+    def run(*arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["cleanplate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        return shown.err
+
+    return run
+
+
+def verbs(under=app, chain=()):
+    """(words, app) of every verb, those below another too."""
+    for name in under:
+        if not name.startswith("-"):
+            yield (*chain, name), under[name]
+            yield from verbs(under[name], (*chain, name))
+
+
+VERBS = dict(verbs())
+spoken = pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+
+
+@spoken
+def test_the_help_of_every_verb_ends_with_an_example_that_works(verb, capsys):
+    app([*verb, "--help"], exit_on_error=False, result_action="return_value")
+    last = capsys.readouterr().out.rstrip().splitlines()[-1]
+    assert last.startswith(EXAMPLE + " ".join(verb))
+    app.parse_args(shlex.split(last.removeprefix(EXAMPLE)), exit_on_error=False)
+
+
+@spoken
+def test_wrong_usage_of_a_verb_ends_with_its_example(verb, refused):
+    assert refused(*verb, "--no-such-flag").splitlines()[-1].startswith(EXAMPLE + " ".join(verb))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["statsu"], '"status"'),
+        (["models", "expalin", "sd15"], '"explain"'),
+        (["run", "a", "b", "--stpes", "3"], "--steps"),
+        (["run", "a", "b", "--method", "telae"], '"telea"'),
+        (["run", ".", "/o", "--text", "ball", "--model", "bundeld"], "'bundled'"),
+        (["run", ".", "/o", "--text", "ball", "--segmenter", "clipsge"], "'clipseg'"),
+        (["run", "tetss", "/o", "--text", "ball"], "'tests'"),
+        (["run", "flows/verb/talk.py", "/o", "--text", "ball"], "'flows/verbs/talk.py'"),
+        (["run", ".", "/o", "--masks", "tests/redme"], "'tests/readme'"),
+        (["run", ".", "/o", "--prompts", "READMEE.md"], "'README.md'"),
+        (["run", ".", "/o", "--job", "pyprojet.toml"], "'pyproject.toml'"),
+        (["status", "tests/redme"], "'tests/readme'"),
+    ],
+)
+def test_a_typing_error_is_answered_with_what_was_meant(refused, arguments, meant):
+    assert f"did you mean {meant}?" in refused(*arguments).lower().replace("readme.md", "README.md")
+
+
+def test_no_path_is_proposed_that_is_not_there(tmp_path):
+    (tmp_path / "photos" / "one").mkdir(parents=True)
+    assert path_beside(tmp_path / "photso" / "one") == f"; did you mean {str(tmp_path / 'photos' / 'one')!r}?"
+    assert path_beside(tmp_path / "photso" / "two") == ""
+    assert path_beside(tmp_path / "something" / "else") == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ('modle = "bundled"', "unknown key 'modle'; did you mean 'model'?"),
+        ("max-area = 0.5", "unknown key 'max-area'; did you mean 'max_area'?"),
+        ('method = "telae"', "method: should be 'auto', "),
+        ('method = "telae"', "; did you mean 'telea'?"),
+        ("steps = 0", "steps: should be greater than or equal to 1"),
+        ('point = ["here"]', "point: a point is x,y or x,y,- such as 200,450, not 'here'"),
+        ("steps =", "is not TOML: "),
+    ],
+)
+def test_an_error_of_a_job_file_names_the_file_the_key_and_the_nearest(refused, tmp_path, said, complaint):
+    file = tmp_path / "job.toml"
+    file.write_text(said)
+    told = refused("run", tmp_path, tmp_path.parent / "out", "--text", "ball", "--job", file)
+    assert told.startswith(str(file))
+    assert complaint in told
+
+
+def test_a_flag_that_overrides_a_job_file_is_blamed_itself(refused, tmp_path):
+    (tmp_path / "job.toml").write_text("steps = 5\n")
+    told = refused("run", tmp_path, tmp_path.parent / "out", "--job", tmp_path / "job.toml", "--steps", "0")
+    assert told == "--steps: should be greater than or equal to 1\n"
+
+
+def test_the_schema_knows_every_setting_with_its_words_and_default(capsys):
+    app(["schema"], exit_on_error=False, result_action="return_value")
+    printed = json.loads(capsys.readouterr().out)
+    jsonschema.Draft7Validator.check_schema(printed)
+    for name, about in Job.model_fields.items():
+        assert printed["properties"][name]["description"] == about.description
+        assert printed["properties"][name]["default"] == about.get_default()
+
+
+@pytest.mark.parametrize(
+    ("said", "fits"),
+    [
+        ('text = "person"', True),
+        ('text = ["person", "dog"]', True),
+        ('dilate = "5%"', True),
+        ("dilate = 12", True),
+        ("batch_size = 4", True),
+        ('method = "telae"', False),
+        ("steps = 0", False),
+        ('modle = "sd15"', False),
+    ],
+)
+def test_the_schema_and_the_job_agree_on_what_a_job_file_may_say(said, fits):
+    read = tomllib.loads(said)
+    assert jsonschema.Draft7Validator(job_schema()).is_valid(read) is fits
+    if fits:
+        Job(**read)
+    else:
+        with pytest.raises(ValueError, match=next(iter(read))):
+            Job(**read)
+
+
+def test_the_job_file_to_start_from_says_the_defaults_and_where_its_schema_is():
+    lines = job_to_start_from().splitlines()
+    assert lines[0] == "#:schema ./cleanplate.schema.json"
+    assert max(map(len, lines)) <= 120
+    said = [line.removeprefix("# ") for line in lines if re.match(r"# \w+ = .", line)]
+    assert Job(**tomllib.loads("\n".join(said))) == Job()
+    for name in set(Job.model_fields) - {"source", "target"}:
+        assert any(line.startswith(f"# {name} =") for line in lines)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_verbs_and_flags(shell):
+    script = app.generate_completion(shell=shell)
+    for verb in VERBS:
+        assert verb[0] in script
+    assert "segmenter" in script
+
+
+def on_a_terminal(*arguments: object, width: int = 80) -> tuple[int, str]:
+    """The command on a terminal of its own: (exit code, what it showed)."""
+    ours, its = pty.openpty()
+    settings = {**os.environ, "COLUMNS": str(width), "TERM": "xterm-256color"}
+    program = [sys.executable, "-m", "flows", *map(str, arguments)]
+    with subprocess.Popen(program, stdin=its, stdout=its, stderr=its, env=settings) as process:
+        os.close(its)
+        shown = b""
+        while select.select([ours], [], [], 60)[0]:
+            try:
+                shown += os.read(ours, 65536)
+            except OSError:  # the other end is closed
+                break
+        os.close(ours)
+    return process.returncode, shown.decode().replace("\r\n", "\n")
+
+
+def test_on_a_terminal_of_80_columns_no_word_is_broken():
+    code, shown = on_a_terminal("run", ".", "/o", "--text", "ball", "--model", "bundeld")
+    assert code == 2
+    assert max(map(len, shown.splitlines())) <= 80
+    assert " ".join(shown.split()).startswith("unknown model 'bundeld'; give a preset (bundled, bundled-base,")
+
+
+def test_a_long_path_overflows_rather_than_breaks():
+    path = "/nowhere/" + "x" * 100
+    assert path in on_a_terminal("run", path, "/o", "--text", "ball")[1]
+
+
+def test_colour_is_left_out_where_it_is_not_wanted(monkeypatch):
+    colour = re.compile(r"\x1b\[[0-9;]*3[0-9]")
+    assert colour.search(on_a_terminal("run", "--help")[1])
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not colour.search(on_a_terminal("run", "--help")[1])
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [(["st"], "status"), (["run", "a", "b", "--meth"], "--method"), (["run", "a", "b", "--method", "te"], "telea")],
+)
+def test_bash_itself_completes_verbs_flags_and_values(tmp_path, typed, offered):
+    (tmp_path / "completion").write_text(app.generate_completion(shell="bash"))
+    words = shlex.join(["cleanplate", *typed])
+    program = f"source completion; COMP_WORDS=({words}); COMP_CWORD={len(typed)}; _cleanplate; echo ${{COMPREPLY[@]}}"
+    answer = subprocess.run(["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert answer.stdout.split() == [offered]

@@ -99,8 +99,8 @@ class Climb:
         )  # fmt: skip
 
     def _reason(self, best: Attempt) -> str:
-        """Why this method, and what is still wrong with its result."""
-        said = [best.rung.reason]
+        """What is special about its mask, why this method, and what is still wrong with its result."""
+        said = [said for said in (self.start.outcome.reason, best.rung.reason) if said]
         if best.verdict and best.verdict.doubtful:
             after = f" after {self.made} attempts" if self.made > 1 else ""
             said.append(f"doubtful{after}: {', '.join(best.verdict.reasons)}")

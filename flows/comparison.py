@@ -15,7 +15,7 @@ from flows.attempts import picture_seed
 from flows.drawings import mask_in_white
 from flows.encoding import encode_image
 from flows.find_masks import find_masks
-from flows.folder import Folder, mask_name, write_whole
+from flows.folder import Folder, write_whole
 from flows.job import explain
 from flows.mask_files import decode_mask
 from flows.pictures import decode
@@ -61,13 +61,14 @@ def compare(job: Job, methods: list[str], say: Callable[[str], None]) -> list[di
     names, rows = folder.names()[: job.limit or None], []
     with tempfile.TemporaryDirectory(prefix="cleanplate-") as masks:
         looking = job.model_copy(update={"target": masks})
+        looked = Folder(job.source, masks)
         for first in range(0, len(names), PORTION):
             found = find_masks(looking, names[first : first + PORTION])
             for outcome in found:
                 if outcome.status != "masked":
                     say(f"{outcome.source}: {outcome.status}{f' ({outcome.reason})' if outcome.reason else ''}")
             ready = [outcome for outcome in found if outcome.status == "masked"]
-            mask = {o.source: decode_mask((Path(masks) / mask_name(o.source)).read_bytes()) for o in ready}
+            mask = {o.source: decode_mask(looked.mask(o.source).read_bytes()) for o in ready}
             rows += _portion(job, folder, methods, {o.source: o.sha256_in or "" for o in ready}, mask)
     write_whole(Path(folder.target) / NUMBERS, "".join(json.dumps(row) + "\n" for row in rows).encode())
     return rows

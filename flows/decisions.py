@@ -11,7 +11,8 @@ from typing import Any
 from flows import cards, overrides
 from flows.faults import UsageError
 from flows.folder import Folder
-from flows.manifest import LEDGER, Manifest
+from flows.ledger import LEDGER
+from flows.manifest import Manifest
 from flows.prompt_files import shapes
 from flows.records import Outcome
 

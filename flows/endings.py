@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flows.faults import raise_if_environment
-from flows.folder import Folder, attempts_name, image_name, mask_name, process_name, strip_name
+from flows.folder import Folder, attempts_name, image_name, mask_name, pending_mask_name, process_name, strip_name
 from flows.records import Outcome
 from flows.settings import Job
 
@@ -19,7 +19,7 @@ def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
     folder.remove(image_name(outcome.source))
     _forget(folder, outcome)
     if outcome.mask_file_name is None:
-        folder.remove(mask_name(outcome.source))
+        _without_mask(folder, outcome)
     reason = str(error) or type(error).__name__
     return replace(outcome, status="failed", reason=reason, file_name=None, sha256_out=None)
 
@@ -50,8 +50,11 @@ def _copied(folder: Folder, outcome: Outcome, status: str, reason: str | None) -
 
 def _without_mask(folder: Folder, outcome: Outcome) -> Outcome:
     folder.remove(mask_name(outcome.source))
+    folder.remove(pending_mask_name(outcome.source))
     _forget(folder, outcome)
-    return replace(outcome, mask_file_name=None, mask_area=None, score=None, objects=None, dilate=None)
+    return replace(
+        outcome, mask_file_name=None, sha256_mask=None, mask_area=None, score=None, objects=None, dilate=None
+    )
 
 
 def _forget(folder: Folder, outcome: Outcome) -> None:

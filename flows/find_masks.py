@@ -10,7 +10,7 @@ import numpy as np
 
 from flows.endings import failed, nothing_found, unsupported
 from flows.faults import each
-from flows.folder import Folder, mask_name
+from flows.folder import Folder, mask_name, pending_mask_name
 from flows.interrupts import until_interrupted
 from flows.mask_files import decode_mask, encode_mask
 from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
@@ -133,10 +133,10 @@ def _written(job: Job, folder: Folder, one: Opened, found: Found) -> Outcome:
             folder, outcome, ValueError(f"its mask covers {area:.0%} of the picture, more than max-area allows")
         )
     try:
-        folder.write(mask_name(outcome.source), encode_mask(mask))
+        saved = folder.write(pending_mask_name(outcome.source), encode_mask(mask))
     except ValueError as error:
         return failed(folder, outcome, error)
-    return replace(outcome, mask_file_name=mask_name(outcome.source))
+    return replace(outcome, mask_file_name=mask_name(outcome.source), sha256_mask=saved)
 
 
 def segmenter_of(job: Job) -> str:

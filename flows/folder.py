@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,8 @@ from flows.nearest import path_beside
 from flows.pictures import SUFFIXES, suffix_of
 
 PRIVATE = ".cleanplate"
+PENDING = f"{PRIVATE}/pending"
+PART = re.compile(r"\.cleanplate-\w{8}\.part")  # as `write_whole` names what it has not published
 UMASK = os.umask(0)  # mkstemp makes files for their owner alone; a published file is as readable as any other
 os.umask(UMASK)
 
@@ -94,6 +97,38 @@ class Folder:
         """Publish a byte-for-byte copy of a source picture; returns its SHA-256."""
         return self.write(relative, self.read(name))
 
+    def has(self, relative: str) -> bool:
+        """Whether there is such a file in the target."""
+        return os.path.exists(self.path(relative))  # a name too long for the file system is not there either
+
+    def move(self, relative: str, to: str) -> None:
+        """Give a file of the target another name there, at once or not at all."""
+        try:
+            self._inside(self.path(to).parent)
+            self.path(to).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self.path(relative), self.path(to))
+        except OSError as error:
+            raise EnvironmentFault(f"{self.path(to)} cannot be written: {error.strerror or error}") from error
+
+    def mask(self, name: str) -> Path:
+        """The mask of a picture: the one that its row does not know yet, or the one in masks/."""
+        pending = self.path(pending_mask_name(name))
+        return pending if os.path.exists(pending) else self.path(mask_name(name))
+
+    def pending_masks(self) -> list[tuple[str, str]]:
+        """Names of pictures whose masks their rows do not know yet, with the paths of these masks."""
+        place = self.path(PENDING)
+        found = [Path(directory, file) for directory, _, files in os.walk(place) for file in files]
+        files = [file.relative_to(place).as_posix() for file in found if file.suffix == ".png"]
+        return [(file.removesuffix(".png"), f"{PENDING}/{file}") for file in sorted(files)]
+
+    def sweep(self) -> None:
+        """Take away what killed runs left half-written. Only for who holds the target: another's would be in work."""
+        for directory, _, files in os.walk(self.target):
+            for name in files:
+                if PART.fullmatch(name):
+                    self.remove(Path(directory, name).relative_to(self.target).as_posix())
+
     def path(self, relative: str) -> Path:
         """A path in the target; one that would lie outside it raises ValueError."""
         parts = PurePosixPath(relative)
@@ -128,7 +163,7 @@ class Folder:
 def write_whole(path: Path, data: bytes | bytearray) -> None:
     """Write a file that appears whole or not at all, with the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    handle, part = tempfile.mkstemp(prefix=".cleanplate-", suffix=".part", dir=path.parent)
     try:
         with open(handle, "wb") as file:
             os.fchmod(handle, 0o666 & ~UMASK)
@@ -152,6 +187,11 @@ def process_name(name: str) -> str:
 
 def attempts_name(name: str) -> str:
     return f"{PRIVATE}/attempts/{name}"
+
+
+def pending_mask_name(name: str) -> str:
+    """Where a mask waits until its row is committed: masks/ holds what rows tell of, and what was made by hand."""
+    return f"{PENDING}/{name}.png"
 
 
 def image_name(name: str) -> str:

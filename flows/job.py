@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flows import cards
+from flows import cards, due
 from flows.faults import TooManyFailures, UsageError
 from flows.find_masks import find_masks, segmenter_of
-from flows.folder import Folder, image_name
-from flows.interrupts import interrupted, until_interrupted
-from flows.manifest import LEDGER, Manifest, Seen, look_at
+from flows.folder import Folder
+from flows.interrupts import interrupted
+from flows.ledger import LEDGER
+from flows.manifest import Manifest
+from flows.portions import Find, Remove, Work, outcomes
 from flows.prompt_files import Wishes, read_wishes, without_a_partner
 from flows.records import Outcome
 from flows.remove_masked import remove_masked
 from flows.settings import Job
 from masks.segmenters import refuse, split_name
 from removal import Choice, choose
-
-PORTION = 32  # pictures that one call of a step, and so one task of the flow, is given
 
 
 class Watch(Protocol):
@@ -59,10 +58,6 @@ class Summary:
         return 130 if self.interrupted else 1 if self.counts.get("failed") else 0
 
 
-Find = Callable[[Job, list[str]], list[Outcome]]
-Remove = Callable[[Job, list[Outcome]], Iterable[Outcome]]
-
-
 def run(
     job: Job,
     watch: Watch | None = None,
@@ -76,34 +71,29 @@ def run(
     EnvironmentFault or TooManyFailures when the run had to stop.
     """
     watch = watch or Nobody()
-    folder = Folder(job.source, job.target)
-    job = remembered(job, folder) if not masks_only else job
-    wishes = read_wishes(job)
-    explain(job, wishes, watch, masks_only)
+    folder, job, wishes = _prepared(job, watch, masks_only)
     names = folder.names()
     for message in without_a_partner(wishes, names):
         watch.say(message)
     with Manifest(folder.target) as manifest:
-        if not names and not manifest.is_empty():
-            raise UsageError(f"{job.source} holds no pictures, but its target has rows; is it mounted?")
-        manifest.settle(job)
-        waiting = list(manifest.waiting(folder, names, wishes, job, masks_only))
+        manifest.tidy(folder)
+        waiting = _due(job, folder, manifest, names, wishes, masks_only)
         finished = len(names) - len(waiting)
-        if job.existing == "error" and finished:
-            raise UsageError(f"{finished} pictures are finished in {job.target}, and existing is 'error'")
-        waiting = waiting[: job.limit or None]
-        watch.begin(len(waiting), finished)
+        begun = waiting[: job.limit or None]
+        watch.begin(len(begun), finished)
         present = None if folder.single else set(names)
         summary = Summary(pictures=len(names))
-        if waiting:
+        if begun:
             manifest.publishes(-1)
         try:
-            for outcome, seen in _outcomes(job, folder, manifest, wishes, waiting, find, remove, masks_only):
+            for outcome, seen in outcomes(Work(job, folder, manifest, wishes, find, remove, masks_only), begun):
                 manifest.record(folder, outcome, seen, job)
                 summary.done[outcome.status] += 1
                 watch.did(outcome)
                 _judge(job, summary)
-            summary.interrupted = interrupted() and summary.tried < len(waiting)
+            summary.interrupted = interrupted() and summary.tried < len(begun)
+            if summary.tried == len(waiting):
+                manifest.overwritten()
         finally:
             summary.counts, summary.doubtful = manifest.counts(present), manifest.doubtful(present)
             rows = sum(summary.counts.values())
@@ -114,48 +104,38 @@ def run(
 
 
 def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
-    """What `run` would do, with its refusals; publishes nothing."""
-    folder = Folder(job.source, job.target)
-    job = remembered(job, folder) if not masks_only else job
-    wishes = read_wishes(job)
-    explain(job, wishes, watch, masks_only)
+    """What `run` would do, with its refusals; writes nothing, not even to the manifest."""
+    folder, job, wishes = _prepared(job, watch, masks_only)
     names = folder.names()
     waiting = names
-    if folder.path(LEDGER).exists():
-        with Manifest(folder.target) as manifest:
-            waiting = list(manifest.waiting(folder, names, wishes, job, masks_only))
+    if folder.has(LEDGER):
+        with Manifest(folder.target, only_look=True) as manifest:
+            waiting = _due(job, folder, manifest, names, wishes, masks_only)
     finished = len(names) - len(waiting)
     waiting = waiting[: job.limit or None]
     watch.say(f"{len(names)} pictures: {len(waiting)} to do, {finished} finished already")
     return Summary(pictures=len(names), counts={"to do": len(waiting), "finished": finished})
 
 
-def _outcomes(
-    job: Job,
-    folder: Folder,
-    manifest: Manifest,
-    wishes: Wishes,
-    waiting: list[str],
-    find: Find,
-    remove: Remove,
-    masks_only: bool,
-) -> Iterator[tuple[Outcome, Seen]]:
-    """Two steps a portion: masks (files that can be looked at and corrected), then removal under them."""
-    for first in until_interrupted(range(0, len(waiting), PORTION)):
-        portion = waiting[first : first + PORTION]
-        seen = look_at(folder, portion, wishes)
-        ready = {} if masks_only or job.existing == "overwrite" else manifest.masked(folder, portion, wishes, job)
-        found = [*ready.values(), *find(job, [name for name in portion if name not in ready])]
-        masked = [outcome for outcome in found if outcome.status == "masked"]
-        if masks_only:
-            for outcome in masked:  # what an earlier run painted does not belong to this mask
-                folder.remove(image_name(outcome.source))
-            yield from ((outcome, seen[outcome.source]) for outcome in found)
-            continue
-        yield from ((outcome, seen[outcome.source]) for outcome in found if outcome.status != "masked")
-        if interrupted():
-            return  # before weights are loaded for what is not to be begun
-        yield from ((outcome, seen[outcome.source]) for outcome in remove(job, masked))
+def _prepared(job: Job, watch: Watch, masks_only: bool) -> tuple[Folder, Job, Wishes]:
+    """A job's folders, the job with what was remembered, and its wishes, once nothing speaks against them."""
+    folder = Folder(job.source, job.target)
+    job = remembered(job, folder) if not masks_only else job
+    wishes = read_wishes(job)
+    explain(job, wishes, watch, masks_only)
+    return folder, job, wishes
+
+
+def _due(job: Job, folder: Folder, manifest: Manifest, names: list[str], wishes: Wishes, masks_only: bool) -> list[str]:
+    """What is to be done on a target, after everything that the target itself has against it."""
+    if not names and not manifest.is_empty():
+        raise UsageError(f"{job.source} holds no pictures, but its target has rows; is it mounted?")
+    manifest.refuse(job)
+    manifest.settle(job, masks_only)
+    waiting = list(due.waiting(manifest, folder, names, wishes, job, masks_only))
+    if job.existing == "error" and len(waiting) < len(names):
+        raise UsageError(f"{len(names) - len(waiting)} pictures are finished in {job.target}, and existing is 'error'")
+    return waiting
 
 
 def remembered(job: Job, folder: Folder) -> Job:

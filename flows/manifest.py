@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
-import functools
 import hashlib
 import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from flows import overrides
+from flows import journal, ledger, lock
 from flows.faults import EnvironmentFault
-from flows.folder import PRIVATE, Folder, image_name, mask_name
+from flows.folder import PRIVATE, Folder, mask_name, pending_mask_name
 from flows.prompt_files import Wishes
 from flows.records import Outcome, digest
 from flows.settings import REMOVAL_SETTINGS, Job
 
-LEDGER = f"{PRIVATE}/manifest.sqlite"
-SCHEMA = """
-create table if not exists pictures (
-    name blob primary key, status text, size integer, mtime integer, wanted text, settings text, out_size integer,
-    row text
-);
-create table if not exists facts (key text primary key, value text);
-"""
-
-
-class Busy(Exception):
-    """Another run holds the target."""
-
-    code = 75
+NO_MASK = -1  # as the size of a mask file that is not there; null where an early version did not ask
 
 
 class OtherSettings(ValueError):
@@ -48,6 +33,24 @@ class Seen:
     size: int
     mtime: int
     wanted: str
+
+
+class Known(NamedTuple):
+    """What the ledger knows of a picture: what its row is true of, and the files it left."""
+
+    status: str
+    size: int
+    mtime: int
+    wanted: str
+    settings: str
+    out_size: int | None
+    mask_size: int | None
+    mask_mtime: int | None
+    mask_sha: str | None
+    round: int | None
+
+
+COLUMNS = ", ".join(Known._fields)
 
 
 def look_at(folder: Folder, names: list[str], wishes: Wishes) -> dict[str, Seen]:
@@ -64,128 +67,89 @@ def look_at(folder: Folder, names: list[str], wishes: Wishes) -> dict[str, Seen]
 class Manifest:
     """The ledger of a target. A picture is published first and its row committed after, so a row never lies."""
 
-    def __init__(self, target: Path):
-        """Take the lock. Raises Busy when another run has it, EnvironmentFault when the target cannot be written."""
+    def __init__(self, target: Path, only_look: bool = False):
+        """Take the lock; with `only_look` open a copy, and touch nothing.
+
+        Raises Busy when another run has it, EnvironmentFault when the target cannot be written.
+        """
         private = target / PRIVATE
         try:
-            private.mkdir(parents=True, exist_ok=True)
-            self.lock = os.open(private / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel frees it when the process dies
-            except BlockingIOError as error:
-                os.close(self.lock)
-                raise Busy(f"another run is working on {target}; wait for it, or choose another target") from error
-            self.file = sqlite3.connect(target / LEDGER, check_same_thread=False)
-            self.file.executescript("pragma journal_mode=wal; pragma synchronous=full;" + SCHEMA + overrides.SCHEMA)
+            if not only_look:
+                private.mkdir(parents=True, exist_ok=True)
+            self.lock = lock.take(private / "lock", only_look)
+            self.file = ledger.opened(target, only_look)
         except (OSError, sqlite3.Error) as error:
             raise EnvironmentFault(f"the target {target} cannot be written: {error}") from error
+        self.journal = journal.Journal(self.file)
 
     def __enter__(self) -> Manifest:
         return self
 
     def __exit__(self, *reason: object) -> None:
         self.file.close()
-        os.close(self.lock)
+        lock.free(self.lock)
 
-    def settle(self, job: Job) -> None:
-        """Compare the job's settings with those of the target, and remember them.
+    def refuse(self, job: Job) -> None:
+        """Compare the job's settings with those of the target.
 
-        Raises OtherSettings when they differ, unless existing pictures are to be overwritten.
+        A setting that the target was made before has its default there. Raises OtherSettings when they differ, unless
+        existing pictures are to be overwritten.
         """
         before = self.settings()
-        if before is not None and job.existing != "overwrite":
-            painted = self._count("status = 'removed'")
-            now = job.settings
-            fields = [f for f in now if now[f] != before.get(f) and (painted or f not in REMOVAL_SETTINGS)]
-            if fields and self._count("1"):
-                changes = "; ".join(f"{f}: {before.get(f)!r} then, {now[f]!r} now" for f in fields)
-                raise OtherSettings(
-                    f"this target was made with other settings ({changes}); choose another target, "
-                    f"or --existing overwrite to do every picture again"
-                )
-        self._remember("job", json.dumps(job.settings))
+        if before is None or job.existing == "overwrite" or self.is_empty():
+            return
+        painted = self._count("status = 'removed'")
+        then, now = Job().settings | before, job.settings
+        fields = [f for f in now if now[f] != then[f] and (painted or f not in REMOVAL_SETTINGS)]
+        if fields:
+            changes = "; ".join(f"{f}: {then[f]!r} then, {now[f]!r} now" for f in fields)
+            raise OtherSettings(
+                f"this target was made with other settings ({changes}); choose another target, "
+                f"or --existing overwrite to do every picture again"
+            )
+
+    def settle(self, job: Job, masks_only: bool = False) -> None:
+        """Remember the job's settings as those of the target, after `refuse`; begin to overwrite, or go on with it."""
+        before, now = self.settings(), job.settings
+        if before is not None and before.keys() != now.keys() and Job().settings | before == now:
+            with self.file:  # only settings that are newer than the target were added, at their defaults
+                for status in ("removed", "masked"):
+                    self.file.execute(
+                        "update pictures set settings = ? where settings = ?",
+                        (_made_with(status, now), _made_with(status, before)),
+                    )
+        self._remember("job", json.dumps(now))
+        if job.existing == "overwrite":
+            self._overwrite(digest([now, masks_only]))
+
+    def _overwrite(self, task: str) -> None:
+        if self._fact("overwriting") != task:  # else it was interrupted, and what it did is done
+            self._remember("round", str(self.round + 1))
+            self._remember("overwriting", task)
+
+    def overwritten(self) -> None:
+        """Nothing is left to do: to overwrite again is to begin again."""
+        if self._fact("overwriting"):
+            self._remember("overwriting", "")
+
+    @property
+    def round(self) -> int:
+        """How often this target was overwritten; a row of an earlier round is due while that goes on."""
+        return int(self._fact("round") or 0)
 
     def settings(self) -> dict[str, Any] | None:
         found = self._fact("job")
         return json.loads(found) if found else None
 
-    def waiting(
-        self, folder: Folder, names: list[str], wishes: Wishes, job: Job, masks_only: bool = False
-    ) -> Iterator[str]:
-        """The names that are missing, changed or wanted otherwise. Opens no picture of the same size and time."""
-        if job.existing == "overwrite":
-            yield from names
-            return
-        columns = "name, status, size, mtime, wanted, settings, out_size"
-        known = {row[0]: row[1:] for row in self.file.execute(f"select {columns} from pictures")}
-        due_with = functools.cache(lambda status: _made_with(status, job))  # a digest a status, not one a picture
-        for name in names:
-            row = known.get(os.fsencode(name))
-            if row is None or not self._stands(folder, name, row, wishes, due_with, masks_only):
-                yield name
+    def known(self) -> dict[str, Known]:
+        """What there is of every picture."""
+        rows = self.file.execute(f"select name, {COLUMNS} from pictures")
+        return {os.fsdecode(name): Known(*rest) for name, *rest in rows}
 
-    def _stands(
-        self, folder: Folder, name: str, row: tuple, wishes: Wishes, due_with: Callable[[str], str], masks_only: bool
-    ) -> bool:
-        status, size, mtime, wanted, made_with, out_size = row
-        if (status == "masked" and not masks_only) or wanted != wishes.of(name).key:
-            return False
-        if made_with != due_with(status):
-            return False
-        try:
-            if not self._same(folder, name, size, mtime):
-                return False
-            if status == "masked":
-                return folder.path(mask_name(name)).exists()
-            return status in ("failed", "skipped") or folder.path(image_name(name)).stat().st_size == out_size
-        except OSError:
-            return False
-
-    def _same(self, folder: Folder, name: str, size: int, mtime: int) -> bool:
-        """Whether a picture holds the bytes of its row: size and time tell, or SHA-256 when only its time changed."""
-        now = folder.stat(name)
-        if now == (size, mtime):
-            return True
-        key = os.fsencode(name)
-        (row,) = self.file.execute("select row from pictures where name = ?", (key,)).fetchone()
-        if now[0] != size or hashlib.sha256(folder.read(name)).hexdigest() != json.loads(row)["sha256_in"]:
-            return False
-        with self.file:
-            self.file.execute("update pictures set mtime = ? where name = ?", (now[1], key))
-        return True
-
-    def masked(self, folder: Folder, names: list[str], wishes: Wishes, job: Job) -> dict[str, Outcome]:
-        """Rows of those names whose mask an earlier `masks` left for this very picture; it may have been edited."""
-        ready = {}
-        for name in names:
-            row = self.file.execute(
-                "select size, mtime, wanted, row from pictures where name = ? and status = 'masked'",
-                (os.fsencode(name),),
-            ).fetchone()
-            if row is None or row[2] != wishes.of(name).key or not folder.path(mask_name(name)).exists():
-                continue
-            if self._same(folder, name, *row[:2]):
-                ready[name] = replace(Outcome(**json.loads(row[3])), settings=digest(job.settings))
-        return ready
-
-    def record(self, folder: Folder, outcome: Outcome, seen: Seen, job: Job) -> None:
-        """Commit the row of a picture that is already in its place. Raises EnvironmentFault when it cannot be."""
-        out_size = folder.path(outcome.file_name).stat().st_size if outcome.file_name else None
-        row = (
-            os.fsencode(outcome.source),
-            outcome.status,
-            seen.size,
-            seen.mtime,
-            seen.wanted,
-            _made_with(outcome.status, job),
-            out_size,
-            json.dumps(outcome.row()),
-        )
-        try:
-            with self.file:
-                self.file.execute("insert or replace into pictures values (?, ?, ?, ?, ?, ?, ?, ?)", row)
-        except sqlite3.Error as error:
-            raise EnvironmentFault(f"the manifest cannot be written: {error}") from error
+    def known_of(self, name: str) -> Known | None:
+        """What there is of one picture."""
+        found = self.file.execute(f"select {COLUMNS} from pictures where name = ?", (os.fsencode(name),)).fetchone()
+        return Known(*found) if found else None
 
     def outcome(self, name: str) -> Outcome | None:
         """The row of a picture, or None; any string may be asked for."""
@@ -200,6 +164,53 @@ class Manifest:
         """Change what a row says without another look at its picture. The caller commits."""
         row = (json.dumps(outcome.row()), os.fsencode(outcome.source))
         self.file.execute("update pictures set row = ? where name = ?", row)
+
+    def touched(self, name: str, mtime: int) -> None:
+        """Note another time of the same bytes."""
+        with self.file:
+            self.file.execute("update pictures set mtime = ? where name = ?", (mtime, os.fsencode(name)))
+
+    def touched_mask(self, name: str, mtime: int) -> None:
+        """Note another time of the same mask."""
+        with self.file:
+            self.file.execute("update pictures set mask_mtime = ? where name = ?", (mtime, os.fsencode(name)))
+
+    def record(self, folder: Folder, outcome: Outcome, seen: Seen, job: Job) -> None:
+        """Commit the row of a picture that is already in its place. Raises EnvironmentFault when it cannot be."""
+        out_size = folder.path(outcome.file_name).stat().st_size if outcome.file_name else None
+        row = (
+            os.fsencode(outcome.source), json.dumps(outcome.row()), outcome.status, seen.size, seen.mtime, seen.wanted,
+            made_with(outcome.status, job), out_size, *_mask_of(folder, outcome), self.round,
+        )  # fmt: skip
+        try:
+            with self.file:
+                self.file.execute(
+                    f"insert or replace into pictures (name, row, {COLUMNS}) values ({', '.join('?' * len(row))})", row
+                )
+                journal.forget(self.file, outcome.source)
+        except sqlite3.Error as error:
+            raise EnvironmentFault(f"the manifest cannot be written: {error}; mend that, then run again") from error
+        if folder.has(pending_mask_name(outcome.source)):
+            folder.move(pending_mask_name(outcome.source), mask_name(outcome.source))
+
+    def tidy(self, folder: Folder) -> None:
+        """Clear up after a run that died, if one did: half-written files, masks without a row, names in work."""
+        if self.published() < 0:
+            folder.sweep()
+        self._end_moves(folder)
+        self.journal.look_back()
+
+    def _end_moves(self, folder: Folder) -> None:
+        """Put the masks in their places whose rows were committed just before their run died, and forget the others.
+
+        So masks/ holds nothing but what a row tells of, and what somebody made by hand.
+        """
+        for name, pending in folder.pending_masks():
+            row = self.known_of(name)
+            if row and row.mask_sha == hashlib.sha256(folder.path(pending).read_bytes()).hexdigest():
+                folder.move(pending, mask_name(name))
+            else:
+                folder.remove(pending)
 
     def counts(self, present: set[str] | None) -> dict[str, int]:
         """How many rows there are of each status, of the names in `present` or of all (None)."""
@@ -240,8 +251,25 @@ class Manifest:
         return self.file.execute(f"select count(*) from pictures where {condition}").fetchone()[0]
 
 
-def _made_with(status: str, job: Job) -> str:
+def made_with(status: str, job: Job) -> str:
     """A digest of the settings that a row depends on: where nothing was painted, the removal's do not matter."""
+    return _made_with(status, job.settings)
+
+
+def _made_with(status: str, settings: dict[str, Any]) -> str:
     if status in ("removed", "failed"):
-        return digest(job.settings)
-    return digest({key: value for key, value in job.settings.items() if key not in REMOVAL_SETTINGS})
+        return digest(settings)
+    return digest({key: value for key, value in settings.items() if key not in REMOVAL_SETTINGS})
+
+
+def _mask_of(folder: Folder, outcome: Outcome) -> tuple[int, int, str | None]:
+    """Size, time and SHA-256 of the mask that a row was made with; no time when another one lies there by now."""
+    if outcome.mask_file_name is None:
+        return NO_MASK, NO_MASK, None
+    file = folder.mask(outcome.source)
+    try:
+        stat, now = file.stat(), hashlib.sha256(file.read_bytes()).hexdigest()
+    except FileNotFoundError:  # taken away in this moment
+        return 0, NO_MASK, outcome.sha256_mask
+    made = outcome.sha256_mask or now
+    return stat.st_size, stat.st_mtime_ns if made == now else NO_MASK, made

@@ -42,6 +42,7 @@ class Outcome:
     review: str | None = None
     note: str | None = None
     settings: str | None = None
+    sha256_mask: str | None = None  # of the mask file it was made with; for the manifest, not for the records
 
     @property
     def failed(self) -> bool:
@@ -49,7 +50,8 @@ class Outcome:
         return self.status in ("failed", "skipped")
 
     def row(self) -> dict[str, Any]:
-        return asdict(self)
+        """What stands in the records."""
+        return {key: value for key, value in asdict(self).items() if key != "sha256_mask"}
 
 
 def digest(value: Any) -> str:

@@ -15,7 +15,7 @@ from flows.attempts import Climb, climb, concluded
 from flows.drawings import mask_in_white, strip
 from flows.encoding import encode, encode_image
 from flows.endings import failed, nothing_found
-from flows.folder import Folder, image_name, mask_name, process_name, strip_name
+from flows.folder import Folder, image_name, mask_name, pending_mask_name, process_name, strip_name
 from flows.interrupts import until_interrupted
 from flows.ladder import Masked, ladder
 from flows.mask_files import decode_mask, encode_mask
@@ -64,11 +64,13 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
         if hashlib.sha256(data).hexdigest() != outcome.sha256_in:
             raise BrokenPicture("it changed while the run went on; the next run takes it up")
         picture = decode(data)
-        mask = decode_mask(folder.path(mask_name(outcome.source)).read_bytes())
+        found = folder.mask(outcome.source).read_bytes()
+        mask = decode_mask(found)
     except (BrokenPicture, UnsupportedPicture, OSError) as error:
         return failed(folder, outcome, error)
     if mask.shape != picture.image.shape[:2]:
         return failed(folder, outcome, ValueError(f"{mask_name(outcome.source)} is not of the picture's size"))
+    outcome = replace(outcome, sha256_mask=hashlib.sha256(found).hexdigest())
     return Masked(outcome, picture, mask) if mask.any() else nothing_found(job, folder, outcome, "its mask is empty")
 
 
@@ -89,7 +91,7 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
                 f"writing it as {picture.format} would change pixels outside the mask by {changed} levels"
             )
         if best.masked is not climbed.start:
-            folder.write(mask_name(name), encode_mask(mask))
+            outcome = replace(outcome, sha256_mask=folder.write(pending_mask_name(name), encode_mask(mask)))
         saved = folder.write(image_name(name), data)
         folder.remove(process_name(name))  # it showed how an earlier result came about
         if job.concat:

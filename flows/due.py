@@ -1,0 +1,119 @@
+"""Which pictures are due: missing, changed, wanted otherwise, or under a mask that somebody corrected by hand."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from flows.folder import Folder, image_name, mask_name
+from flows.manifest import NO_MASK, Known, Manifest, made_with
+from flows.prompt_files import Wishes
+from flows.records import Outcome, digest
+from flows.settings import Job
+
+BY_HAND = "by hand"  # the segmenter of a mask that somebody drew or corrected in masks/
+CORRECTED = "its mask was made by hand"
+
+
+def waiting(
+    manifest: Manifest, folder: Folder, names: list[str], wishes: Wishes, job: Job, masks_only: bool = False
+) -> Iterator[str]:
+    """The names that are due. Opens no picture and no mask of the same size and time."""
+    known = manifest.known()
+    least = manifest.round if job.existing == "overwrite" else 0
+    due_with = functools.cache(lambda status: made_with(status, job))  # a digest a status, not one a picture
+    for name in names:
+        row = known.get(name)
+        if (
+            row is None
+            or (row.round or 0) < least
+            or not _stands(manifest, folder, name, row, wishes, due_with, masks_only)
+        ):
+            yield name
+
+
+def masked(manifest: Manifest, folder: Folder, names: list[str], wishes: Wishes, job: Job) -> dict[str, Outcome]:
+    """Rows of those names that need no mask found: `masks` left one for this very picture, or somebody made one.
+
+    What was made by hand stays also when existing pictures are overwritten; the file can be taken away instead.
+    """
+    ready = {}
+    for name in names:
+        row, outcome = manifest.known_of(name), manifest.outcome(name)
+        if row is None or outcome is None or row.wanted != wishes.of(name).key or not folder.has(mask_name(name)):
+            continue
+        by_hand = outcome.segmenter == BY_HAND or _corrected(manifest, folder, name, row)
+        found = row.status == "masked" and row.settings == made_with("masked", job) and job.existing != "overwrite"
+        if (by_hand or found) and row.status != "unsupported" and _same(manifest, folder, name, row):
+            ready[name] = _ready(outcome, by_hand, digest(job.settings))
+    return ready
+
+
+def _ready(outcome: Outcome, by_hand: bool, settings: str) -> Outcome:
+    ready = replace(
+        outcome, status="masked", settings=settings, mask_file_name=mask_name(outcome.source), file_name=None,
+        sha256_out=None, reason=None, sha256_mask=None, attempt=1,
+    )  # fmt: skip
+    if not by_hand:
+        return ready
+    return replace(ready, segmenter=BY_HAND, reason=CORRECTED, dilate=0, score=None, objects=None)
+
+
+def _stands(
+    manifest: Manifest,
+    folder: Folder,
+    name: str,
+    row: Known,
+    wishes: Wishes,
+    due_with: Callable[[str], str],
+    masks_only: bool,
+) -> bool:
+    """Whether a row is still true of its picture and its files."""
+    if (row.status == "masked" and not masks_only) or row.wanted != wishes.of(name).key:
+        return False
+    if row.settings != due_with(row.status):
+        return False
+    try:
+        if not _same(manifest, folder, name, row):
+            return False
+        if row.status == "masked":  # its mask may have been corrected; that is the run's business
+            return folder.has(mask_name(name))
+        if row.status not in ("failed", "skipped") and folder.path(image_name(name)).stat().st_size != row.out_size:
+            return False
+    except OSError:
+        return False
+    return masks_only or row.status == "unsupported" or not _other_mask(manifest, folder, name, row)
+
+
+def _same(manifest: Manifest, folder: Folder, name: str, row: Known) -> bool:
+    """Whether a picture holds the bytes of its row: size and time tell, or SHA-256 when only its time changed."""
+    size, mtime = folder.stat(name)
+    if (size, mtime) == (row.size, row.mtime):
+        return True
+    outcome = manifest.outcome(name)
+    if outcome is None or size != row.size or hashlib.sha256(folder.read(name)).hexdigest() != outcome.sha256_in:
+        return False
+    manifest.touched(name, mtime)
+    return True
+
+
+def _other_mask(manifest: Manifest, folder: Folder, name: str, row: Known) -> bool:
+    """Whether the mask file is not the one of the row: corrected by hand, taken away, or drawn where none was."""
+    there = folder.has(mask_name(name))
+    if there and row.mask_sha is None and row.mask_size != NO_MASK:
+        return False  # made by a version that did not ask
+    return _corrected(manifest, folder, name, row) if there else row.mask_sha is not None
+
+
+def _corrected(manifest: Manifest, folder: Folder, name: str, row: Known) -> bool:
+    """Whether the mask file (which is there) holds other bytes than that of the row."""
+    file = folder.path(mask_name(name))
+    seen = file.stat()
+    if row.mask_size is None or (seen.st_size, seen.st_mtime_ns) == (row.mask_size, row.mask_mtime):
+        return False
+    if hashlib.sha256(file.read_bytes()).hexdigest() != row.mask_sha:
+        return True
+    manifest.touched_mask(name, seen.st_mtime_ns)
+    return False

@@ -1,0 +1,74 @@
+"""The work of a run, a portion at a time: masks first, then the removal under them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from flows import due
+from flows.endings import failed
+from flows.folder import Folder, image_name
+from flows.interrupts import interrupted, until_interrupted
+from flows.journal import ENOUGH
+from flows.manifest import Manifest, Seen, look_at
+from flows.prompt_files import Wishes
+from flows.records import Outcome, digest
+from flows.settings import Job
+
+PORTION = 32  # pictures that one call of a step, and so one task of the flow, is given
+
+Find = Callable[[Job, list[str]], list[Outcome]]
+Remove = Callable[[Job, list[Outcome]], Iterable[Outcome]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the portions of a run have in common."""
+
+    job: Job
+    folder: Folder
+    manifest: Manifest
+    wishes: Wishes
+    find: Find
+    remove: Remove
+    masks_only: bool = False
+
+
+def outcomes(work: Work, waiting: list[str]) -> Iterator[tuple[Outcome, Seen]]:
+    """Do what waits. Yields each row with what it is true of, to be committed before the next is asked for.
+
+    What was in work when an earlier run died comes last, each alone; what died alone too often is set aside.
+    """
+    suspects = work.manifest.journal.suspects()
+    due_again = set(waiting)
+    ordinary = [name for name in waiting if name not in suspects]
+    portions = [ordinary[first : first + PORTION] for first in range(0, len(ordinary), PORTION)]
+    portions += [[name] for name in suspects if name in due_again]
+    for portion in until_interrupted(portions):
+        seen = look_at(work.folder, portion, work.wishes)
+        if suspects.get(portion[0], 0) >= ENOUGH:
+            yield _set_aside(work, portion[0]), seen[portion[0]]
+            continue
+        with work.manifest.journal.in_work(portion):
+            yield from ((outcome, seen[outcome.source]) for outcome in _done(work, portion))
+
+
+def _done(work: Work, portion: list[str]) -> Iterator[Outcome]:
+    """Two steps: masks (files that can be looked at and corrected), then removal under them."""
+    ready = due.masked(work.manifest, work.folder, portion, work.wishes, work.job)
+    found = [*ready.values(), *work.find(work.job, [name for name in portion if name not in ready])]
+    masked = [outcome for outcome in found if outcome.status == "masked"]
+    if work.masks_only:
+        for outcome in masked:  # what an earlier run painted does not belong to this mask
+            work.folder.remove(image_name(outcome.source))
+        yield from found
+        return
+    yield from (outcome for outcome in found if outcome.status != "masked")
+    if interrupted():
+        return  # before weights are loaded for what is not to be begun
+    yield from work.remove(work.job, masked)
+
+
+def _set_aside(work: Work, name: str) -> Outcome:
+    reason = "the process died twice while it worked on this picture alone; it is not tried again until it changes"
+    return failed(work.folder, Outcome(name, "failed", settings=digest(work.job.settings)), ValueError(reason))

@@ -12,9 +12,11 @@ from pydantic.fields import FieldInfo
 PATHS = frozenset({"source", "target", "prompts", "masks"})
 ON_DEVICE = ("device", "dtype", "batch_size", "compile")
 NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on one target
-    {*PATHS, *ON_DEVICE, "existing", "limit", "max_failures", "offline", "gif", "concat", "verify"}
+    {*PATHS, *ON_DEVICE, "existing", "limit", "max_failures", "offline", "accept_license", "gif", "concat", "verify"}
 )
-REMOVER_OPTIONS = ("method", "steps", "strength", "prefill", "attention", "prompt", "guidance", "context")
+REMOVER_OPTIONS = (
+    *("method", "steps", "strength", "prefill", "attention", "prompt", "guidance", "context", "lora", "vae"),
+)
 REMOVAL_SETTINGS = frozenset({"model", "revision", "seed", "tries", *REMOVER_OPTIONS})  # may still change after `masks`
 
 
@@ -58,8 +60,11 @@ class Job(BaseModel):
     attention: Literal["hole", "plain"] = Field("plain", description="hole: a hole does not attend to itself")
     prompt: str = Field("", description="what to put in place of the object; empty: nothing")
     guidance: float | None = Field(None, ge=1, le=50, description="pull towards the prompt; none: 7.5 with one, else 1")
+    lora: list[str] = Field([], description="LoRA added to the weights: file, folder or hub id, with :WEIGHT; repeat")
+    vae: str = Field("", description="another autoencoder: taesd (small, softer), a folder or a hub id")
     seed: int = Field(0, ge=0, description="with a picture's content it gives the picture's own seed")
     context: float = Field(2.0, ge=1, le=20, description="crop side as a multiple of the mask's box")
+    accept_license: bool = Field(False, description="load weights whose licence forbids commercial use")
     device: str = Field("auto", description="cpu, cuda, cuda:1, ...")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="precision of the model")
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field("auto", description="crops at once")
@@ -73,7 +78,7 @@ class Job(BaseModel):
     gif: bool = Field(False, description="also write the denoising to process/; another pass of the model a picture")
     concat: bool = Field(False, description="also write original | mask | result to strips/")
 
-    @field_validator("text", "point", "box", mode="before")
+    @field_validator("text", "point", "box", "lora", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) and value else value or []
@@ -136,9 +141,8 @@ class Job(BaseModel):
     @property
     def remover_options(self) -> dict[str, Any]:
         """The options of `removal.load_remover`."""
-        return {key: getattr(self, key) for key in (*REMOVER_OPTIONS, *ON_DEVICE, "offline")} | {
-            "revision": self.revision or None
-        }
+        options = {key: getattr(self, key) for key in (*REMOVER_OPTIONS, *ON_DEVICE, "offline", "accept_license")}
+        return options | {"revision": self.revision or None, "lora": tuple(self.lora)}
 
     @property
     def settings(self) -> dict[str, Any]:

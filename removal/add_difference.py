@@ -5,16 +5,15 @@ The arithmetic and what it refuses are in `merging.py` and `mergeable.py`.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from removal import merging, pipelines
+from removal.cache import cache_folder
 from removal.checkpoints import Checkpoint, look_up, parents_of
+from removal.fetch import fetch
 
 if TYPE_CHECKING:
     from removal.removers import Options
-
-CONFIGS = ["model_index.json", "*/*.json", "*/*.txt"]
 
 
 def load(checkpoint: Checkpoint, options: Options) -> pipelines.Painter:
@@ -25,28 +24,10 @@ def load(checkpoint: Checkpoint, options: Options) -> pipelines.Painter:
     """
     base, inpainting = (look_up(name) for name in parents_of(checkpoint))
     merged = merging.merge(
-        _folder(inpainting, options, "unet/"),
-        _folder(base, options, "unet/"),
-        _folder(checkpoint, options, "*/"),
-        merging.cache_folder(),
+        fetch(inpainting, options.offline, options.accept_license, of=("unet",)),
+        fetch(base, options.offline, options.accept_license, of=("unet",)),
+        fetch(checkpoint, options.offline, options.accept_license),
+        cache_folder("merged"),
     )
     made = Checkpoint(str(merged), checkpoint.family, in_channels=9, resolution=checkpoint.resolution)
     return pipelines.load(made, options, in_channels=9)
-
-
-def _folder(checkpoint: Checkpoint, options: Options, weights: str) -> Path:
-    """A checkpoint's own folder, or its snapshot in the hub's cache, fetched with the weights that are needed."""
-    if checkpoint.is_local:
-        return Path(checkpoint.repo)
-    from huggingface_hub import snapshot_download
-
-    kind = f".{checkpoint.variant}.safetensors" if checkpoint.variant else ".safetensors"
-    return Path(
-        snapshot_download(
-            checkpoint.repo,
-            revision=checkpoint.revision,
-            allow_patterns=[*CONFIGS, f"{weights}*{kind}"],
-            ignore_patterns=["*non_ema*"],
-            local_files_only=options.offline,
-        )
-    )

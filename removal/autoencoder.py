@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -58,8 +59,21 @@ def _distributions(vae: Any, pictures: torch.Tensor, count: int) -> list[Any]:
 
     with _in_enough_precision(vae):
         at_once = max(1, ENCODED * PIXELS // pictures[0, 0].numel())
-        moments = [vae.encode(some).latent_dist.parameters for some in pictures.to(vae.dtype).split(at_once)]
-    return [DiagonalGaussianDistribution(some) for some in torch.cat(moments).split(count)]
+        said = [vae.encode(some) for some in pictures.to(vae.dtype).split(at_once)]
+    if hasattr(said[0], "latents"):
+        return [Certain(some) for some in torch.cat([one.latents for one in said]).split(count)]
+    moments = torch.cat([one.latent_dist.parameters for one in said])
+    return [DiagonalGaussianDistribution(some) for some in moments.split(count)]
+
+
+@dataclass(frozen=True)
+class Certain:
+    """The latents N×4×r×r of an autoencoder that leaves nothing to chance (TAESD), to be taken as a distribution."""
+
+    mean: torch.Tensor
+
+    def sample(self, generators: list[torch.Generator]) -> torch.Tensor:
+        return self.mean
 
 
 def _after_the_noise(generators: list[torch.Generator], shape: torch.Size, dtype: torch.dtype) -> list[torch.Generator]:

@@ -42,7 +42,7 @@ def load(checkpoint: Checkpoint, options: Options, controlnet: str = INPAINT) ->
         raise ValueError(
             f"{checkpoint.repo} is of SDXL; a ControlNet leads a checkpoint of its own kind such as {SD15}"
         )
-    with pipelines._loading:
+    with pipelines.loading:
         control = _controlnet(controlnet, options)
     if options.compile:
         control.compile(dynamic=False)

@@ -6,14 +6,56 @@ import contextlib
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
 
 from removal.checkpoints import KNOWN
+from removal.hub import CARD
 
 UNET, SCHEDULER, WEIGHTS = "unet/config.json", "scheduler/scheduler_config.json", "diffusion_pytorch_model"
+
+
+NETWORKS = {"unet": WEIGHTS, "vae": WEIGHTS, "text_encoder": "model", "text_encoder_2": "model"}  # and their files
+
+
+def needed(names: list[str], variant: str | None = None, of: Iterable[str] = tuple(NETWORKS)) -> list[str]:
+    """Of the files of a checkpoint those that a removal loads: configs, vocabularies, one set of weights a network.
+
+    Half-precision weights (`fp16`) where `variant` asks for them or there are no others. `of` names the networks whose
+    weights are wanted, all by default. Raises ValueError where a network has none as `.safetensors`.
+    """
+    second = ("text_encoder_2", "tokenizer_2") if any(name.startswith("text_encoder_2/") for name in names) else ()
+    wanted = [name for name in ("model_index.json", CARD) if name in names]
+    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler", *second):
+        inside = [name for name in names if name.startswith(f"{part}/") and name.count("/") == 1]
+        wanted += [name for name in inside if name.endswith((".json", ".txt")) and ".index." not in name]
+        if part in of:
+            wanted += one_set(inside, f"{part}/{NETWORKS[part]}", variant)
+    return wanted
+
+
+def one_set(names: list[str], stem: str, variant: str | None = None) -> list[str]:
+    """One set of weights: a file, or shards and their index. Raises ValueError where there is none."""
+    kind = re.compile(re.escape(stem) + r"(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors(\.index)?(\.fp16)?(\.json)?")
+    found = [name for name in names if kind.fullmatch(name)]
+    half = [name for name in found if ".fp16" in name]
+    plain = [name for name in found if name not in half]
+    chosen = (half or plain) if variant == "fp16" else (plain or half)
+    if not any(name.endswith(".safetensors") for name in chosen):
+        raise ValueError(f"has no {stem}.safetensors; other formats can run code when they are opened, and are not")
+    return chosen
+
+
+def variant_of(folder: Path, asked: str | None) -> str | None:
+    """The variant to load a folder as: `fp16` where that was asked for and is there, or a network has nothing else."""
+    for part, stem in NETWORKS.items():
+        names = [file.name for file in (folder / part).glob("*.safetensors*")]
+        if names and any(".fp16" in name for name in one_set(names, stem, asked)):
+            return "fp16"
+    return None
 
 
 def unet_files(folder: Path) -> list[Path]:
@@ -69,9 +111,15 @@ def name_of(folder: Path) -> str:
 def license_of(folder: Path) -> str | None:
     if (known := KNOWN.get(name_of(folder))) is not None:
         return known.license
-    card = folder / "README.md"
-    found = card.is_file() and re.match(r"---\n(?:(?!---).*\n)*?license: *(\S+)", card.read_text(errors="replace"))
-    return found[1] if found else None
+    card = folder / CARD
+    return license_in(card.read_text(errors="replace")) if card.is_file() else None
+
+
+def license_in(card: str) -> str | None:
+    """What a model card says in its head: its licence, by its own name where it is another than the usual ones."""
+    head = re.match(r"---\n((?:(?!---).*\n)*)", card)
+    said = dict(re.findall(r"(?m)^(license|license_name): *[\"']?([^\s\"']+)", head[1] if head else ""))
+    return said.get("license_name") or said.get("license")
 
 
 def sha256(file: Path) -> str:

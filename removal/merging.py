@@ -69,12 +69,6 @@ def merge(inpainting: Path, base: Path, fine_tune: Path, cache: Path) -> Path:
     return merged
 
 
-def cache_folder() -> Path:
-    """Where merged checkpoints are kept: $CLEANPLATE_CACHE, else among this user's caches."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return Path(os.environ.get("CLEANPLATE_CACHE") or caches / "cleanplate").expanduser() / "merged"
-
-
 def _index(fine_tune: Path) -> dict[str, Any]:
     """The model_index.json of the merged checkpoint: the fine-tune's parts in an inpainting pipeline."""
     file = fine_tune / "model_index.json"

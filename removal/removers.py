@@ -51,6 +51,8 @@ class Options:
     `strength` is 0..1 (None: what suits the method), `context` the crop's side in mask boxes, `prefill` fills holes
     before they are encoded, `attention` is `hole` or `plain`. With a `prompt` the hole is filled with what it says, led
     there by `guidance` (None: 1 without a prompt, 7.5 with one). `compile` compiles the UNet, for one size of batch.
+    `lora` are added to the weights, each a path or hub id with `:WEIGHT` or without; one for LCM also sets the
+    scheduler and no more than 8 steps. `vae` is another autoencoder: `taesd`, a folder or a hub id.
     """
 
     method: str = "auto"
@@ -61,12 +63,15 @@ class Options:
     prompt: str = ""
     guidance: float | None = None
     context: float = 2.0
+    lora: tuple[str, ...] = ()
+    vae: str = ""
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | str = "auto"
     compile: bool = False
     revision: str | None = None
     offline: bool = False
+    accept_license: bool = False
 
     def torch_device(self) -> torch.device:
         import torch

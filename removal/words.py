@@ -1,4 +1,4 @@
-"""The prompt's embeddings, computed once; the text encoders are let go of afterwards."""
+"""The prompt's embeddings, computed once and kept; the text encoders are let go of afterwards, or never loaded."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from typing import Any
 import torch
 
 
-def embeddings(pipeline: Any, prompt: str, guided: bool) -> dict[str, torch.Tensor]:
+def encoded(pipeline: Any, prompt: str, guided: bool) -> dict[str, torch.Tensor]:
     """By their pipeline arguments; with guidance also those of the empty prompt that it is led away from.
 
-    They are left out where they equal the prompt's own, which there is nothing to be led away from. So it is for an
-    empty prompt, except for SDXL, which has zeros for them (`force_zeros_for_empty_prompt`): guidance leads away from
-    these, at the cost of a second pass. The pipeline has no text encoders afterwards: they weigh 0.1 to 0.8 billion
-    parameters.
+    The pipeline has no text encoders afterwards: they weigh 0.1 to 0.8 billion parameters.
     """
     with torch.inference_mode():
-        encoded = pipeline.encode_prompt(
+        words = pipeline.encode_prompt(
             prompt, device=pipeline.unet.device, num_images_per_prompt=1, do_classifier_free_guidance=guided
         )
     names = ["prompt_embeds", "negative_prompt_embeds"]
@@ -24,10 +21,18 @@ def embeddings(pipeline: Any, prompt: str, guided: bool) -> dict[str, torch.Tens
         names += ["pooled_prompt_embeds", "negative_pooled_prompt_embeds"]
         pipeline.text_encoder_2 = None
     pipeline.text_encoder = None
-    found = {name: words for name, words in zip(names, encoded, strict=False) if words is not None}
-    if _cancel(found) and not _guided_otherwise(pipeline):
-        return {name: words for name, words in found.items() if not name.startswith("negative")}
-    return found
+    return {name: one for name, one in zip(names, words, strict=False) if one is not None}
+
+
+def needed(pipeline: Any, words: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Without those of the empty prompt where they equal the prompt's own, which there is nothing to be led away from.
+
+    So it is for an empty prompt, except for SDXL, which has zeros for them (`force_zeros_for_empty_prompt`): guidance
+    leads away from these, at the cost of a second pass.
+    """
+    if _cancel(words) and not _guided_otherwise(pipeline):
+        return {name: one for name, one in words.items() if not name.startswith("negative")}
+    return words
 
 
 def _cancel(words: dict[str, torch.Tensor]) -> bool:

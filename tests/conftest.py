@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import sys
+import tempfile
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import sys
+os.environ["CLEANPLATE_CACHE"] = tempfile.mkdtemp(prefix="cleanplate-tests-")  # not the user's own
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+atexit.register(shutil.rmtree, os.environ["CLEANPLATE_CACHE"], ignore_errors=True)
 settings.register_profile("cleanplate", deadline=None, max_examples=60)  # a busy machine is no failure
 settings.load_profile("cleanplate")
 

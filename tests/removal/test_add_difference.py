@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from removal import add_difference, checkpoints, load_remover
-from removal.checkpoints import SD15, Checkpoint, look_up
-from removal.removers import Options, _load
+from removal import checkpoints, load_remover
+from removal.removers import _load
 
 OFFLINE = {"offline": True, "device": "cpu", "steps": 2}
 
@@ -44,21 +43,3 @@ def test_a_fine_tune_that_cannot_be_merged_is_refused_with_what_to_do(fine_tune)
     config.write_text(config.read_text().replace('"epsilon"', '"v_prediction"'))
     with pytest.raises(ValueError, match="use --method blending"):
         load_remover(str(fine_tune), method="add-difference", **OFFLINE)
-
-
-def test_of_a_hub_id_only_what_is_needed_is_fetched(tiny, monkeypatch):
-    asked = {}
-
-    def snapshot_download(repo, **given):
-        asked.update(given | {"repo": repo})
-        return str(tiny("plain"))
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    assert add_difference._folder(look_up(SD15), Options(offline=True), "unet/") == Path(tiny("plain"))
-    assert asked["repo"] == SD15
-    assert asked["local_files_only"] is True
-    assert "unet/*.fp16.safetensors" in asked["allow_patterns"]
-    add_difference._folder(Checkpoint("someone/fine-tune", revision="abc"), Options(), "*/")
-    assert asked["allow_patterns"][-1] == "*/*.safetensors"
-    assert (asked["revision"], asked["local_files_only"]) == ("abc", False)
-    assert not any("bin" in pattern or "ckpt" in pattern for pattern in asked["allow_patterns"])

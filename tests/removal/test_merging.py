@@ -15,9 +15,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from removal import diffusers_folder, load_remover, merging
+from removal.cache import cache_folder
 from removal.checkpoints import PRESETS, SD15
 from removal.mergeable import refuse
-from removal.merging import cache_folder, merge
+from removal.merging import merge
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 UNET, SCHEDULER = "unet/config.json", "scheduler/scheduler_config.json"
@@ -305,7 +306,7 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, variables, expecte
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert cache_folder().as_posix() == expected
+    assert cache_folder("merged").as_posix() == expected
 
 
 # Refusals -------------------------------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 
-from removal import Options, load_remover, pipelines
+from removal import Options, fetch, load_remover, pipelines
 from removal.checkpoints import KNOWN, MOVED, Checkpoint, choose, look_up, parent_repo
 
 KINDS = ("inpainting", "plain", "xl")
@@ -46,7 +47,7 @@ def loaded(saved, monkeypatch):
 
     def load(kind: str):
         folder, file, configs = saved(kind)
-        monkeypatch.setattr(pipelines, "parent_repo", lambda _: str(configs))
+        monkeypatch.setattr(fetch, "parent_repo", lambda _: str(configs))
         return load_remover(str(folder), **ON_CPU), load_remover(str(file), **ON_CPU)
 
     return load
@@ -80,8 +81,8 @@ def test_the_method_follows_from_the_file(loaded, no_network, kind, method):
 def test_every_weight_is_the_one_in_the_file(saved, monkeypatch, no_network, kind):
     """diffusers leaves a weight that it does not find in a file as it was drawn, and says nothing."""
     folder, file, configs = saved(kind)
-    monkeypatch.setattr(pipelines, "parent_repo", lambda _: str(configs))
-    whole, single = (pipelines._pipeline(look_up(str(one)), Options(**ON_CPU)) for one in (folder, file))
+    monkeypatch.setattr(fetch, "parent_repo", lambda _: str(configs))
+    whole, single = (pipelines.pipeline_of(look_up(str(one)), one, configs, torch.float32) for one in (folder, file))
     for part in ("unet", "vae", "text_encoder", *(("text_encoder_2",) if kind == "xl" else ())):
         expected, found = getattr(whole, part).state_dict(), getattr(single, part).state_dict()
         assert expected.keys() == found.keys()
@@ -133,7 +134,7 @@ def test_offline_without_the_parents_configs_is_an_os_error_and_asks_nobody(save
     """`offline` alone has to do: HF_HUB_OFFLINE, which the command line sets too, is away here."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     checkpoint = look_up(str(saved("inpainting")[1]))
-    with pytest.raises(OSError, match="outgoing traffic"):
+    with pytest.raises(OSError, match="offline forbids fetching it; `cleanplate models pull"):
         pipelines.load(checkpoint, Options(offline=True, **ON_CPU), in_channels=9)
 
 
@@ -153,7 +154,7 @@ def test_a_file_without_a_part_says_which(saved, tmp_path, monkeypatch, no_netwo
     _, file, configs = saved("plain")
     kept = {name: weight for name, weight in load_file(file).items() if not name.startswith(part)}
     save_file(kept, tmp_path / "part.safetensors")
-    monkeypatch.setattr(pipelines, "parent_repo", lambda _: str(configs))
+    monkeypatch.setattr(fetch, "parent_repo", lambda _: str(configs))
     with pytest.raises(ValueError, match=rf"part\.safetensors holds not all the weights: Failed to load {missing}"):
         load_remover(str(tmp_path / "part.safetensors"), **ON_CPU)
 

@@ -7,10 +7,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from removal.words import embeddings
+from removal.words import encoded, needed
 
 SAME, OTHER = torch.ones(1, 3, 2), torch.ones(1, 3, 2) * 2
 POOLED, OTHER_POOLED = torch.ones(1, 2), torch.ones(1, 2) * 2
+
+
+def embeddings(pipeline, prompt, guided):
+    return needed(pipeline, encoded(pipeline, prompt, guided))
 
 
 def pipeline(*encoded, time_cond_proj_dim=None, **config) -> SimpleNamespace:

@@ -1,0 +1,47 @@
+"""A checkpoint's files on this machine, fetched where they are on the hub, once its licence is accepted."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from removal import hub
+from removal.checkpoints import Checkpoint, parent_repo
+from removal.diffusers_folder import NETWORKS, license_in, license_of, needed
+from removal.licenses import refuse_unaccepted
+
+
+def fetch(
+    checkpoint: Checkpoint,
+    offline: bool = False,
+    accept_license: bool = False,
+    of: tuple[str, ...] = tuple(NETWORKS),
+    bar: Any = None,
+) -> Path:
+    """The diffusers folder of a checkpoint, its own or in the hub's cache, or its single file.
+
+    `of` names the networks whose weights are wanted; configs and vocabularies always are. Raises hub.Unavailable with
+    what to do, and ValueError for a licence that was not accepted.
+    """
+    refuse_unaccepted(checkpoint.repo, license_before(checkpoint, offline), accept_license)
+    if checkpoint.is_local:
+        return Path(checkpoint.repo)
+    chosen = partial(needed, variant=checkpoint.variant, of=of)
+    return hub.snapshot(checkpoint.repo, chosen, checkpoint.revision, offline, bar)
+
+
+def configs_for(checkpoint: Checkpoint, offline: bool = False) -> Path:
+    """The folder with the configs and the tokenizer that a single file lacks: those of the repo it descends from."""
+    repo = parent_repo(checkpoint)
+    return Path(repo) if Path(repo).is_dir() else hub.snapshot(repo, partial(needed, of=()), offline=offline)
+
+
+def license_before(checkpoint: Checkpoint, offline: bool) -> str | None:
+    """A checkpoint's licence, known before its weights are fetched: from the table, else from its card."""
+    if checkpoint.license or checkpoint.is_file:
+        return checkpoint.license
+    if checkpoint.is_local:
+        return license_of(Path(checkpoint.repo))
+    card = hub.one_file(checkpoint.repo, hub.CARD, checkpoint.revision, offline)
+    return license_in(card.read_text(encoding="utf-8", errors="replace")) if card else None

@@ -13,10 +13,11 @@ from flows.encoding import as_kept, encode_image
 from flows.faults import each
 from flows.folder import Folder, attempts_name
 from flows.ladder import Masked, Rung
+from flows.look_again import look_again
 from flows.mask_files import encode_mask
 from flows.records import Outcome
 from flows.settings import Job
-from flows.verdicts import Verdict, judge
+from flows.verdicts import Again, Verdict, judge
 from removal.crop import feather
 
 FADES = 4  # one part in so many of the dilation: farther in, the object's own shadow would come back
@@ -24,13 +25,17 @@ FADES = 4  # one part in so many of the dilation: farther in, the object's own s
 
 @dataclass(frozen=True)
 class Attempt:
-    """What would be published (H×W×3 uint8, or the reason why there is nothing), how it was made, and the verdict."""
+    """What would be published (H×W×3 uint8, or the reason why there is nothing), how it was made, and the verdict.
+
+    `again` is what the segmenter still found.
+    """
 
     number: int
     rung: Rung
     masked: Masked
     seed: int
     result: np.ndarray | Exception
+    again: Again | None = None
     verdict: Verdict | None = None
 
 
@@ -95,7 +100,7 @@ class Climb:
             best.masked.outcome, model=job.model, method=remover.choice.method, reason=self._reason(best),
             revision=remover.choice.checkpoint.revision, steps=remover.steps, strength=remover.strength,
             seed=best.seed, attempt=best.number, verdict=best.verdict.word if best.verdict else None,
-            seconds=round(self.seconds, 3),
+            doubt=round(best.verdict.doubt, 3) if best.verdict else None, seconds=round(self.seconds, 3),
         )  # fmt: skip
 
     def _reason(self, best: Attempt) -> str:
@@ -143,8 +148,9 @@ def _attempt(job: Job, folder: Folder, rung: Rung, going: list[tuple[Climb, Mask
     seeds = [picture_seed(job.seed, one.start.outcome.sha256_in, one.made) for one, _ in going]
     images, masks = [m.picture.image for _, m in going], [m.mask for _, m in going]
     results = each(rung.remover, images, masks, seeds)
-    for (one, masked), seed, result in zip(going, seeds, results, strict=True):
-        attempt = Attempt(one.made, rung, masked, seed, result)
+    found = look_again(job, [masked for _, masked in going], results)
+    for (one, masked), seed, result, again in zip(going, seeds, results, found, strict=True):
+        attempt = Attempt(one.made, rung, masked, seed, result, again)
         one.take(folder, _made(job, attempt) if job.tries > 1 else attempt)
 
 
@@ -155,7 +161,7 @@ def _made(job: Job, attempt: Attempt) -> Attempt:
     picture, mask = attempt.masked.picture, attempt.masked.mask
     width = (attempt.masked.outcome.dilate or 0) // FADES
     result = as_kept(picture, feather(picture.image, attempt.result, mask, width))
-    return replace(attempt, result=result, verdict=judge(result, mask) if job.judged else None)
+    return replace(attempt, result=result, verdict=judge(result, mask, attempt.again) if job.judged else None)
 
 
 def picture_seed(seed: int, sha256: str | None, attempt: int = 1) -> int:

@@ -19,7 +19,7 @@ from flows.prompt_files import Wanted, read_wishes
 from flows.records import Outcome, digest
 from flows.settings import Job
 from flows.weights import load
-from masks import Found, dilate, dilation_radius, fill_holes, load_segmenter
+from masks import Found, Prompt, dilate, dilation_radius, fill_holes, load_segmenter
 from masks.prompts import nothing, union
 from masks.segmenters import refuse
 from removal import PRESETS
@@ -64,19 +64,27 @@ def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outco
 
 
 def _find(job: Job, opened: list[Opened]) -> list[Looked]:
-    """What was found in each picture; None where nothing was asked, an exception where it could not be looked for."""
-    asked = [(k, prompt) for k, one in enumerate(opened) if one.wanted.mask is None for prompt in one.wanted.prompts]
-    hits: list[list[Found | Exception]] = [[] for _ in opened]
+    """What was found in each picture; None where a mask is given."""
+    prompts = [one.wanted.prompts if one.wanted.mask is None else [] for one in opened]
+    return look_for(job, [one.picture.image for one in opened], prompts)
+
+
+def look_for(job: Job, images: list[np.ndarray], prompts: list[list[Prompt]]) -> list[Looked]:
+    """What the job's segmenter finds of each picture's prompts; an exception where it could not be looked for.
+
+    The segmenter is loaded when there is something to look for.
+    """
+    hits: list[list[Found | Exception]] = [[] for _ in images]
     name = segmenter_of(job)
     possible = []
-    for k, prompt in asked:
+    for k, prompt in ((k, prompt) for k, asked in enumerate(prompts) for prompt in asked):
         if reason := refuse(name, prompt):
             hits[k].append(ValueError(reason))
         else:
             possible.append((k, prompt))
     if possible:
         segment = load(lambda: load_segmenter(name, job.device, job.threshold, job.offline))
-        results = each(segment, [opened[k].picture.image for k, _ in possible], [prompt for _, prompt in possible])
+        results = each(segment, [images[k] for k, _ in possible], [prompt for _, prompt in possible])
         for (k, _), result in zip(possible, results, strict=True):
             hits[k].append(result)
     return [_together(found) for found in hits]

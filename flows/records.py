@@ -39,6 +39,7 @@ class Outcome:
     sha256_out: str | None = None
     outside_max_diff: int | None = None
     verdict: str | None = None
+    doubt: float | None = None
     review: str | None = None
     note: str | None = None
     settings: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +16,7 @@ from flows.folder import Folder
 from flows.nearest import path_beside
 from flows.records import Outcome
 from flows.settings import PATHS, Job
+from flows.troubles import Trouble, Troubles
 
 WHAT = ("text", "point", "box", "prompts", "masks")
 ONCE = {"existing", "limit"}  # said for one run, not for its repetition
@@ -60,18 +62,28 @@ def read_job(folder: Folder) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a target stands: its pictures by status, how many are doubtful, and the rows of the failed ones."""
+    """How a target stands: its pictures by status, how many are doubtful or rejected, the rows of the failed ones,
+    and what is wrong, the worst first.
+    """
 
     counts: dict[str, int]
     doubtful: int
+    rejected: int
     failures: list[dict[str, Any]]
+    troubles: list[Trouble]
 
 
 def standing(target: Path) -> Standing:
     """How a target stands, from its records. Raises UsageError when there are none."""
-    rows = list(read_rows(target))
-    counts, verdicts = (Counter(row[key] for row in rows) for key in ("status", "verdict"))
-    return Standing(dict(counts), verdicts["doubtful"], [row for row in rows if row["status"] == "failed"])
+    counts: Counter[str] = Counter()
+    doubtful, failures, troubles = 0, [], Troubles()
+    for row in read_rows(target):
+        counts[row["status"]] += 1
+        doubtful += row["verdict"] == "doubtful"
+        if row["status"] == "failed":
+            failures.append(row)
+        troubles.add(row)
+    return Standing(dict(counts), doubtful, troubles.count("rejected"), failures, troubles.worst_first())
 
 
 def read_rows(target: Path) -> Iterator[dict[str, Any]]:
@@ -85,6 +97,15 @@ def read_rows(target: Path) -> Iterator[dict[str, Any]]:
             ) from error
         with lines:
             yield from map(json.loads, lines)
+
+
+def next_steps(target: Path, found: Standing) -> list[str]:
+    """The commands that a target in this state asks for."""
+    steps = []
+    if found.counts.get("masked"):
+        source = tomllib.loads((target / "job.toml").read_text(encoding="utf-8"))["source"]
+        steps.append(shlex.join(["cleanplate", "run", source, str(target)]))
+    return steps
 
 
 def counted(counts: Mapping[str, int], doubtful: int) -> list[tuple[str, int]]:

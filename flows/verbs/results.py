@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from flows.verbs.talk import Json, print_json
 
+MOST = 20  # reasons that are listed, unless all are asked for
 
-def status(target: Path, *, json: Json = False) -> int:
-    """Counts per status, and what failed and why."""
-    from flows.cards import counted, standing
+
+def status(
+    target: Path,
+    *,
+    all: Annotated[bool, Parameter(help="every reason, not the first 20", negative=(), show_default=False)] = False,
+    json: Json = False,
+) -> int:
+    """Counts per status; what failed, was rejected or is doubtful, and why; and what to do next.
+
+    Alike reasons stand together with the first picture that has them, the commonest first.
+    """
+    from flows.cards import counted, next_steps, standing
 
     found = standing(target)
+    steps = next_steps(target, found)
     if json:
-        print_json({"target": str(target), **vars(found)})
+        print_json({"target": str(target), **asdict(found), "next": steps})
         return 1 if found.failures else 0
-    for name, count in counted(found.counts, found.doubtful):
+    rejected = [("rejected", found.rejected)] if found.rejected else []
+    for name, count in [*counted(found.counts, found.doubtful), *rejected]:
         print(f"{count:8}  {name}")
-    for row in found.failures:
-        print(f"failed: {row['source']}: {row['reason']}")
+    shown = found.troubles if all else found.troubles[:MOST]
+    for trouble in shown:
+        print(f"{trouble.count:8}  {trouble.kind}: {trouble.reason} ({trouble.example}{', …' * (trouble.count > 1)})")
+    if len(shown) < len(found.troubles):
+        print(f"          and {len(found.troubles) - len(shown)} more reasons: --all")
+    for step in steps:
+        print(f"next: {step}")
     return 1 if found.failures else 0

@@ -41,7 +41,9 @@ class Job(BaseModel):
     box: list[str] = Field([], description="x0,y0,x1,y1 around an object; repeat")
     prompts: str = Field("", description="JSONL file with text, points or boxes per picture")
     masks: str = Field("", description="folder of masks (white = remove), or one mask for all")
-    segmenter: str = Field("auto", description="what finds it: bundled, clipseg, grounded-sam, sam, or NAME:WEIGHTS")
+    segmenter: str = Field(
+        "auto", description="what finds it, such as grounded-sam, sam2 or NAME:WEIGHTS; `models` lists them"
+    )
     threshold: float | None = Field(None, ge=0, le=1, description="how sure a text find must be; none: the segmenter's")
     nothing_found: Literal["copy", "skip", "error"] = Field("copy", description="what to do with such a picture")
     dilate: Dilation = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,13 +10,27 @@ import numpy as np
 
 @dataclass(frozen=True)
 class TextPrompt:
-    """A phrase that names what to find, such as "red ball"; every instance of it is meant."""
+    """A phrase that names what to find, such as "red ball"; every instance of it is meant.
+
+    `threshold` (0..1) is how sure a find must be; None leaves that to the segmenter.
+    """
 
     text: str
+    threshold: float | None = None
 
     def __post_init__(self):
         if not self.text.strip():
             raise ValueError("a text prompt needs a phrase, such as 'red ball'")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ValueError(f"a threshold lies between 0 and 1, as in 'dog@0.4', not {self.threshold:g}")
+
+    @classmethod
+    def parse(cls, text: str) -> TextPrompt:
+        """A phrase, or a phrase with a threshold of its own: "dog@0.4". Only a number after the last @ is one."""
+        phrase, at, number = text.rpartition("@")
+        if at and re.fullmatch(r"\s*-?\d*\.?\d+\s*", number):
+            return cls(phrase.strip(), float(number))
+        return cls(text)
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,12 @@ class BoxPrompt:
 
 
 Prompt = TextPrompt | PointPrompt | BoxPrompt
+
+
+def threshold_of(prompt: Prompt, usual: float) -> float:
+    """How sure a find must be: the prompt's own threshold, or what is usual."""
+    own = prompt.threshold if isinstance(prompt, TextPrompt) else None
+    return usual if own is None else own
 
 
 @dataclass(frozen=True)

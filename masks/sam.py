@@ -1,15 +1,16 @@
-"""Points and boxes to masks with Segment Anything (Kirillov et al. 2023), through the segment-anything library."""
+"""Segment Anything (Kirillov et al. 2023) with the networks of the segment-anything library."""
 
 from __future__ import annotations
 
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from masks.morphology import outline
-from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, nothing
+from masks.prompts import BoxPrompt, PointPrompt
+from masks.shapes import Answer, ShapeSegmenter
 
 URL = "https://dl.fbaipublicfiles.com/segment_anything/"
 PUBLISHED = {  # the file's name ends in the first digits of its SHA-256
@@ -20,72 +21,87 @@ PUBLISHED = {  # the file's name ends in the first digits of its SHA-256
 WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}  # of the image encoder, which tells a .pth file's size
 
 
-class SamSegmenter:
-    """A loaded SAM. Takes point and box prompts; the image encoder runs once per image, however many prompts it has."""
+class SamNetwork:
+    """A loaded SAM. The encoder, where the time goes, works in `dtype`; the small decoder stays in float32."""
 
-    def __init__(self, sam, device: str):
-        from segment_anything import SamPredictor
+    def __init__(self, sam: Any, device: str, dtype: Any):
+        from segment_anything.utils.transforms import ResizeLongestSide
 
-        self.predictor = SamPredictor(sam.to(device).eval())
+        self.sam, self.device, self.dtype = sam.to(device).float().eval(), device, dtype
+        self.sam.image_encoder.to(dtype)
+        self.side = sam.image_encoder.img_size
+        self.frame = ResizeLongestSide(self.side)
 
-    def __call__(self, images: list[np.ndarray], prompts: list[Prompt]) -> list[Found]:
-        """images: H×W×3 uint8 RGB, one prompt each. A prompt outside its image raises ValueError."""
-        found, current = [], None
-        for image, prompt in zip(images, prompts, strict=True):
-            _inside(prompt, image)
-            if image is not current:
-                self.predictor.set_image(image)
-                current = image
-            found.append(self._find(image, prompt))
-        return found
+    def encode(self, images: list[np.ndarray]) -> list[Any]:
+        """H×W×3 uint8 images of any size → an embedding each."""
+        import torch
 
-    def boxes(self, image: np.ndarray, boxes: list[tuple[float, float, float, float]]) -> np.ndarray:
-        """One mask for all boxes of an image: their union, H×W bool."""
-        height, width = image.shape[:2]
-        inside = [(max(0, b[0]), max(0, b[1]), min(width, b[2]), min(height, b[3])) for b in boxes]
-        prompts: list[Prompt] = [BoxPrompt(b) for b in inside if b[0] < b[2] and b[1] < b[3]]
-        found = self([image] * len(prompts), prompts)
-        return np.logical_or.reduce([nothing(image).mask, *(f.mask for f in found)])
+        resized = [torch.as_tensor(self.frame.apply_image(image)).to(self.device) for image in images]
+        square = torch.stack([self.sam.preprocess(one.permute(2, 0, 1)) for one in resized])
+        return list(self.sam.image_encoder(square.to(self.dtype)).float().split(1))
 
-    def _find(self, image: np.ndarray, prompt: Prompt) -> Found:
-        if isinstance(prompt, BoxPrompt):
-            question = {"box": np.array(prompt.box, np.float32)}
-        else:
-            assert isinstance(prompt, PointPrompt)
-            question = {
-                "point_coords": np.array([point[:2] for point in prompt.points], np.float32) + 0.5,  # pixel centres
-                "point_labels": np.array([point[2] for point in prompt.points]),
-            }
-        # One point may mean a part or the whole, so SAM proposes three masks; more prompts settle it (paper, §3).
-        alone = isinstance(prompt, PointPrompt) and len(prompt.points) == 1
-        proposed, scores, _ = self.predictor.predict(**question, multimask_output=alone)
-        best = int(np.argmax(scores))
-        mask = proposed[best].astype(bool)
-        if not mask.any():
-            return nothing(image)
-        return Found(mask, float(np.clip(scores[best], 0, 1)), (outline(mask),))
+    def boxes(self, embedding: Any, size: tuple[int, int], boxes: list[BoxPrompt]) -> list[Answer]:
+        """One mask a box; more prompts than a single point settle what is meant (paper, §3)."""
+        import torch
+
+        corners = self.frame.apply_boxes(np.array([prompt.box for prompt in boxes], np.float32), size)
+        sparse, dense = self.sam.prompt_encoder(
+            points=None, boxes=torch.as_tensor(corners, dtype=torch.float32, device=self.device), masks=None
+        )
+        return self._decode(embedding, size, sparse, dense, alone=False)
+
+    def points(self, embedding: Any, size: tuple[int, int], points: PointPrompt) -> Answer:
+        """One point may mean a part or the whole, so SAM proposes three masks for it; the surest is taken."""
+        import torch
+
+        centres = np.array([point[:2] for point in points.points], np.float32) + 0.5  # of pixels
+        places = torch.as_tensor(self.frame.apply_coords(centres, size), dtype=torch.float32, device=self.device)
+        labels = torch.tensor([point[2] for point in points.points], device=self.device)
+        sparse, dense = self.sam.prompt_encoder(points=(places[None], labels[None]), boxes=None, masks=None)
+        return self._decode(embedding, size, sparse, dense, alone=len(points.points) == 1)[0]
+
+    def _decode(self, embedding: Any, size: tuple[int, int], sparse: Any, dense: Any, alone: bool) -> list[Answer]:
+        """Of each prompt's masks the surest, chosen while they are small; only that one is scaled up."""
+        from torch.nn.functional import interpolate
+
+        small, scores = self.sam.mask_decoder(
+            image_embeddings=embedding, image_pe=self.sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense, multimask_output=alone,
+        )  # fmt: skip
+        height, width = self.frame.get_preprocess_shape(*size, self.side)
+        answers = []
+        for masks, sure in zip(small, scores, strict=True):
+            best = int(sure.argmax())
+            square = interpolate(masks[best][None, None], (self.side, self.side), mode="bilinear", align_corners=False)
+            answers.append((square[0, 0, :height, :width], float(sure[best])))  # without what filled up the square
+        return answers
 
 
-def load(weights: str, device: str, offline: bool = False) -> SamSegmenter:
+def load(weights: str, device: str, offline: bool = False, dtype: Any = None) -> ShapeSegmenter:
     """SAM from a published size (vit_b, vit_l, vit_h), a `.pth` file, or a folder with config.json and sam.pth.
 
     A published size is fetched once into torch's hub folder. Raises FileNotFoundError when it is not there and
-    `offline` forbids fetching it, ValueError for a file that holds no SAM.
+    `offline` forbids fetching it, ValueError for a file that holds no SAM. `dtype` is the encoder's (None: float32).
     """
+    import torch
+
+    return ShapeSegmenter(SamNetwork(_network(weights, offline), device, dtype or torch.float32))
+
+
+def _network(weights: str, offline: bool) -> Any:
     path = Path(weights).expanduser()
     if path.is_dir():
         from masks.bundled.networks import build_sam
 
         sam = build_sam(json.loads((path / "config.json").read_text()))
         sam.load_state_dict(_read(path / "sam.pth"))
-        return SamSegmenter(sam, device)
+        return sam
     from segment_anything import sam_model_registry
 
     state = _read(path if path.suffix == ".pth" else fetch(weights, offline))
-    size = _size(state, path)
-    sam = sam_model_registry[size]()
+    sam = sam_model_registry[_size(state, path)]()
     sam.load_state_dict(state)
-    return SamSegmenter(sam, device)
+    return sam
 
 
 def fetch(size: str, offline: bool) -> Path:
@@ -126,15 +142,3 @@ def _size(state: dict, path: Path) -> str:
     if width not in WIDTHS:
         raise ValueError(f"{path} holds no Segment Anything model of a published size (vit_b, vit_l, vit_h)")
     return WIDTHS[width]
-
-
-def _inside(prompt: Prompt, image: np.ndarray) -> None:
-    height, width = image.shape[:2]
-    if isinstance(prompt, PointPrompt):
-        for x, y, _ in prompt.points:
-            if not (0 <= x < width and 0 <= y < height):
-                raise ValueError(f"point {x:g},{y:g} lies outside the picture of {width}×{height} pixels")
-    elif isinstance(prompt, BoxPrompt):
-        left, top, right, bottom = prompt.box
-        if left >= width or top >= height or right <= 0 or bottom <= 0:
-            raise ValueError(f"box {prompt.box} lies outside the picture of {width}×{height} pixels")

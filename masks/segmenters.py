@@ -1,11 +1,11 @@
-"""The segmenters that exist, by name, and how each is loaded."""
+"""The segmenters that exist, by name, and what is asked of them before anything is loaded."""
 
 from __future__ import annotations
 
 import functools
+import os
 import re
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,8 +16,6 @@ import numpy as np
 from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, TextPrompt
 
 BUNDLED = Path(__file__).parent / "bundled"
-GROUNDING_DINO = "IDEA-Research/grounding-dino-tiny"
-CLIPSEG = "CIDAS/clipseg-rd64-refined"
 
 _loading = threading.Lock()  # two from_pretrained at once leave weights on the meta device (diffusers #4296)
 
@@ -30,49 +28,72 @@ class Segmenter(Protocol):
 
 @dataclass(frozen=True)
 class Row:
-    """A segmenter of the table: what prompts it takes, its usual threshold 0..1, and what its weights may be."""
+    """A segmenter of the table: the prompts it takes, its usual threshold 0..1, its weights and their licence.
+
+    `detector` holds the weights of what finds boxes for a text, where that is another network.
+    """
 
     takes: tuple[type, ...]
     threshold: float
     weights: str
+    license: str
     about: str
+    detector: str = ""
 
 
-SHAPES = (PointPrompt, BoxPrompt)
+TEXT, SHAPES = (TextPrompt,), (PointPrompt, BoxPrompt)
+ALL = (*TEXT, *SHAPES)
+FREE = "apache-2.0"  # of every published one here
+DINO = "IDEA-Research/grounding-dino-tiny"
+SAM2 = "facebook/sam2.1-hiera-base-plus"
 SEGMENTERS = {
-    "bundled": Row((TextPrompt, *SHAPES), 0.5, "", "ships inside the package; knows only the sample scenes"),
-    "clipseg": Row((TextPrompt,), 0.4, CLIPSEG, "text, coarse and quick; weights: a hub id or folder"),
-    "grounded-sam": Row((TextPrompt, *SHAPES), 0.3, "vit_b", "text by Grounding DINO, then SAM; weights: as sam"),
-    "sam": Row(SHAPES, 0.0, "vit_b", "points and boxes; weights: vit_b, vit_l, vit_h or a .pth file"),
+    "bundled": Row(ALL, 0.5, "", FREE, "ships inside the package; knows only the sample scenes"),
+    "clipseg": Row(TEXT, 0.4, "CIDAS/clipseg-rd64-refined", FREE, "text, coarse and quick"),
+    "grounded-sam": Row(ALL, 0.3, "vit_b", FREE, "text by Grounding DINO, then SAM", DINO),
+    "grounded-sam2": Row(ALL, 0.3, SAM2, FREE, "text by Grounding DINO, then SAM 2.1", DINO),
+    "owlv2-sam": Row(ALL, 0.2, "vit_b", FREE, "text by OWLv2, then SAM", "google/owlv2-base-patch16-ensemble"),
+    "sam": Row(SHAPES, 0.0, "vit_b", FREE, "points and boxes; weights: vit_b, vit_l, vit_h or a .pth file"),
+    "sam2": Row(SHAPES, 0.0, SAM2, FREE, "points and boxes; weights: a hub id or folder"),
 }
 
 
 def load_segmenter(
-    name: str, device: str = "auto", threshold: float | None = None, offline: bool = False, dino: str = GROUNDING_DINO
+    name: str, device: str = "auto", threshold: float | None = None, offline: bool = False, dtype: str = "auto"
 ) -> Segmenter:
-    """The segmenter called `name`, or `NAME:WEIGHTS` with weights of one's own; loaded once per process.
+    """The segmenter called `name`, or with weights of one's own as `split_name` says; loaded once per process.
 
-    Raises ValueError for an unknown name, FileNotFoundError or OSError for weights that cannot be had.
+    `dtype` is the precision of the encoders of SAM and SAM 2.1, where their time goes; "auto" is bfloat16 on a GPU
+    that has it, else float32. Raises ValueError for an unknown name, FileNotFoundError or OSError for weights that
+    cannot be had.
     """
-    row, weights = split_name(name)
+    row, weights, detector = split_name(name)
     level = row.threshold if threshold is None else threshold
     with _loading:
-        return _load(name.split(":")[0], weights, _device(device), level, offline, dino)
+        return _load(name.split(":")[0], weights, detector, _device(device), level, offline, dtype)
 
 
-def split_name(name: str) -> tuple[Row, str]:
-    """A segmenter's row and weights from `NAME` or `NAME:WEIGHTS`. Raises ValueError with the names there are."""
-    kind, _, weights = name.partition(":")
+def split_name(name: str) -> tuple[Row, str, str]:
+    """A segmenter's row, weights and detector's weights ("" where it has none) from `NAME` or `NAME:WEIGHTS`.
+
+    Where text is found by a detector, `NAME:WEIGHTS+DETECTOR`, `NAME:WEIGHTS` or `NAME:+DETECTOR`. Weights are what
+    the row's are: a hub id (`ID@REVISION` to pin it), a folder in the hub's layout, or for SAM a size or a .pth file.
+    Raises ValueError with the names there are.
+    """
+    kind, _, given = name.partition(":")
     if kind not in SEGMENTERS:
         near = get_close_matches(kind, SEGMENTERS, 1)
         meant = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"unknown segmenter {kind!r}; there are {', '.join(SEGMENTERS)}{meant}")
-    return SEGMENTERS[kind], weights or SEGMENTERS[kind].weights
+    row = SEGMENTERS[kind]
+    detector = ""
+    if row.detector and not os.path.exists(given):  # a path may have a + in its name
+        given, _, detector = given.partition("+")
+    return row, given or row.weights, detector or row.detector
 
 
 def refuse(name: str, prompt: Prompt) -> str | None:
     """Why a segmenter cannot take a prompt, or None when it can. Loads nothing."""
-    row, _ = split_name(name)
+    row = split_name(name)[0]
     if not isinstance(prompt, row.takes):
         kind = {TextPrompt: "text", PointPrompt: "points", BoxPrompt: "boxes"}[type(prompt)]
         able = [other for other, r in SEGMENTERS.items() if isinstance(prompt, r.takes)]
@@ -94,25 +115,12 @@ def bundled_words() -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=4)
-def _load(kind: str, weights: str, device: str, threshold: float, offline: bool, dino: str) -> Segmenter:
-    from masks import grounding, sam
-    from masks.bundled import sums
+def _load(
+    kind: str, weights: str, detector: str, device: str, threshold: float, offline: bool, dtype: str
+) -> Segmenter:
+    from masks import loading
 
-    if kind == "bundled":
-        sums.check()
-    where = {"local_files_only": offline}
-    loaders: dict[str, Callable[[], Segmenter]] = {
-        "bundled": lambda: grounding.ByKind(
-            grounding.ClipSegSegmenter(str(BUNDLED / "clipseg"), device, threshold, local_files_only=True),
-            sam.load(str(BUNDLED / "sam"), device),
-        ),
-        "clipseg": lambda: grounding.ClipSegSegmenter(weights, device, threshold, **where),
-        "grounded-sam": lambda: grounding.GroundedSamSegmenter(
-            dino, sam.load(weights, device, offline), device, threshold, **where
-        ),
-        "sam": lambda: sam.load(weights, device, offline),
-    }
-    return loaders[kind]()
+    return loading.LOADERS[kind](loading.Setup(weights, detector, device, threshold, offline, dtype))
 
 
 def _device(device: str) -> str:

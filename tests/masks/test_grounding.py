@@ -1,77 +1,21 @@
-"""Text to masks: the bundled CLIPSeg, and Grounding DINO's own classes at a tiny size with random weights."""
+"""Segmenters made of two: boxes for a text by tiny detectors with random weights, masks by the bundled SAM."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from masks import BoxPrompt, PointPrompt, TextPrompt, load_segmenter, sam
-from masks.grounding import ByKind
+from masks import BoxPrompt, PointPrompt, TextPrompt, load_segmenter
+from masks.grounding import ByKind, GroundedSegmenter
+from masks.morphology import outline
 from masks.prompts import Found
 from masks.segmenters import BUNDLED
-
-
-@pytest.fixture(scope="module")
-def dino(tmp_path_factory):
-    """A folder in the layout of IDEA-Research/grounding-dino-tiny; 0.3 M random parameters, 12 queries."""
-    import torch
-    from transformers import (
-        BertConfig,
-        BertTokenizerFast,
-        GroundingDinoConfig,
-        GroundingDinoForObjectDetection,
-        GroundingDinoImageProcessor,
-        GroundingDinoProcessor,
-        SwinConfig,
-    )
-
-    folder = tmp_path_factory.mktemp("dino")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "red", "blue", "ball", "star"]
-    (folder / "vocab.txt").write_text("\n".join(words))
-    swin = SwinConfig(
-        image_size=64,
-        embed_dim=8,
-        depths=[1, 1, 1],
-        num_heads=[1, 2, 2],
-        window_size=4,
-        out_features=["stage2", "stage3"],
-    )
-    bert = BertConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=64,
-    )
-    config = GroundingDinoConfig(
-        backbone_config=swin,
-        text_config=bert,
-        d_model=32,
-        encoder_layers=1,
-        encoder_ffn_dim=32,
-        encoder_attention_heads=2,
-        decoder_layers=2,
-        decoder_ffn_dim=32,
-        decoder_attention_heads=2,
-        num_queries=12,
-        num_feature_levels=3,
-        max_text_len=32,
-    )
-    torch.manual_seed(0)
-    GroundingDinoForObjectDetection(config).save_pretrained(folder)
-    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=32, do_lower_case=False)
-    images = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
-    GroundingDinoProcessor(images, tokenizer).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
 def ground(dino):
     """A function that loads grounded-sam with the tiny Grounding DINO and the bundled SAM at a threshold."""
-    return lambda threshold: load_segmenter(
-        f"grounded-sam:{BUNDLED / 'sam'}", threshold=threshold, offline=True, dino=str(dino)
-    )
+    return lambda threshold: load_segmenter(f"grounded-sam:{BUNDLED / 'sam'}+{dino}", threshold=threshold, offline=True)
 
 
 def test_grounded_sam_at_threshold_1_finds_nothing_and_that_is_an_outcome(ground, scenes):
@@ -86,7 +30,7 @@ def test_grounded_sams_mask_is_the_union_of_what_sam_finds_in_every_box(ground, 
     found = segment([image], [TextPrompt("red ball")])[0]
     assert len(found.boxes) == 12  # at threshold 0, one for every query
     inside = [(max(0, x0), max(0, y0), min(140, x1), min(90, y1)) for x0, y0, x1, y1 in found.boxes]
-    parts = segment.sam([image] * 12, [BoxPrompt(box) for box in inside])
+    parts = segment.shapes([image] * 12, [BoxPrompt(box) for box in inside])
     assert (found.mask == np.logical_or.reduce([part.mask for part in parts])).all()
     assert found.mask.shape == (90, 140)
     assert 0 < found.score < 1
@@ -95,7 +39,7 @@ def test_grounded_sams_mask_is_the_union_of_what_sam_finds_in_every_box(ground, 
 def test_grounded_sam_finds_less_at_a_higher_threshold(ground, scenes):
     image, prompt = scenes[0].image, TextPrompt("red ball")
     everything = ground(0.0)([image], [prompt])[0]
-    scores = sorted(ground(0.0)._boxes(image, prompt.text)[1])
+    scores = sorted(score for _, score in ground(0.0).detect([image], [prompt])[0])
     middle = (scores[5] + scores[6]) / 2
     some = ground(middle)([image], [prompt])[0]
     assert len(some.boxes) == 6
@@ -112,66 +56,14 @@ def test_grounded_sam_hears_a_phrase_in_any_case_and_with_or_without_a_full_stop
 
 def test_grounded_sam_hands_points_and_boxes_to_sam(ground, scenes):
     scene = scenes[0]
-    for prompt in (PointPrompt((scene.point,)), BoxPrompt(sam.outline(scene.object))):
+    for prompt in (PointPrompt((scene.point,)), BoxPrompt(outline(scene.object))):
         found = ground(0.0)([scene.image], [prompt])[0]
         assert (found.mask == load_segmenter(f"sam:{BUNDLED / 'sam'}")([scene.image], [prompt])[0].mask).all()
 
 
 def test_offline_a_grounding_dino_that_is_not_there_is_named(tmp_path):
     with pytest.raises(OSError, match="no-one/dino"):
-        load_segmenter(f"grounded-sam:{BUNDLED / 'sam'}", offline=True, dino="no-one/dino")
-
-
-# CLIPSeg -------------------------------------------------------------------------------------------------------------
-
-
-def test_the_bundled_text_segmenter_finds_masks_of_the_pictures_size_with_boxes_around_them(scenes):
-    segment = load_segmenter("bundled", threshold=0.3)
-    found = segment([s.image for s in scenes], [TextPrompt(s.target.text) for s in scenes])
-    hits = [f for f in found if f]
-    assert len(hits) >= len(scenes) / 2
-    for f in hits:
-        assert (f.mask.shape, f.mask.dtype) == ((128, 128), bool)
-        assert 0.3 < f.score <= 1
-        covered = np.zeros_like(f.mask)
-        for left, top, right, bottom in f.boxes:
-            patch = f.mask[int(top) : int(bottom), int(left) : int(right)]
-            assert all(side.any() for side in (patch[0], patch[-1], patch[:, 0], patch[:, -1]))
-            covered[int(top) : int(bottom), int(left) : int(right)] = True
-        assert covered[f.mask].all()
-
-
-def test_what_the_bundled_text_segmenter_sees_depends_on_the_phrase(scenes):
-    segment = load_segmenter("bundled", threshold=0.0)
-    images = [s.image for s in scenes]
-    first = segment(images, [TextPrompt("red ball")] * len(images))
-    second = segment(images, [TextPrompt("blue star")] * len(images))
-    assert all(a.score != b.score for a, b in zip(first, second, strict=True))  # the mean heat of the whole picture
-
-
-def test_clipseg_above_its_surest_heat_finds_nothing_and_that_is_an_outcome(scenes):
-    found = load_segmenter(f"clipseg:{BUNDLED / 'clipseg'}", threshold=1.0)(
-        [scenes[0].image], [TextPrompt("red ball")]
-    )[0]
-    assert (bool(found), found.mask.shape, found.score, found.boxes) == (False, (128, 128), 0.0, ())
-
-
-def test_clipseg_drops_crumbs_of_heat_and_keeps_objects(picture):
-    segment = load_segmenter(f"clipseg:{BUNDLED / 'clipseg'}", threshold=0.5)
-    heat = np.zeros((100, 100), np.float32)
-    heat[10:30, 10:30] = 0.9
-    heat[60:63, 60:63] = 0.9  # 9 of 10,000 pixels
-    found = segment._find(picture(100, 100), heat)
-    assert found.boxes == ((10.0, 10.0, 30.0, 30.0),)
-    assert (found.mask == (heat > 0.5) & (np.arange(100) < 40)).all()
-
-
-def test_a_batch_finds_what_each_picture_finds_alone(scenes):
-    segment = load_segmenter(f"clipseg:{BUNDLED / 'clipseg'}", threshold=0.5)
-    images, prompts = [s.image for s in scenes[:3]], [TextPrompt(t) for t in ("red", "a blue star", "green ball")]
-    together = segment(images, prompts)
-    for image, prompt, found in zip(images, prompts, together, strict=True):
-        assert (segment([image], [prompt])[0].mask != found.mask).mean() < 0.001
+        load_segmenter(f"grounded-sam:{BUNDLED / 'sam'}+no-one/dino", offline=True)
 
 
 def test_every_prompt_goes_to_the_segmenter_of_its_kind():
@@ -181,3 +73,28 @@ def test_every_prompt_goes_to_the_segmenter_of_its_kind():
     segment = ByKind(text=answer(0.1), shape=answer(0.9))
     prompts = [TextPrompt("a"), PointPrompt(((0, 0, 1),)), TextPrompt("b"), BoxPrompt((0, 0, 1, 1))]
     assert [f.score for f in segment([np.zeros((2, 2, 3), np.uint8)] * 4, prompts)] == [0.1, 0.9, 0.1, 0.9]
+
+
+def test_boxes_that_reach_out_of_the_picture_are_cut_and_those_beside_it_add_nothing(scenes):
+    """A detector of our own says where; the masks are those that SAM finds in the cut boxes."""
+    image, boxes = scenes[0].image, [outline(o) for o in (scenes[0].object, scenes[0].objects[0])]
+    shapes = load_segmenter(f"sam:{BUNDLED / 'sam'}")
+
+    def ask(*found):
+        segment = GroundedSegmenter(lambda images, prompts: [[(box, 0.5) for box in found]], shapes)
+        return segment([image], [TextPrompt("anything")])[0]
+
+    cut = [*boxes, (0.0, 10.0, 60.0, 128.0)]
+    parts = [found.mask for found in shapes([image] * 3, [BoxPrompt(box) for box in cut])]
+    together = ask(*boxes, (-5.0, 10.0, 60.0, 200.0), (200.0, 0.0, 220.0, 20.0))
+    assert (together.mask == np.logical_or.reduce(parts)).all()
+    assert not ask((200.0, 0.0, 220.0, 20.0))
+    assert not ask()
+
+
+def test_a_phrase_with_a_threshold_of_its_own_is_held_to_that(ground, scenes):
+    image, segment = scenes[0].image, ground(0.0)
+    scores = sorted(score for _, score in segment.detect([image], [TextPrompt("red ball")])[0])
+    middle = (scores[5] + scores[6]) / 2
+    usual, own, none = segment([image] * 3, [TextPrompt("red ball", level) for level in (None, middle, 1.0)])
+    assert [len(usual.boxes), len(own.boxes), len(none.boxes)] == [12, 6, 0]

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from masks import BoxPrompt, PointPrompt, sam
+from masks.morphology import outline
 from masks.segmenters import BUNDLED
+from masks.shapes import BOXES
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +41,14 @@ def test_a_point_finds_the_object_under_it(segment, scenes):
 
 
 def test_a_box_finds_the_object_in_it(segment, scenes):
-    found = segment([s.image for s in scenes], [BoxPrompt(sam.outline(s.object)) for s in scenes])
+    found = segment([s.image for s in scenes], [BoxPrompt(outline(s.object)) for s in scenes])
     assert np.mean([iou(f.mask, s.object) for f, s in zip(found, scenes, strict=True)]) >= 0.75
 
 
 def test_a_find_says_how_sure_it_is_and_where_it_lies(segment, scenes):
     for found in segment([s.image for s in scenes], [PointPrompt((s.point,)) for s in scenes]):
         assert 0 < found.score <= 1
-        assert found.boxes == (sam.outline(found.mask),)
+        assert found.boxes == (outline(found.mask),)
 
 
 def test_a_background_point_is_not_taken_for_another_point_on_the_object(segment, scenes):
@@ -60,24 +62,78 @@ def test_a_background_point_is_not_taken_for_another_point_on_the_object(segment
     assert np.mean(joined) < np.mean(apart) - 0.05
 
 
-def test_a_point_means_the_middle_of_its_pixel_and_a_box_its_edges(segment, scenes, monkeypatch):
-    asked = {}
-    predict = segment.predictor.predict
-    monkeypatch.setattr(segment.predictor, "predict", lambda **given: asked.update(given) or predict(**given))
-    segment([scenes[0].image] * 2, [PointPrompt(((40, 50, 1), (9, 8, 0))), BoxPrompt((10, 20, 60, 70))])
-    assert asked["point_coords"].tolist() == [[40.5, 50.5], [9.5, 8.5]]
-    assert asked["point_labels"].tolist() == [1, 0]
-    assert asked["box"].tolist() == [10, 20, 60, 70]
+@pytest.fixture(scope="module")
+def predictor(segment):
+    """The library's own way to ask the same network, one picture and one prompt at a time."""
+    from segment_anything import SamPredictor
+
+    return SamPredictor(segment.network.sam)
 
 
-def test_several_prompts_encode_their_image_once(segment, scenes, monkeypatch):
-    encoded = []
-    encode = segment.predictor.set_image
-    monkeypatch.setattr(segment.predictor, "set_image", lambda image: (encoded.append(1), encode(image)))
+@pytest.mark.parametrize("size", [(128, 128), (90, 140), (301, 77), (600, 400)])
+def test_a_point_and_a_box_find_what_the_librarys_own_predictor_finds(segment, predictor, picture, size):
+    """A point means the middle of its pixel and a box its edges; of three masks the surest is taken."""
+    image = picture(*size)
+    x, y = size[1] // 3, size[0] // 2
+    box = (4, 6, size[1] - 9, size[0] - 11)
+    several = ((x, y, 1), (x + 5, y, 1), (1, 2, 0))
+    found = segment([image] * 3, [PointPrompt(((x, y, 1),)), PointPrompt(several), BoxPrompt(box)])
+    predictor.set_image(image)
+    asked = (
+        {"point_coords": np.array([[x + 0.5, y + 0.5]]), "point_labels": np.array([1]), "multimask_output": True},
+        {
+            "point_coords": np.array([point[:2] for point in several]) + 0.5,
+            "point_labels": np.array([1, 1, 0]),
+            "multimask_output": False,
+        },
+        {"box": np.array(box), "multimask_output": False},
+    )
+    for mine, question in zip(found, asked, strict=True):
+        masks, scores, _ = predictor.predict(**question)
+        assert (mine.mask == masks[scores.argmax()]).all()
+        assert mine.score == pytest.approx(min(1, scores.max()) if mine else 0, abs=1e-5)
+
+
+def test_a_batch_of_pictures_finds_what_each_finds_alone(segment, scenes, picture):
+    images = [picture(90, 140), *(s.image for s in scenes[:4]), picture(300, 200)]
+    prompts = [PointPrompt(((i.shape[1] // 2, i.shape[0] // 2, 1),)) for i in images]
+    for image, prompt, found in zip(images, prompts, segment(images, prompts), strict=True):
+        alone = segment([image], [prompt])[0]
+        assert (alone.mask == found.mask).all()
+        assert alone.score == pytest.approx(found.score, abs=1e-5)
+
+
+def test_prompts_of_several_pictures_in_any_order_get_their_own_answers(segment, scenes):
     one, other = scenes[0], scenes[1]
-    prompts = [PointPrompt((one.point,)), BoxPrompt(sam.outline(one.object)), PointPrompt((other.point,))]
-    segment([one.image, one.image, other.image], prompts)
-    assert len(encoded) == 2
+    asked = [(s, ask(s)) for ask in (box_of, point_of) for s in (one, other, one)]
+    together = segment([s.image for s, _ in asked], [prompt for _, prompt in asked])
+    for (s, prompt), found in zip(asked, together, strict=True):
+        assert (segment([s.image], [prompt])[0].mask == found.mask).all()
+    assert (together[0].mask != together[1].mask).any()
+
+
+def test_more_boxes_than_the_decoder_takes_at_once_are_all_answered(segment, scenes):
+    image = scenes[0].image
+    boxes: list = [BoxPrompt((k, k, k + 40, k + 50)) for k in range(2 * BOXES + 3)]
+    for prompt, found in zip(boxes, segment([image] * len(boxes), boxes), strict=True):
+        assert (segment([image], [prompt])[0].mask == found.mask).all()
+
+
+def test_in_half_precision_the_encoder_finds_nearly_the_same_and_the_decoder_stays_exact(segment, scenes):
+    half = sam.load(str(BUNDLED / "sam"), "cpu", dtype=torch.bfloat16)
+    assert {w.dtype for w in half.network.sam.image_encoder.parameters()} == {torch.bfloat16}
+    assert {w.dtype for w in half.network.sam.mask_decoder.parameters()} == {torch.float32}
+    images, prompts = [s.image for s in scenes], [box_of(s) for s in scenes]
+    exact, rough = segment(images, prompts), half(images, prompts)
+    assert np.mean([iou(a.mask, b.mask) for a, b in zip(exact, rough, strict=True)]) > 0.97
+
+
+def box_of(scene) -> BoxPrompt:
+    return BoxPrompt(outline(scene.object))
+
+
+def point_of(scene) -> PointPrompt:
+    return PointPrompt((scene.point,))
 
 
 @pytest.mark.parametrize("point", [(128, 5), (-1, 5), (5, 128), (5, -0.5), (float("nan"), 5)])
@@ -97,19 +153,6 @@ def test_a_box_outside_the_picture_is_refused(segment, scenes, box):
         segment([scenes[0].image], [BoxPrompt(box)])
 
 
-def test_the_mask_of_several_boxes_is_their_union_and_boxes_beside_the_picture_add_nothing(segment, scenes):
-    image, boxes = scenes[0].image, [sam.outline(o) for o in (scenes[0].object, scenes[0].objects[0])]
-    boxes += [(-5.0, 10.0, 60.0, 200.0)]
-    single = segment([image] * 3, [BoxPrompt(box) for box in (*boxes[:2], (0.0, 10.0, 60.0, 128.0))])
-    together = segment.boxes(image, [*boxes, (200.0, 0.0, 220.0, 20.0)])
-    assert (together == np.logical_or.reduce([f.mask for f in single])).all()
-
-
-def test_no_boxes_are_an_empty_mask_of_the_pictures_size(segment, scenes):
-    empty = segment.boxes(scenes[0].image, [])
-    assert (empty.shape, empty.dtype, empty.any()) == ((128, 128), bool, False)
-
-
 # Weights -------------------------------------------------------------------------------------------------------------
 
 
@@ -125,7 +168,7 @@ def test_a_file_is_known_by_its_shapes_whatever_its_name(tmp_path, monkeypatch, 
 
 
 class Stub(torch.nn.Module):
-    """Takes any weights and has what SamPredictor asks of a SAM when it is made."""
+    """Takes any weights and has what is asked of a SAM when it is loaded."""
 
     def __init__(self):
         super().__init__()
@@ -145,7 +188,7 @@ def test_a_file_of_the_smallest_published_size_loads_and_segments(tmp_path, monk
     )
     loaded = sam.load(str(tmp_path / "mine.pth"), "cpu")
     (tmp_path / "mine.pth").unlink()
-    weights = list(loaded.predictor.model.parameters())
+    weights = list(loaded.network.sam.parameters())
     assert sum(w.numel() for w in weights) > 90_000_000
     assert {w.dtype for w in weights} == {torch.float32}
 

@@ -17,22 +17,44 @@ POINT, BOX = PointPrompt(((3, 4, 1),)), BoxPrompt((1, 1, 5, 5))
 
 @pytest.mark.parametrize("ask", [load_segmenter, split_name, lambda name: refuse(name, POINT)])
 def test_an_unknown_segmenter_is_answered_with_those_there_are(ask):
-    with pytest.raises(ValueError, match="unknown segmenter 'samm'; there are bundled, clipseg, grounded-sam, sam"):
+    with pytest.raises(ValueError, match="unknown segmenter 'samm'; there are bundled, clipseg, grounded-sam"):
         ask("samm")
 
 
 def test_weights_of_ones_own_follow_the_name():
-    assert split_name("sam:/a/b.pth") == (SEGMENTERS["sam"], "/a/b.pth")
-    assert split_name("sam") == (SEGMENTERS["sam"], "vit_b")
+    assert split_name("sam:/a/b.pth") == (SEGMENTERS["sam"], "/a/b.pth", "")
+    assert split_name("sam") == (SEGMENTERS["sam"], "vit_b", "")
+
+
+def test_a_detectors_weights_follow_a_plus_where_there_is_a_detector(tmp_path):
+    row = SEGMENTERS["grounded-sam"]
+    assert split_name("grounded-sam") == (row, "vit_b", row.detector)
+    assert split_name("grounded-sam:vit_h") == (row, "vit_h", row.detector)
+    assert split_name("grounded-sam:+me/dino@main") == (row, "vit_b", "me/dino@main")
+    assert split_name("grounded-sam:vit_l+me/dino") == (row, "vit_l", "me/dino")
+    assert split_name("sam:a+b.pth")[1:] == ("a+b.pth", "")
+    (tmp_path / "a+b.pth").touch()
+    assert split_name(f"grounded-sam:{tmp_path}/a+b.pth") == (row, f"{tmp_path}/a+b.pth", row.detector)
+
+
+def test_every_row_says_its_licence_and_where_its_weights_come_from_and_can_be_loaded():
+    from masks.loading import LOADERS
+
+    assert LOADERS.keys() == SEGMENTERS.keys()
+    for name, row in SEGMENTERS.items():
+        assert row.license
+        assert row.about
+        assert bool(row.weights) == (name != "bundled")
+        assert not row.detector or TextPrompt in row.takes
 
 
 @pytest.mark.parametrize(
     ("name", "prompt", "kind", "able"),
     [
-        ("sam", TextPrompt("red ball"), "text", "bundled, clipseg, grounded-sam do"),
-        ("sam:vit_h", TextPrompt("red ball"), "text", "bundled, clipseg, grounded-sam do"),
-        ("clipseg", POINT, "points", "bundled, grounded-sam, sam do"),
-        ("clipseg", BOX, "boxes", "bundled, grounded-sam, sam do"),
+        ("sam", TextPrompt("red ball"), "text", "bundled, clipseg, grounded-sam, grounded-sam2, owlv2-sam do"),
+        ("sam:vit_h", TextPrompt("red ball"), "text", "bundled, clipseg, grounded-sam, grounded-sam2, owlv2-sam do"),
+        ("clipseg", POINT, "points", "bundled, grounded-sam, grounded-sam2, owlv2-sam, sam, sam2 do"),
+        ("clipseg", BOX, "boxes", "bundled, grounded-sam, grounded-sam2, owlv2-sam, sam, sam2 do"),
     ],
 )
 def test_a_prompt_of_the_wrong_kind_is_refused_with_who_takes_it(name, prompt, kind, able):

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from masks import grounding, sam
+from masks import sam
 from masks.bundled import sums as segmenters_sums
+from masks.clipseg import ClipSegSegmenter
+from masks.hub import Weights
 from masks.prompts import PointPrompt, TextPrompt
 from removal import load_remover
 from removal.bundled import sums
@@ -58,7 +60,7 @@ def test_it_leaves_segmenters_that_load_and_find(quick):
     by_point = sam.load(str(folder / "sam"), "cpu")
     (found,) = by_point([one.image], [PointPrompt(((*one.point, 1),))])
     assert found.mask.shape == one.mask.shape
-    by_text = grounding.ClipSegSegmenter(str(folder / "clipseg"), "cpu", 0.5, local_files_only=True)
+    by_text = ClipSegSegmenter(Weights(str(folder / "clipseg"), offline=True), "cpu", 0.5)
     (found,) = by_text([one.image], [TextPrompt("red ball")])
     assert found.mask.dtype == np.bool_
 

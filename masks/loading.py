@@ -1,0 +1,77 @@
+"""How each segmenter of the table is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from masks import sam
+from masks.bundled import sums
+from masks.clipseg import ClipSegSegmenter
+from masks.detectors import GroundingDino, Owlv2
+from masks.grounding import ByKind, GroundedSegmenter
+from masks.hub import Weights
+from masks.sam2 import Sam2Network
+from masks.segmenters import BUNDLED, Segmenter
+from masks.shapes import ShapeSegmenter
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a segmenter is made from: weights, where it runs and how, and how sure a text find must be (0..1)."""
+
+    weights: str
+    detector: str
+    device: str
+    threshold: float
+    offline: bool
+    dtype: str
+
+    def torch_dtype(self) -> Any:
+        """The encoder's precision; auto: bfloat16 on a GPU that has it, else float32."""
+        import torch
+
+        if self.dtype != "auto":
+            return getattr(torch, self.dtype)
+        on_gpu = self.device.startswith("cuda")
+        return torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def _sam(setup: Setup) -> Segmenter:
+    return sam.load(setup.weights, setup.device, setup.offline, setup.torch_dtype())
+
+
+def _sam2(setup: Setup) -> Segmenter:
+    weights = Weights.parse(setup.weights, setup.offline)
+    return ShapeSegmenter(Sam2Network(weights, setup.device, setup.torch_dtype()))
+
+
+def _clipseg(setup: Setup) -> Segmenter:
+    return ClipSegSegmenter(Weights.parse(setup.weights, setup.offline), setup.device, setup.threshold)
+
+
+def _bundled(setup: Setup) -> Segmenter:
+    sums.check()
+    text = ClipSegSegmenter(Weights(str(BUNDLED / "clipseg"), offline=True), setup.device, setup.threshold)
+    return ByKind(text, sam.load(str(BUNDLED / "sam"), setup.device, dtype=setup.torch_dtype()))
+
+
+def _with(detector: Any, shapes: Callable[[Setup], Segmenter]) -> Callable[[Setup], Segmenter]:
+    def load(setup: Setup) -> Segmenter:
+        masks_for_boxes = shapes(setup)
+        weights = Weights.parse(setup.detector, setup.offline)
+        return GroundedSegmenter(detector(weights, setup.device, setup.threshold), masks_for_boxes)
+
+    return load
+
+
+LOADERS: dict[str, Callable[[Setup], Segmenter]] = {
+    "bundled": _bundled,
+    "clipseg": _clipseg,
+    "grounded-sam": _with(GroundingDino, _sam),
+    "grounded-sam2": _with(GroundingDino, _sam2),
+    "owlv2-sam": _with(Owlv2, _sam),
+    "sam": _sam,
+    "sam2": _sam2,
+}

@@ -1,0 +1,95 @@
+"""Points and boxes to masks by a network that encodes a picture once and answers every prompt from that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+
+from masks.batches import batches_for
+from masks.morphology import outline
+from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, nothing
+from masks.upscaling import upscaled
+
+BOXES = 16  # of one picture that the decoder answers at once
+
+Answer = tuple[Any, float]  # logits h×w that cover the picture, and how sure the network is of them
+
+
+class Network(Protocol):
+    """What Segment Anything and its successors have in common."""
+
+    side: int  # of the square that the encoder looks at
+    device: str
+
+    def encode(self, images: list[np.ndarray]) -> list[Any]:
+        """One embedding for each image, from one pass of the encoder."""
+
+    def boxes(self, embedding: Any, size: tuple[int, int], boxes: list[BoxPrompt]) -> list[Answer]:
+        """An answer for each box in a picture of size (height, width)."""
+
+    def points(self, embedding: Any, size: tuple[int, int], points: PointPrompt) -> Answer:
+        """The answer for points on one object."""
+
+
+class ShapeSegmenter:
+    """Takes point and box prompts. Images are encoded in batches, each once, however many prompts it has."""
+
+    def __init__(self, network: Network):
+        self.network = network
+        self.batches = batches_for(network.device, network.side)
+
+    def __call__(self, images: list[np.ndarray], prompts: list[Prompt]) -> list[Found]:
+        """images: H×W×3 uint8 RGB, one prompt each. A prompt outside its image raises ValueError."""
+        import torch
+
+        for image, prompt in zip(images, prompts, strict=True):
+            inside(prompt, image)
+        found: list[Found] = [nothing(image) for image in images]
+        rows = rows_of(images)
+        with torch.inference_mode():
+            embeddings = self.batches(self.network.encode, [images[same[0]] for same in rows])
+            for same, embedding in zip(rows, embeddings, strict=True):
+                image = images[same[0]]
+                for k, answer in self._answers(embedding, image, {k: prompts[k] for k in same}):
+                    found[k] = _found(image, answer)
+        return found
+
+    def _answers(self, embedding: Any, image: np.ndarray, asked: dict[int, Prompt]) -> Iterable[tuple[int, Answer]]:
+        size = (image.shape[0], image.shape[1])
+        boxes = iter([(k, prompt) for k, prompt in asked.items() if isinstance(prompt, BoxPrompt)])
+        while some := list(islice(boxes, BOXES)):
+            answers = self.network.boxes(embedding, size, [prompt for _, prompt in some])
+            yield from zip((k for k, _ in some), answers, strict=True)
+        for k, prompt in asked.items():
+            if isinstance(prompt, PointPrompt):
+                yield k, self.network.points(embedding, size, prompt)
+
+
+def rows_of(images: list[np.ndarray]) -> list[list[int]]:
+    """For every different image of a list, in order, where it stands there."""
+    rows: dict[int, list[int]] = {}
+    for k, image in enumerate(images):
+        rows.setdefault(id(image), []).append(k)
+    return [*rows.values()]
+
+
+def _found(image: np.ndarray, answer: Answer) -> Found:
+    logits, score = answer
+    mask = upscaled(logits, *image.shape[:2])
+    return Found(mask, float(np.clip(score, 0, 1)), (outline(mask),)) if mask.any() else nothing(image)
+
+
+def inside(prompt: Prompt, image: np.ndarray) -> None:
+    """Raises ValueError for points or a box that lie outside an image."""
+    height, width = image.shape[:2]
+    if isinstance(prompt, PointPrompt):
+        for x, y, _ in prompt.points:
+            if not (0 <= x < width and 0 <= y < height):
+                raise ValueError(f"point {x:g},{y:g} lies outside the picture of {width}×{height} pixels")
+    elif isinstance(prompt, BoxPrompt):
+        left, top, right, bottom = prompt.box
+        if left >= width or top >= height or right <= 0 or bottom <= 0:
+            raise ValueError(f"box {prompt.box} lies outside the picture of {width}×{height} pixels")

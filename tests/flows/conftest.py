@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -142,3 +143,35 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Any]:
+    """A real S3 server on loopback."""
+    from tests.flows import s3
+
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    with pytest.MonkeyPatch.context() as patch:
+        proxy, server = s3.start()
+        for name, value in (keys | {"AWS_ENDPOINT_URL": proxy.url}).items():
+            patch.setenv(name, value)
+        yield proxy
+        proxy.shutdown()
+        server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: Any) -> Iterator[Any]:
+    """The same, with neither failures nor delays left over."""
+    yield s3_server
+    s3_server.failing, s3_server.slow = 0, 0.0
+
+
+@pytest.fixture
+def s3_bucket(s3: Any, tmp_path: Path) -> str:
+    """The address of an empty bucket."""
+    import fsspec
+
+    name = "bucket-" + hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(name)
+    return f"s3://{name}"

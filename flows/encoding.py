@@ -1,24 +1,60 @@
-"""Pictures to bytes: a changed picture in the container that it was in, with its metadata."""
+"""Pictures to bytes: a changed picture in the container that it was in, or that was asked for, with its metadata."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from flows.pictures import Picture
-from flows.png import encode_png
+from flows.deep import deepened
+from flows.exif import PREFIX
+from flows.metadata import LOSSY_QUALITY, Kept
+from flows.pictures import Picture, UnsupportedPicture
+from flows.png import chunk, described, encode_png, kinds, spliced, xmp_chunk
+from flows.provenance import with_provenance
+from flows.tiff import encode_tiff
+
+CONTAINERS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
+JPEG_QUALITY = 95
+PLAIN: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True, "exact": True}, "JPEG": {"quality": 90}}
 
 
 def encode(picture: Picture, image: np.ndarray) -> bytes:
-    """`image` (H×W×3 uint8) in the container of `picture`, with its alpha and metadata."""
-    if picture.format != "PNG" or (picture.grey and picture.alpha is not None):  # which OpenCV does not write
+    """`image` (H×W×3 uint8) in the container of `picture`, with its alpha, depth and metadata."""
+    if picture.format not in ("PNG", "TIFF"):
         return _by_pillow(picture, image, picture.alpha)
-    corner = (slice(1), slice(1))
-    like = _by_pillow(picture, image[corner], None if picture.alpha is None else picture.alpha[corner])
-    return encode_png(_grey(image) if picture.grey else image, picture.alpha, like)
+    colours = _grey(image) if picture.grey else image
+    pixels, alpha = (colours, picture.alpha) if picture.deep is None else deepened(picture, image, colours)
+    if picture.format == "TIFF":
+        kept, whole = picture.kept, pixels if alpha is None else np.dstack([pixels, alpha])
+        return encode_tiff(whole, kept.tags, kept.xmp, kept.icc, kept.dpi, bool(kept.how.get("compression")))
+    chunks = _chunks(picture)
+    if picture.grey and alpha is not None:  # which OpenCV does not write
+        return spliced(_by_pillow(replace(picture, kept=Kept()), image, alpha), chunks)
+    return encode_png(pixels, alpha, chunks)
+
+
+def converted(picture: Picture, container: str = "same", quality: int | None = None) -> Picture:
+    """`picture` as one of a container png, jpeg or webp (`same`: its own), its lossy encoder at `quality` 1..100.
+
+    Raises UnsupportedPicture where that cannot hold its transparency or its depth.
+    """
+    to = CONTAINERS.get(container, picture.format)
+    if to == "JPEG" and picture.alpha is not None:
+        raise UnsupportedPicture("it has transparent pixels, which a JPEG cannot hold; ask for png or webp")
+    if picture.deep is not None and to not in ("PNG", picture.format):
+        raise UnsupportedPicture(f"its pixels have more than 8 bits, which {to} cannot hold; ask for png")
+    how, lossless = _how(picture, to, quality)
+    exif = picture.kept.tags.tobytes() if picture.kept.tags and to != "TIFF" else picture.kept.exif
+    return replace(picture, format=to, kept=replace(picture.kept, how=how, lossless=lossless, exif=exif))
+
+
+def marked(picture: Picture) -> Picture:
+    """`picture` with an XMP that says that a part of it was painted by a model."""
+    return replace(picture, kept=replace(picture.kept, xmp=with_provenance(picture.kept.xmp)))
 
 
 def as_kept(picture: Picture, image: np.ndarray) -> np.ndarray:
@@ -28,7 +64,21 @@ def as_kept(picture: Picture, image: np.ndarray) -> np.ndarray:
 
 def encode_image(image: np.ndarray, container: str = "PNG") -> bytes:
     """An image (H×W×3 uint8) in a container, without metadata."""
-    return encode(Picture(image, None, False, container), image)
+    return encode(Picture(image, None, False, container, Kept(how=PLAIN.get(container, {}))), image)
+
+
+def _how(picture: Picture, to: str, quality: int | None) -> tuple[dict[str, Any], bool]:
+    """The settings of the encoder and whether it keeps every pixel: what was lossless stays so unless asked."""
+    kept = picture.kept
+    if to == picture.format:
+        if kept.lossless or quality is None:
+            return kept.how, kept.lossless
+        return {key: value for key, value in kept.how.items() if key != "qtables"} | {"quality": quality}, False
+    if to == "JPEG":
+        return {"quality": quality or JPEG_QUALITY, "subsampling": 0}, False
+    if to == "WEBP" and not (kept.lossless and quality is None):
+        return {"quality": quality or LOSSY_QUALITY, "exact": True}, False
+    return PLAIN.get(to, {}), True
 
 
 def _by_pillow(picture: Picture, image: np.ndarray, alpha: np.ndarray | None) -> bytes:
@@ -36,19 +86,38 @@ def _by_pillow(picture: Picture, image: np.ndarray, alpha: np.ndarray | None) ->
     if alpha is not None:
         shown.putalpha(Image.fromarray(alpha))
     out = io.BytesIO()
-    shown.save(out, picture.format, **picture.extras, **_encoder(picture.format))
+    shown.save(out, picture.format, **_arguments(picture))
     return out.getvalue()
+
+
+def _arguments(picture: Picture) -> dict[str, Any]:
+    """What Pillow takes for a container, of what was kept."""
+    kept, of = picture.kept, picture.format
+    given: dict[str, Any] = {"icc_profile": kept.icc, "dpi": kept.dpi}
+    if of != "BMP":
+        given |= {"exif": (PREFIX if of == "JPEG" else b"") + kept.exif if kept.exif else None, "xmp": kept.xmp}
+    if of == "JPEG":
+        given |= {"comment": kept.comment, "extra": kept.captions}
+    return {key: value for key, value in (given | kept.how).items() if value}
+
+
+def _chunks(picture: Picture) -> list[bytes]:
+    """The chunks of a PNG: those that it had, with EXIF and XMP; and from what others had, what Pillow makes of it."""
+    kept = picture.kept
+    there = kinds(kept.chunks)
+    info = PngImagePlugin.PngInfo()
+    if kept.comment:
+        info.add_itxt("Comment", kept.comment.decode("utf-8", "replace"))
+    given = {
+        "icc_profile": kept.icc if not there & {b"iCCP"} else None,
+        "dpi": kept.dpi if not there & {b"pHYs"} else None,
+    }
+    out = io.BytesIO()
+    Image.new("L", (1, 1)).save(out, "PNG", pnginfo=info, **{key: value for key, value in given.items() if value})
+    exif = [chunk(b"eXIf", kept.exif)] if kept.exif else []
+    return [*kept.chunks, *described(out.getvalue()), *exif, *([xmp_chunk(kept.xmp)] if kept.xmp else [])]
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
     """`image` (H×W×3 uint8) as H×W: grey pixels stay exactly as they were, being the luma of equal channels."""
     return np.asarray(Image.fromarray(image).convert("L"))
-
-
-def _encoder(container: str) -> dict[str, Any]:
-    settings: dict[str, dict[str, Any]] = {
-        "PNG": {"compress_level": 1},  # three times as fast as the default, a tenth larger
-        "WEBP": {"lossless": True, "exact": True},
-        "AVIF": {"quality": 95},
-    }
-    return settings.get(container, {})

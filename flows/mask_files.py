@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from flows.pictures import open_upright
+from flows.deep import is_deep
+from flows.pictures import decode, open_upright
 from flows.png import encode_png
 
 
@@ -15,9 +16,14 @@ def encode_mask(mask: np.ndarray) -> bytes:
 
 def decode_mask(data: bytes) -> np.ndarray:
     """A mask, H×W bool, from any picture: what is brighter than mid grey and not transparent is to be removed."""
-    _, upright, _ = open_upright(data)
+    opened, upright = open_upright(data)
     if upright.mode == "L" and not upright.has_transparency_data:  # as all that are written here
         return np.asarray(upright) > 127
-    whole = np.asarray(upright.convert("RGBA"))
-    red, green, blue, alpha = np.moveaxis(whole, 2, 0)
-    return (np.maximum(np.maximum(red, green), blue) > 127) & (alpha > 127)  # max(axis=2) takes twelve times as long
+    if is_deep(opened, data):
+        picture = decode(data)
+        channels = [*np.moveaxis(picture.image, 2, 0), picture.alpha]
+    else:
+        channels = [*np.moveaxis(np.asarray(upright.convert("RGBA")), 2, 0)]
+    red, green, blue, alpha = channels
+    bright = np.maximum(np.maximum(red, green), blue) > 127  # max(axis=2) takes twelve times as long
+    return bright if alpha is None else bright & (alpha > 127)

@@ -1,64 +1,105 @@
-"""What is kept of a picture beside its pixels: colour profile, EXIF, XMP, text, resolution, JPEG quantisation."""
+"""What is kept of a picture beside its pixels: colour profile, EXIF, XMP, text, resolution, its encoder's settings."""
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import Image, JpegImagePlugin
 
-ORIENTATION = 0x0112
-# In a TIFF, EXIF shares its directory with the tags that lay out the pixels; these alone describe the picture.
-DESCRIPTIVE = frozenset({269, 270, 271, 272, 285, 305, 306, 315, 316, 700, 33432, 33723, 34665, 34853})
+from flows import exif, provenance
+from flows.containers import av1, webp_is_lossless, without_thumbnails
+from flows.png import described
 
-
-def kept(opened: Image.Image, upright: dict[Any, Any]) -> dict[str, Any]:
-    """Encoder arguments that keep colour profile, EXIF, XMP, text, resolution and JPEG quantisation."""
-    extras: dict[str, Any] = {key: opened.info[key] for key in ("icc_profile", "dpi") if opened.info.get(key)}
-    if upright.get("xmp"):
-        extras["xmp"] = upright["xmp"]  # whose orientation was reset with the pixels'
-    exif = _exif(opened)
-    if exif:
-        extras["exif"] = exif
-    if opened.format == "JPEG":
-        extras["qtables"] = opened.quantization  # type: ignore[attr-defined]
-        extras["subsampling"] = _subsampling(opened)
-        extras["progressive"] = bool(opened.info.get("progressive"))
-    if opened.format == "PNG":
-        text = PngImagePlugin.PngInfo()
-        for key, value in getattr(opened, "text", {}).items():
-            if key == "XML:com.adobe.xmp":
-                text.add_itxt(key, str(upright.get(key, value)))
-            elif key != "Raw profile type exif":  # written as EXIF proper
-                text.add_text(key, value)
-        extras["pnginfo"] = text
-        extras.pop("xmp", None)
-    if opened.format == "TIFF" and opened.info.get("compression") in ("tiff_lzw", "tiff_adobe_deflate", "packbits"):
-        extras["compression"] = opened.info["compression"]
-    return extras
+# In a TIFF, EXIF shares its directory with the tags that lay out the pixels; these alone describe the picture, its
+# caption and its camera, or (from 33550 on) the place on the ground that it shows.
+DESCRIPTIVE = frozenset({269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, 33723, 34665, 34853})
+GEOGRAPHIC = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844})
+LOSSY_QUALITY = 90  # of formats whose files do not tell how they were made, WebP and AVIF
 
 
-def _exif(opened: Image.Image) -> Image.Exif | None:
-    """EXIF without orientation (applied to the pixels) and without the preview, which would show what was removed."""
+@dataclass(frozen=True)
+class Kept:
+    """What goes back into the file of a changed picture. `how` are Pillow's own settings for its container."""
+
+    icc: bytes | None = None
+    exif: bytes | None = None  # the bare block
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    comment: bytes | None = None
+    captions: bytes = b""  # a JPEG's segment APP13, as it stands in the file
+    chunks: tuple[bytes, ...] = ()  # of a PNG
+    tags: Image.Exif | None = None  # of a TIFF
+    how: dict[str, Any] = field(default_factory=dict)
+    lossless: bool = True
+
+
+def kept(opened: Image.Image, upright: dict[Any, Any], data: bytes) -> Kept:
+    """What to keep of a picture: as it was opened, what is said of it since it is upright, and its bytes."""
+    info = opened.info
+    how, lossless = _how(opened, data)
+    xmp = upright.get("xmp")  # whose orientation was reset with the pixels'
+    return Kept(
+        icc=info.get("icc_profile") or None,
+        exif=_exif(opened),
+        xmp=provenance.without_previews(xmp) if xmp else None,
+        dpi=info.get("dpi"),
+        comment=info.get("comment") if opened.format == "JPEG" else None,
+        captions=_captions(opened),
+        chunks=tuple(described(data)) if opened.format == "PNG" else (),
+        tags=_tags(opened) if opened.format == "TIFF" else None,
+        how=how,
+        lossless=lossless,
+    )
+
+
+def _how(opened: Image.Image, data: bytes) -> tuple[dict[str, Any], bool]:
+    """Settings with which Pillow writes such a picture again, and whether that keeps every pixel."""
+    match opened.format:
+        case "JPEG":
+            sampling = JpegImagePlugin.get_sampling(opened)
+            tables = {"qtables": opened.quantization}  # type: ignore[attr-defined]
+            progressive = bool(opened.info.get("progressive"))
+            return {**tables, "subsampling": max(sampling, 0), "progressive": progressive}, False
+        case "WEBP" if webp_is_lossless(data):
+            return {"lossless": True, "exact": True}, True
+        case "WEBP":
+            return {"quality": LOSSY_QUALITY, "exact": True}, False
+        case "AVIF":
+            return {"quality": LOSSY_QUALITY, "subsampling": av1(data).sampling}, False
+        case "TIFF" if opened.info.get("compression", "raw") != "raw":
+            return {"compression": "deflate"}, True
+    return {}, True
+
+
+def _exif(opened: Image.Image) -> bytes | None:
+    if opened.format == "TIFF":
+        return None  # its tags are its EXIF
+    block = opened.info.get("exif")
+    if block is None and "Raw profile type exif" in opened.info:  # ImageMagick's way to put it into a PNG
+        block = opened.getexif().tobytes()
+    return exif.without_previews(block) if block and block != exif.PREFIX else None
+
+
+def _tags(opened: Image.Image) -> Image.Exif | None:
+    """The tags of a TIFF that do not lay out its pixels, upright. None where they cannot be written back."""
     try:
-        exif = opened.getexif()
-        if not exif:
-            return None
-        if ORIENTATION in exif:
-            exif[ORIENTATION] = 1  # applied; said, because readers without it would look for another in the XMP
-        if opened.format == "TIFF":
-            for tag in set(exif) - DESCRIPTIVE:
-                del exif[tag]
+        tags = opened.getexif()
+        if exif.ORIENTATION in tags:
+            tags[exif.ORIENTATION] = 1  # applied; said, because readers without it would look for another in the XMP
+        for tag in set(tags) - DESCRIPTIVE - GEOGRAPHIC - {exif.ORIENTATION}:
+            del tags[tag]
         for ifd in (0x8769, 0x8825):
-            exif.get_ifd(ifd)  # loads the camera's and the place's tags, so that they are written back
-        exif.tobytes()
-        return exif
+            tags.get_ifd(ifd)  # loads the camera's and the place's tags, so that they are written back
+        tags.tobytes()
+        return tags
     except (SyntaxError, ValueError, KeyError, TypeError, OSError, struct.error):
-        return None  # a broken EXIF block cannot be written back; the pixels are fine
+        return None
 
 
-def _subsampling(opened: Image.Image) -> int:
-    from PIL import JpegImagePlugin
-
-    sampling = JpegImagePlugin.get_sampling(opened)
-    return sampling if sampling >= 0 else 0
+def _captions(opened: Image.Image) -> bytes:
+    """The IPTC captions of a JPEG, as segments to be written."""
+    held = [content for name, content in getattr(opened, "applist", []) if name == "APP13"]
+    clean = [segment for content in held if (segment := without_thumbnails(content))]
+    return b"".join(b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment for segment in clean)

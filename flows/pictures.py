@@ -5,19 +5,24 @@ from __future__ import annotations
 import io
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from flows.metadata import ORIENTATION, kept
+from flows.containers import Av1, av1
+from flows.deep import GREY, is_deep, read_deep, view_of
+from flows.exif import ORIENTATION
+from flows.metadata import Kept, kept
 
 SUFFIXES = frozenset([".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif"])
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")  # JPEG opens MPO too
 # Too many pixels are refused here, where Pillow warns, since what is done about warnings is one for all threads.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+T = TypeVar("T")
 
 
 class UnsupportedPicture(Exception):
@@ -30,43 +35,44 @@ class BrokenPicture(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """An upright picture: `image` H×W×3 uint8 RGB, `alpha` H×W uint8 or None, and what to keep when it is written."""
+    """An upright picture: `image` H×W×3 uint8 RGB, `alpha` H×W uint8 or None, and what to keep when it is written.
+
+    `deep` are the pixels of one of 16 bits, H×W, H×W×3 or H×W×4 uint16, of which `image` and `alpha` are a view.
+    """
 
     image: np.ndarray
     alpha: np.ndarray | None
     grey: bool
     format: str
-    extras: dict[str, Any] = field(default_factory=dict)
+    kept: Kept = field(default_factory=Kept)
+    deep: np.ndarray | None = None
 
 
 def decode(data: bytes) -> Picture:
     """Decode a whole picture. Raises UnsupportedPicture or BrokenPicture; never narrows or fills in silently."""
-    opened, upright, extras = open_upright(data)
+    opened, upright = open_upright(data)
+    of = opened.format or "PNG"
+    beside = _not_broken(lambda: kept(opened, upright.info, data), data)
+    if is_deep(opened, data):
+        deep = _deep(opened, data)
+        return Picture(*view_of(deep), deep.ndim == 2, of, beside, deep)
     mode = "RGBA" if upright.has_transparency_data else "RGB"
     whole = np.array(upright if upright.mode == mode else upright.convert(mode))
     alpha = whole[..., 3].copy() if mode == "RGBA" else None
-    grey = upright.mode in ("1", "L", "LA")
-    return Picture(np.ascontiguousarray(whole[..., :3]), alpha, grey, opened.format or "PNG", extras)
+    return Picture(np.ascontiguousarray(whole[..., :3]), alpha, upright.mode in ("1", "L", "LA"), of, beside)
 
 
-def open_upright(data: bytes) -> tuple[Image.Image, Image.Image, dict[str, Any]]:
-    """A picture with its pixels loaded, the same upright, and what to keep when it is written.
+def open_upright(data: bytes) -> tuple[Image.Image, Image.Image]:
+    """A picture with its pixels loaded, as it was and upright. Raises UnsupportedPicture or BrokenPicture."""
 
-    Raises UnsupportedPicture or BrokenPicture.
-    """
-    try:
+    def opening() -> tuple[Image.Image, Image.Image]:
         opened = Image.open(io.BytesIO(data), formats=FORMATS)
         _refuse(opened, data)
         opened.load()
         turned = opened.getexif().get(ORIENTATION, 1) != 1
-        upright = ImageOps.exif_transpose(opened) if turned else opened
-        return opened, upright, kept(opened, upright.info)
-    except (UnsupportedPicture, BrokenPicture):
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BrokenPicture(f"too many pixels: {error}") from error
-    except Exception as error:  # Pillow raises seven kinds for bad input, of every sort
-        raise BrokenPicture(_reason(data, error)) from error
+        return opened, ImageOps.exif_transpose(opened) if turned else opened
+
+    return _not_broken(opening, data)
 
 
 def suffix_of(name: str) -> str:
@@ -79,14 +85,40 @@ def _refuse(opened: Image.Image, data: bytes) -> None:
     frames = getattr(opened, "n_frames", 1)
     if frames > 1:
         raise UnsupportedPicture(f"it holds {frames} frames or pages; only single pictures can be changed")
-    if opened.mode not in ("RGB", "RGBA", "L", "LA", "P", "1", "PA"):
+    deep = is_deep(opened, data)
+    if opened.mode not in ("RGB", "RGBA", "L", "LA", "P", "1", "PA", *(GREY if deep else ())):
         raise UnsupportedPicture(f"its pixels are {opened.mode}; changing them would narrow them to 8-bit RGB")
-    if opened.format == "PNG" and len(data) > 24 and data[24] == 16:
-        raise UnsupportedPicture("its pixels have 16 bits; changing them would narrow them to 8")
-    if opened.format == "TIFF" and max(opened.tag_v2.get(258, (8,))) > 8:  # type: ignore[attr-defined]
+    if opened.format == "TIFF" and not deep and max(opened.tag_v2.get(258, (8,))) > 8:  # type: ignore[attr-defined]
         raise UnsupportedPicture("its pixels have more than 8 bits; changing them would narrow them")
+    if opened.format == "AVIF":
+        _refuse_avif(av1(data))
     if opened.format == "GIF":
         raise UnsupportedPicture("a GIF's palette cannot hold a repainted patch exactly")
+
+
+def _refuse_avif(told: Av1) -> None:
+    if told.bits > 8:
+        raise UnsupportedPicture(f"its pixels have {told.bits} bits; changing them would narrow them to 8")
+    if not told.srgb:
+        raise UnsupportedPicture("its colour space is told outside a profile; it would be lost when it is written")
+
+
+def _deep(opened: Image.Image, data: bytes) -> np.ndarray:
+    try:
+        return read_deep(opened, data)
+    except ValueError as error:
+        raise UnsupportedPicture(f"{error}; changing them would narrow them to 8") from error
+
+
+def _not_broken(work: Callable[[], T], data: bytes) -> T:
+    try:
+        return work()
+    except (UnsupportedPicture, BrokenPicture):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BrokenPicture(f"too many pixels: {error}") from error
+    except Exception as error:  # Pillow raises seven kinds for bad input, of every sort
+        raise BrokenPicture(_reason(data, error)) from error
 
 
 def _reason(data: bytes, error: Exception) -> str:

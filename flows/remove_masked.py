@@ -28,7 +28,6 @@ from removal import load_remover
 from removal.removers import ChosenRemover
 
 GROUP = 8  # pictures at least that the model is given at once
-LOSSLESS = frozenset({"PNG", "WEBP", "TIFF", "BMP"})
 
 
 def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
@@ -85,7 +84,9 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
         return climbed, failed(folder, outcome, result)
     try:
         data = encode(picture, result)
-        changed = _changed_outside(picture, mask, decode(data).image if picture.format in LOSSLESS else result)
+        changed = _changed_outside(
+            picture, mask, decode(data) if picture.kept.lossless else replace(picture, image=result)
+        )
         if changed:
             raise BrokenPicture(
                 f"writing it as {picture.format} would change pixels outside the mask by {changed} levels"
@@ -105,10 +106,11 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
     )  # fmt: skip
 
 
-def _changed_outside(picture: Picture, mask: np.ndarray, written: np.ndarray) -> int:
-    """The largest difference of any channel of any pixel outside the mask, 0..255."""
-    if written.shape != picture.image.shape:
+def _changed_outside(picture: Picture, mask: np.ndarray, written: Picture) -> int:
+    """The largest difference of any channel of any pixel outside the mask: 0..255, or 0..65535 of 16 bits."""
+    before, after = (one.image if one.deep is None else one.deep for one in (picture, written))
+    if after.shape != before.shape or after.dtype != before.dtype:
         raise BrokenPicture("writing it would turn it")
-    difference = cv2.absdiff(written, picture.image)
+    difference = cv2.absdiff(after, before)
     difference[mask] = 0
     return int(difference.max())

@@ -1,0 +1,89 @@
+"""EXIF blocks: made upright and rid of previews in place, so that every other byte, maker notes too, stays as it is."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+ORIENTATION = 0x0112
+PREFIX = b"Exif\0\0"  # before a block in a JPEG; other containers hold it bare
+PLACES = ((0x0201, 0x0202), (0x0111, 0x0117))  # where a preview begins, and how long it is: a JPEG, or plain strips
+SHORT, LONG = 3, 4
+PREVIEW = b"\xff\xd8\xff"  # how a JPEG begins; maker notes hold such previews too
+
+
+def without_previews(block: bytes) -> bytes | None:
+    """An EXIF block (bare) that says upright and shows nothing that may have been removed; None for a broken one."""
+    data = bytearray(block.removeprefix(PREFIX))
+    try:
+        order = {b"II": "<", b"MM": ">"}[bytes(data[:2])]
+        first = _number(data, order, 4, LONG)
+        for at in _entries(data, order, first, ORIENTATION):
+            data[at + 2 : at + 12] = struct.pack(f"{order}HIHH", SHORT, 1, 1, 0)
+        end = _end(data, order, first)
+        if second := _number(data, order, end, LONG):
+            struct.pack_into(f"{order}I", data, end, 0)
+            for begins, lengths in PLACES:
+                _blank(data, order, second, begins, lengths)
+        _blank_embedded(data)
+    except (KeyError, struct.error):
+        return None
+    return bytes(data)
+
+
+def _number(data: bytes | bytearray, order: str, at: int, kind: int) -> int:
+    return struct.unpack_from(f"{order}{'H' if kind == SHORT else 'I'}", data, at)[0]
+
+
+def _end(data: bytearray, order: str, directory: int) -> int:
+    """Where a directory's entries end and the place of the next directory is told."""
+    return directory + 2 + 12 * _number(data, order, directory, SHORT)
+
+
+def _entries(data: bytearray, order: str, directory: int, tag: int) -> Iterator[int]:
+    """Where the entries of a tag begin: tag, type, count and value, 12 bytes each."""
+    for at in range(directory + 2, _end(data, order, directory), 12):
+        if _number(data, order, at, SHORT) == tag:
+            yield at
+
+
+def _values(data: bytearray, order: str, directory: int, tag: int) -> list[int]:
+    """The whole numbers that a tag holds."""
+    found: list[int] = []
+    for at in _entries(data, order, directory, tag):
+        kind, count = _number(data, order, at + 2, SHORT), _number(data, order, at + 4, LONG)
+        size = 2 if kind == SHORT else 4
+        begin = at + 8 if size * count <= 4 else _number(data, order, at + 8, LONG)
+        if begin + size * count > len(data):
+            raise struct.error(f"tag {tag} lies outside")
+        found += [_number(data, order, begin + size * k, kind) for k in range(count)]
+    return found
+
+
+def _blank(data: bytearray, order: str, directory: int, begins: int, lengths: int) -> None:
+    for begin, length in zip(
+        _values(data, order, directory, begins), _values(data, order, directory, lengths), strict=False
+    ):
+        end = min(begin + length, len(data))
+        if end == len(data) > begin > 8:
+            del data[begin:]  # as it mostly is: the last thing in the block
+        else:
+            data[begin:end] = bytes(max(end - begin, 0))
+
+
+def _blank_embedded(data: bytearray) -> None:
+    """Blank every JPEG that lies anywhere in a block, up to its own end or the block's."""
+    at = data.find(PREVIEW)
+    while at >= 0:
+        end = _jpeg_end(data, at)
+        data[at:end] = bytes(end - at)
+        at = data.find(PREVIEW, end)
+
+
+def _jpeg_end(data: bytearray, at: int) -> int:
+    """Where a JPEG ends: its segments are stepped over, since a preview in one of them has an end of its own."""
+    at += 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:  # until the scan begins
+        at += 2 + _number(data, ">", at + 2, SHORT)
+    end = data.find(b"\xff\xd9", at)
+    return len(data) if end < 0 else end + 2

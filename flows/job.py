@@ -10,6 +10,7 @@ from flows import cards, due
 from flows.faults import TooManyFailures, UsageError
 from flows.find_masks import find_masks, segmenter_of
 from flows.folder import Folder
+from flows.forecast import Forecast, forecast
 from flows.interrupts import interrupted
 from flows.ledger import LEDGER
 from flows.manifest import Manifest
@@ -40,7 +41,7 @@ class Nobody:
 class Summary:
     """What a run did (`done`, by status), and how its target stands then: `counts`, and how many are `doubtful`.
 
-    `interrupted`: somebody asked it to stop before it was through.
+    `interrupted`: somebody asked it to stop before it was through. `takes`: what a run that was only looked at would.
     """
 
     done: Counter[str] = field(default_factory=Counter)
@@ -48,6 +49,7 @@ class Summary:
     pictures: int = 0
     doubtful: int = 0
     interrupted: bool = False
+    takes: Forecast | None = None
 
     @property
     def tried(self) -> int:
@@ -107,14 +109,18 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
     """What `run` would do, with its refusals; writes nothing, not even to the manifest."""
     folder, job, wishes = _prepared(job, watch, masks_only)
     names = folder.names()
-    waiting = names
+    waiting, pace = names, None
     if folder.has(LEDGER):
         with Manifest(folder.target, only_look=True) as manifest:
+            pace = None if masks_only else manifest.pace()
             waiting = _due(job, folder, manifest, names, wishes, masks_only)
     finished = len(names) - len(waiting)
     waiting = waiting[: job.limit or None]
     watch.say(f"{len(names)} pictures: {len(waiting)} to do, {finished} finished already")
-    return Summary(pictures=len(names), counts={"to do": len(waiting), "finished": finished})
+    takes = forecast(job, folder, waiting, pace)
+    if waiting:
+        watch.say(str(takes))
+    return Summary(pictures=len(names), counts={"to do": len(waiting), "finished": finished}, takes=takes)
 
 
 def _prepared(job: Job, watch: Watch, masks_only: bool) -> tuple[Folder, Job, Wishes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ def _work(
         code, done, after = summary.exit_code, dict(summary.done), summary
     if json:
         counts = {"counts": after.counts, "doubtful": after.doubtful}
-        print_json({"target": target, "exit_code": code, "done": done, **counts})
+        takes = {"takes": asdict(after.takes)} if dry_run else {}
+        print_json({"target": target, "exit_code": code, "done": done, **counts, **takes})
     return code
 
 

@@ -1,0 +1,50 @@
+"""What a run would take: time, from what earlier pictures of the target took, and room on the disk."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rich.filesize import decimal
+
+from flows.folder import Folder
+from flows.settings import Job
+
+MASK = 20_000  # bytes of a mask file at 12 megapixels; smaller pictures have smaller ones
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """`seconds` is None until a picture of the target was painted; `size` and `free` are bytes of its disk."""
+
+    pictures: int
+    seconds: float | None
+    size: int
+    free: int
+
+    def __str__(self) -> str:
+        how_long = "how long is unknown until the first batch"
+        if self.seconds is not None:
+            pace = self.seconds / max(1, self.pictures)
+            how_long = f"about {timedelta(seconds=round(self.seconds))} (h:mm:ss), at {pace:.2g} s a picture so far"
+        room = f"about {decimal(self.size)} of disk, of which {decimal(self.free)} are free"
+        return f"{how_long}; {room}" + ("; make room first" if self.size > self.free else "")
+
+
+def forecast(job: Job, folder: Folder, due: list[str], pace: float | None) -> Forecast:
+    """What the pictures in `due` would take: each its source's size again, a mask, and twice its size for its strip.
+
+    `pace`: seconds a picture took so far, or None.
+    """
+    sources = sum(_size(folder, name) for name in due)
+    size = sources * (3 if job.concat else 1) + MASK * len(due)
+    place = next(path for path in (folder.target, *folder.target.absolute().parents) if path.exists())
+    return Forecast(len(due), None if pace is None else pace * len(due), size, shutil.disk_usage(place).free)
+
+
+def _size(folder: Folder, name: str) -> int:
+    try:
+        return folder.stat(name)[0]
+    except OSError:
+        return 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 from flows.faults import raise_if_environment
 from flows.folder import Folder, attempts_name, image_name, mask_name, pending_mask_name, process_name, strip_name
 from flows.records import Outcome
 from flows.settings import Job
+from flows.source import Unsettled
 
 
 def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
@@ -20,8 +22,13 @@ def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
     _forget(folder, outcome)
     if outcome.mask_file_name is None:
         _without_mask(folder, outcome)
-    reason = str(error) or type(error).__name__
-    return replace(outcome, status="failed", reason=reason, file_name=None, sha256_out=None)
+    return replace(outcome, status="failed", reason=_in_words(error), file_name=None, sha256_out=None)
+
+
+def passed_over(folder: Folder, name: str, reason: str) -> Outcome:
+    """The row of what is called like a picture and is none, such as a link."""
+    folder.remove(image_name(name))
+    return _without_mask(folder, Outcome(name, "skipped", reason))
 
 
 def unsupported(folder: Folder, outcome: Outcome, reason: str) -> Outcome:
@@ -42,7 +49,10 @@ def nothing_found(job: Job, folder: Folder, outcome: Outcome, reason: str | None
 def _copied(folder: Folder, outcome: Outcome, status: str, reason: str | None) -> Outcome:
     name = image_name(outcome.source)
     try:
-        copied = folder.copy(outcome.source, name)
+        data = folder.read(outcome.source)
+        if outcome.sha256_in != hashlib.sha256(data).hexdigest():
+            raise Unsettled("it changed while the run went on; the next run takes it up")
+        copied = folder.write(name, data)
     except (OSError, ValueError) as error:
         return failed(folder, outcome, error)
     return replace(outcome, status=status, reason=reason, file_name=name, sha256_out=copied)
@@ -62,3 +72,11 @@ def _forget(folder: Folder, outcome: Outcome) -> None:
     folder.remove(strip_name(outcome.source))
     folder.remove(process_name(outcome.source))
     folder.clear(attempts_name(outcome.source))
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"{error.filename} is no longer there"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'it'} cannot be read: {error.strerror}"
+    return str(error) or type(error).__name__

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from flows.faults import EnvironmentFault
 from flows.nearest import path_beside
 from flows.pictures import SUFFIXES, suffix_of
+from flows.source import Survey, read_settled, survey
 
 PRIVATE = ".cleanplate"
 PENDING = f"{PRIVATE}/pending"
@@ -48,30 +49,17 @@ class Folder:
         folder.single = None
         return folder
 
+    def survey(self) -> Survey:
+        """Everything below the source that is called like a picture."""
+        return Survey([self.single]) if self.single else survey(self.source)
+
     def names(self) -> list[str]:
         """Every picture below the source, sorted. Links, devices and hidden folders are not followed."""
-        if self.single:
-            return [self.single]
-        found = []
-
-        def unreadable(error: OSError) -> None:
-            raise EnvironmentFault(f"{error.filename} cannot be read: {error.strerror}; its pictures would be left out")
-
-        for directory, folders, files in os.walk(self.source, followlinks=False, onerror=unreadable):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in files:
-                path = Path(directory, name)
-                if (
-                    suffix_of(name) in SUFFIXES
-                    and not name.startswith(".")
-                    and path.is_file()
-                    and not path.is_symlink()
-                ):
-                    found.append(path.relative_to(self.source).as_posix())
-        return sorted(found)
+        return self.survey().names
 
     def read(self, name: str) -> bytes:
-        return (self.source / name).read_bytes()
+        """The bytes of a picture. Raises OSError, also when somebody is still writing it."""
+        return read_settled(self.source / name, follow=self.single is not None)
 
     def stat(self, name: str) -> tuple[int, int]:
         """Size in bytes and time of the last change in nanoseconds."""
@@ -92,10 +80,6 @@ class Folder:
                 f"{path} cannot be written: {error.strerror or error}; mend that, then run again"
             ) from error
         return hashlib.sha256(data).hexdigest()
-
-    def copy(self, name: str, relative: str) -> str:
-        """Publish a byte-for-byte copy of a source picture; returns its SHA-256."""
-        return self.write(relative, self.read(name))
 
     def has(self, relative: str) -> bool:
         """Whether there is such a file in the target."""

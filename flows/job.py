@@ -14,11 +14,12 @@ from flows.forecast import Forecast, forecast
 from flows.interrupts import interrupted
 from flows.ledger import LEDGER
 from flows.manifest import Manifest
-from flows.portions import Find, Remove, Work, outcomes
+from flows.portions import Find, Remove, Work, others, outcomes
 from flows.prompt_files import Wishes, read_wishes, without_a_partner
 from flows.records import Outcome
 from flows.remove_masked import remove_masked
 from flows.settings import Job
+from flows.source import Survey
 from masks.segmenters import refuse, split_name
 from removal import Choice, choose
 
@@ -74,21 +75,25 @@ def run(
     """
     watch = watch or Nobody()
     folder, job, wishes = _prepared(job, watch, masks_only)
-    names = folder.names()
-    for message in without_a_partner(wishes, names):
+    there = folder.survey()
+    names = there.names
+    for message in (*without_a_partner(wishes, names), *_left_out(there)):
         watch.say(message)
     with Manifest(folder.target) as manifest:
         manifest.tidy(folder)
-        waiting = _due(job, folder, manifest, names, wishes, masks_only)
+        waiting = _due(job, folder, manifest, there, wishes, masks_only)
         finished = len(names) - len(waiting)
         begun = waiting[: job.limit or None]
         watch.begin(len(begun), finished)
-        present = None if folder.single else set(names)
-        summary = Summary(pictures=len(names))
+        present = None if folder.single else there.all
+        summary = Summary(pictures=len(there.all))
+        work = Work(job, folder, manifest, wishes, find, remove, masks_only)
         if begun:
             manifest.publishes(-1)
         try:
-            for outcome, seen in outcomes(Work(job, folder, manifest, wishes, find, remove, masks_only), begun):
+            for outcome, seen in others(work, there.others):
+                manifest.record(folder, outcome, seen, job)
+            for outcome, seen in outcomes(work, begun):
                 manifest.record(folder, outcome, seen, job)
                 summary.done[outcome.status] += 1
                 watch.did(outcome)
@@ -108,12 +113,14 @@ def run(
 def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
     """What `run` would do, with its refusals; writes nothing, not even to the manifest."""
     folder, job, wishes = _prepared(job, watch, masks_only)
-    names = folder.names()
-    waiting, pace = names, None
+    there, pace = folder.survey(), None
+    names = waiting = there.names
+    for message in _left_out(there):
+        watch.say(message)
     if folder.has(LEDGER):
         with Manifest(folder.target, only_look=True) as manifest:
             pace = None if masks_only else manifest.pace()
-            waiting = _due(job, folder, manifest, names, wishes, masks_only)
+            waiting = _due(job, folder, manifest, there, wishes, masks_only)
     finished = len(names) - len(waiting)
     waiting = waiting[: job.limit or None]
     watch.say(f"{len(names)} pictures: {len(waiting)} to do, {finished} finished already")
@@ -132,15 +139,17 @@ def _prepared(job: Job, watch: Watch, masks_only: bool) -> tuple[Folder, Job, Wi
     return folder, job, wishes
 
 
-def _due(job: Job, folder: Folder, manifest: Manifest, names: list[str], wishes: Wishes, masks_only: bool) -> list[str]:
+def _due(job: Job, folder: Folder, manifest: Manifest, there: Survey, wishes: Wishes, masks_only: bool) -> list[str]:
     """What is to be done on a target, after everything that the target itself has against it."""
-    if not names and not manifest.is_empty():
+    if not there.all and not manifest.is_empty():
         raise UsageError(f"{job.source} holds no pictures, but its target has rows; is it mounted?")
     manifest.refuse(job)
     manifest.settle(job, masks_only)
-    waiting = list(due.waiting(manifest, folder, names, wishes, job, masks_only))
-    if job.existing == "error" and len(waiting) < len(names):
-        raise UsageError(f"{len(names) - len(waiting)} pictures are finished in {job.target}, and existing is 'error'")
+    waiting = list(due.waiting(manifest, folder, there.names, wishes, job, masks_only))
+    if job.existing == "error" and len(waiting) < len(there.names):
+        raise UsageError(
+            f"{len(there.names) - len(waiting)} pictures are finished in {job.target}, and existing is 'error'"
+        )
     return waiting
 
 
@@ -173,6 +182,17 @@ def chosen(job: Job) -> Choice:
         return choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt)
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
+
+
+def _left_out(there: Survey) -> list[str]:
+    """What to say of things that are no pictures."""
+    said = []
+    if there.others:
+        name = min(there.others)
+        said.append(f"{len(there.others)} left out, such as {name}: {there.others[name]}")
+    if there.links:
+        said.append(f"{len(there.links)} links to folders are not followed, such as {min(there.links)}")
+    return said
 
 
 def _judge(job: Job, summary: Summary) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from flows import due
-from flows.endings import failed
+from flows.endings import failed, passed_over
 from flows.folder import Folder, image_name
 from flows.interrupts import interrupted, until_interrupted
 from flows.journal import ENOUGH
@@ -16,6 +16,8 @@ from flows.records import Outcome, digest
 from flows.settings import Job
 
 PORTION = 32  # pictures that one call of a step, and so one task of the flow, is given
+
+NOWHERE = Seen(-1, -1, "")  # what a row is true of that is due as soon as there is a picture
 
 Find = Callable[[Job, list[str]], list[Outcome]]
 Remove = Callable[[Job, list[Outcome]], Iterable[Outcome]]
@@ -32,6 +34,14 @@ class Work:
     find: Find
     remove: Remove
     masks_only: bool = False
+
+
+def others(work: Work, reasons: dict[str, str]) -> Iterator[tuple[Outcome, Seen]]:
+    """Rows of what is called like a picture and is none (names with reasons), where they are not in the manifest."""
+    for name, reason in sorted(reasons.items()):
+        row = work.manifest.outcome(name)
+        if row is None or row.reason != reason:
+            yield passed_over(work.folder, name, reason), NOWHERE
 
 
 def outcomes(work: Work, waiting: list[str]) -> Iterator[tuple[Outcome, Seen]]:

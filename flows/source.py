@@ -1,0 +1,87 @@
+"""What lies in a source folder, and how a picture is read from it: no links, no pipes, nothing half-copied."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows.faults import EnvironmentFault
+from flows.pictures import SUFFIXES, suffix_of
+
+LINK = "it is a link, and links are not followed out of the source; put the picture itself in its place"
+FOLDER = "it is a folder with the name of a picture; the pictures in it are done by their own names"
+SPECIAL = "it is no file but a pipe, a socket or a device; put a picture in its place"
+
+
+@dataclass
+class Survey:
+    """Everything that is called like a picture: `names` of pictures, `others` by name with the reason why not.
+
+    `links` are links to folders: whatever is behind them is left out.
+    """
+
+    names: list[str] = field(default_factory=list)
+    others: dict[str, str] = field(default_factory=dict)
+    links: list[str] = field(default_factory=list)
+
+    @property
+    def all(self) -> set[str]:
+        """What a row is owed to."""
+        return {*self.names, *self.others}
+
+
+class Unsettled(OSError):
+    """A picture that somebody is still writing."""
+
+
+def survey(source: Path) -> Survey:
+    """Look through a folder and all below it, but for what is hidden; nothing is opened.
+
+    Raises EnvironmentFault for a folder that cannot be read, whose pictures would be left out.
+    """
+    found, below = Survey(), [source]
+    while below:
+        directory = below.pop()
+        try:
+            with os.scandir(directory) as entries:
+                below += [Path(entry.path) for entry in entries if _enter(found, entry, source)]
+        except OSError as error:
+            raise EnvironmentFault(
+                f"{directory} cannot be read: {error.strerror}; its pictures would be left out"
+            ) from error
+    found.names.sort()
+    return found
+
+
+def _enter(found: Survey, entry: os.DirEntry[str], source: Path) -> bool:
+    """Enter a thing in a survey. Returns whether it is a folder to go through."""
+    if entry.name.startswith("."):
+        return False
+    name = Path(entry.path).relative_to(source).as_posix()
+    picture, folder = suffix_of(entry.name) in SUFFIXES, entry.is_dir(follow_symlinks=False)
+    if entry.is_symlink() and entry.is_dir():
+        found.links.append(name)
+    if picture and entry.is_file(follow_symlinks=False):
+        found.names.append(name)
+    elif picture:
+        found.others[name] = LINK if entry.is_symlink() else FOLDER if folder else SPECIAL
+    return folder
+
+
+def read_settled(file: Path, follow: bool = False) -> bytes:
+    """The bytes of a file that nobody changes meanwhile.
+
+    Raises Unsettled when somebody does, OSError when it is none, or a link and not to be followed.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe that took its place would be waited for
+    with open(os.open(file, flags | (0 if follow else os.O_NOFOLLOW)), "rb") as opened:
+        before = os.fstat(opened.fileno())
+        if not stat.S_ISREG(before.st_mode):
+            raise Unsettled("it is no longer a file")
+        data = opened.read()
+        after = os.fstat(opened.fileno())
+    if (before.st_size, before.st_mtime_ns, len(data)) != (after.st_size, after.st_mtime_ns, before.st_size):
+        raise Unsettled("it changed while it was read; the next run takes it up")
+    return data

@@ -54,7 +54,7 @@ def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outco
     try:
         data = folder.read(name)
         outcome = replace(outcome, sha256_in=hashlib.sha256(data).hexdigest())
-        picture = decode(data)
+        picture = decode(data, job.max_pixels)
     except UnsupportedPicture as error:
         return unsupported(folder, outcome, str(error))
     except (BrokenPicture, OSError) as error:
@@ -95,11 +95,11 @@ def _together(found: list[Found | Exception]) -> Looked:
     return errors[0] if errors else union([hit for hit in found if isinstance(hit, Found)]) if found else None
 
 
-def _given(one: Opened) -> Found | Exception:
+def _given(job: Job, one: Opened) -> Found | Exception:
     """A mask that the user made: used as it is."""
     assert one.wanted.mask is not None
     try:
-        mask = decode_mask(one.wanted.mask.read_bytes())
+        mask = decode_mask(one.wanted.mask.read_bytes(), job.max_pixels)
     except (BrokenPicture, UnsupportedPicture, OSError) as error:
         return ValueError(f"its mask {one.wanted.mask} cannot be read: {error}")
     if mask.shape != one.picture.image.shape[:2]:
@@ -115,7 +115,7 @@ def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked] | Outcome) -
         return looked
     one, found = looked
     if one.wanted.mask is not None:
-        found = _given(one)
+        found = _given(job, one)
     if isinstance(found, Exception):
         line = f" (prompts, line {one.wanted.line})" if one.wanted.line else ""
         return failed(folder, one.outcome, ValueError(f"{found}{line}") if line else found)

@@ -14,7 +14,7 @@ GROUPS = {
     "What to remove": "text point box prompts masks segmenter threshold nothing_found",
     "Mask": "dilate fill_holes max_area",
     "Removal": "model revision method steps strength prefill attention prompt guidance seed context lora vae",
-    "Run": "device dtype batch_size compile existing limit max_failures verify tries offline accept_license",
+    "Run": "device dtype batch_size compile existing limit max_failures max_pixels verify tries offline accept_license",
     "Output": "gif concat",
 }
 

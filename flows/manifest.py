@@ -257,8 +257,12 @@ class Manifest:
 
 
 def made_with(status: str, job: Job) -> str:
-    """A digest of the settings that a row depends on: where nothing was painted, the removal's do not matter."""
-    return _made_with(status, job.settings)
+    """A digest of the settings that a row depends on: where nothing was painted, the removal's do not matter.
+
+    A picture that failed may be done with more pixels allowed.
+    """
+    limit = {"max_pixels": job.max_pixels} if status == "failed" and job.max_pixels != Job().max_pixels else {}
+    return _made_with(status, job.settings | limit)
 
 
 def _made_with(status: str, settings: dict[str, Any]) -> str:

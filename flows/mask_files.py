@@ -7,6 +7,7 @@ import numpy as np
 from flows.deep import is_deep
 from flows.pictures import decode, open_upright
 from flows.png import encode_png
+from flows.settings import MAX_PIXELS
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
@@ -14,13 +15,13 @@ def encode_mask(mask: np.ndarray) -> bytes:
     return encode_png(mask * np.uint8(255))
 
 
-def decode_mask(data: bytes) -> np.ndarray:
+def decode_mask(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """A mask, H×W bool, from any picture: what is brighter than mid grey and not transparent is to be removed."""
-    opened, upright = open_upright(data)
+    opened, upright = open_upright(data, max_pixels)
     if upright.mode == "L" and not upright.has_transparency_data:  # as all that are written here
         return np.asarray(upright) > 127
     if is_deep(opened, data):
-        picture = decode(data)
+        picture = decode(data, max_pixels)
         channels = [*np.moveaxis(picture.image, 2, 0), picture.alpha]
     else:
         channels = [*np.moveaxis(np.asarray(upright.convert("RGBA")), 2, 0)]

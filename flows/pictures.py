@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +15,11 @@ from flows.containers import Av1, av1
 from flows.deep import GREY, is_deep, read_deep, view_of
 from flows.exif import ORIENTATION
 from flows.metadata import Kept, kept
+from flows.settings import MAX_PIXELS
 
 SUFFIXES = frozenset([".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif"])
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")  # JPEG opens MPO too
-# Too many pixels are refused here, where Pillow warns, since what is done about warnings is one for all threads.
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+Image.MAX_IMAGE_PIXELS = None  # `_refuse` looks before anything is decoded; Pillow's limit is one for all threads
 T = TypeVar("T")
 
 
@@ -48,9 +46,9 @@ class Picture:
     deep: np.ndarray | None = None
 
 
-def decode(data: bytes) -> Picture:
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode a whole picture. Raises UnsupportedPicture or BrokenPicture; never narrows or fills in silently."""
-    opened, upright = open_upright(data)
+    opened, upright = open_upright(data, max_pixels)
     of = opened.format or "PNG"
     beside = _not_broken(lambda: kept(opened, upright.info, data), data)
     if is_deep(opened, data):
@@ -62,12 +60,12 @@ def decode(data: bytes) -> Picture:
     return Picture(np.ascontiguousarray(whole[..., :3]), alpha, upright.mode in ("1", "L", "LA"), of, beside)
 
 
-def open_upright(data: bytes) -> tuple[Image.Image, Image.Image]:
+def open_upright(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, Image.Image]:
     """A picture with its pixels loaded, as it was and upright. Raises UnsupportedPicture or BrokenPicture."""
 
     def opening() -> tuple[Image.Image, Image.Image]:
         opened = Image.open(io.BytesIO(data), formats=FORMATS)
-        _refuse(opened, data)
+        _refuse(opened, data, max_pixels)
         opened.load()
         turned = opened.getexif().get(ORIENTATION, 1) != 1
         return opened, ImageOps.exif_transpose(opened) if turned else opened
@@ -79,9 +77,11 @@ def suffix_of(name: str) -> str:
     return Path(name).suffix.lower()
 
 
-def _refuse(opened: Image.Image, data: bytes) -> None:
-    if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or math.inf):
-        raise BrokenPicture(f"too many pixels: {opened.width}×{opened.height}")
+def _refuse(opened: Image.Image, data: bytes, max_pixels: int) -> None:
+    if opened.width * opened.height > max_pixels:
+        raise BrokenPicture(
+            f"too many pixels: {opened.width}×{opened.height} (--max-pixels {opened.width * opened.height} allows them)"
+        )
     frames = getattr(opened, "n_frames", 1)
     if frames > 1:
         raise UnsupportedPicture(f"it holds {frames} frames or pages; only single pictures can be changed")
@@ -115,8 +115,6 @@ def _not_broken(work: Callable[[], T], data: bytes) -> T:
         return work()
     except (UnsupportedPicture, BrokenPicture):
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BrokenPicture(f"too many pixels: {error}") from error
     except Exception as error:  # Pillow raises seven kinds for bad input, of every sort
         raise BrokenPicture(_reason(data, error)) from error
 

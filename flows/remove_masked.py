@@ -62,9 +62,9 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
         data = folder.read(outcome.source)
         if hashlib.sha256(data).hexdigest() != outcome.sha256_in:
             raise BrokenPicture("it changed while the run went on; the next run takes it up")
-        picture = decode(data)
+        picture = decode(data, job.max_pixels)
         found = folder.mask(outcome.source).read_bytes()
-        mask = decode_mask(found)
+        mask = decode_mask(found, job.max_pixels)
     except (BrokenPicture, UnsupportedPicture, OSError) as error:
         return failed(folder, outcome, error)
     if mask.shape != picture.image.shape[:2]:
@@ -85,7 +85,7 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
     try:
         data = encode(picture, result)
         changed = _changed_outside(
-            picture, mask, decode(data) if picture.kept.lossless else replace(picture, image=result)
+            picture, mask, decode(data, job.max_pixels) if picture.kept.lossless else replace(picture, image=result)
         )
         if changed:
             raise BrokenPicture(

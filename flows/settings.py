@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+MAX_PIXELS = 100_000_000  # 300 MB decoded, of which a dozen may be in memory at once
 PATHS = frozenset({"source", "target", "prompts", "masks"})
 ON_DEVICE = ("device", "dtype", "batch_size", "compile")
 NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on one target
@@ -74,6 +75,7 @@ class Job(BaseModel):
     existing: Literal["skip", "overwrite", "error"] = Field("skip", description="what to do with finished pictures")
     limit: int = Field(0, ge=0, description="stop after so many pictures; 0: all")
     max_failures: Allowance = Field("10%", description="stop above so many failures: a number, or a share after 20")
+    max_pixels: int = Field(MAX_PIXELS, ge=1, description="refuse a picture of more pixels, before it is decoded")
     verify: bool = Field(True, description="judge every result, unless a prompt put something there")
     tries: int = Field(1, ge=1, le=6, description="attempts per doubtful picture")
     offline: bool = Field(False, description="fetch nothing")

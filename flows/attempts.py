@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from flows.faults import each
 from flows.folder import Folder, attempts_name
 from flows.ladder import Masked, Rung
 from flows.look_again import look_again
-from flows.mask_files import encode_mask
+from flows.mask_files import encode_mask, mask_area
 from flows.records import Outcome
 from flows.settings import Job
 from flows.verdicts import Again, Verdict, judge
@@ -73,7 +74,12 @@ class Climb:
         in_vain = (wider.mask == self.last.mask).all() or wider.mask.mean() > max_area
         return None if in_vain else wider
 
-    def take(self, folder: Folder, attempt: Attempt) -> None:
+    @property
+    def number(self) -> int:
+        """Of the attempt made last; a picture that is done again goes on from its earlier attempts."""
+        return (self.start.outcome.attempt or 1) + self.made - 1
+
+    def take(self, job: Job, folder: Folder, attempt: Attempt) -> None:
         """Keep the better one of an attempt and the best so far, and put the other by."""
         if self.kept is None:
             self.kept = attempt
@@ -82,34 +88,38 @@ class Climb:
         else:
             better = _doubt(attempt) < _doubt(self.best)
             self.kept, other = (attempt, self.best) if better else (self.best, attempt)
-            self._put_by(folder, other)
+            self._put_by(job, folder, other)
 
-    def _put_by(self, folder: Folder, attempt: Attempt) -> None:
+    def _put_by(self, job: Job, folder: Folder, attempt: Attempt) -> None:
         assert isinstance(attempt.result, np.ndarray)
-        place = f"{attempts_name(self.start.outcome.source)}/{attempt.number}"
+        mask = attempt.masked.mask
+        outcome = replace(self._row(job, attempt, self._reason(attempt)), status="removed", mask_area=mask_area(mask))
         try:
-            folder.write(f"{place}.png", encode_image(attempt.result))
-            folder.write(f"{place}.mask.png", encode_mask(attempt.masked.mask))
+            put_by(folder, outcome, encode_image(attempt.result), encode_mask(mask))
         except ValueError as error:
             self.trouble.append(f"attempt {attempt.number} is lost: {error}")
 
     def outcome(self, job: Job) -> Outcome:
         """The picture's row with how its best attempt was made, before that is published."""
-        best, remover = self.best, self.best.rung.remover
+        after = f" after {self.made} attempts" if self.made > 1 else ""
+        reason = "; ".join([self._reason(self.best, after), *self.trouble])
+        return replace(self._row(job, self.best, reason), seconds=round(self.seconds, 3))
+
+    def _row(self, job: Job, attempt: Attempt, reason: str) -> Outcome:
+        remover, verdict = attempt.rung.remover, attempt.verdict
         return replace(
-            best.masked.outcome, model=job.model, method=remover.choice.method, reason=self._reason(best),
+            attempt.masked.outcome, model=job.model, method=remover.choice.method, reason=reason,
             revision=remover.choice.checkpoint.revision, steps=remover.steps, strength=remover.strength,
-            seed=best.seed, attempt=best.number, verdict=best.verdict.word if best.verdict else None,
-            doubt=round(best.verdict.doubt, 3) if best.verdict else None, seconds=round(self.seconds, 3),
+            seed=attempt.seed, attempt=attempt.number, verdict=verdict.word if verdict else None,
+            doubt=round(verdict.doubt, 3) if verdict else None,
         )  # fmt: skip
 
-    def _reason(self, best: Attempt) -> str:
-        """What is special about its mask, why this method, and what is still wrong with its result."""
-        said = [said for said in (self.start.outcome.reason, best.rung.reason) if said]
-        if best.verdict and best.verdict.doubtful:
-            after = f" after {self.made} attempts" if self.made > 1 else ""
-            said.append(f"doubtful{after}: {', '.join(best.verdict.reasons)}")
-        return "; ".join([*said, *self.trouble])
+    def _reason(self, attempt: Attempt, after: str = "") -> str:
+        """What is special about its mask, why this method, and what is wrong with its result."""
+        said = [said for said in (self.start.outcome.reason, attempt.rung.reason) if said]
+        if attempt.verdict and attempt.verdict.doubtful:
+            said.append(f"doubtful{after}: {', '.join(attempt.verdict.reasons)}")
+        return "; ".join(said)
 
 
 def climb(job: Job, folder: Folder, ready: list[Masked], ladder: Iterable[Rung]) -> list[Climb]:
@@ -145,13 +155,13 @@ def _attempt(job: Job, folder: Folder, rung: Rung, going: list[tuple[Climb, Mask
         return
     for one, masked in going:
         one.made, one.last = one.made + 1, masked
-    seeds = [picture_seed(job.seed, one.start.outcome.sha256_in, one.made) for one, _ in going]
+    seeds = [picture_seed(job.seed, one.start.outcome.sha256_in, one.number) for one, _ in going]
     images, masks = [m.picture.image for _, m in going], [m.mask for _, m in going]
     results = each(rung.remover, images, masks, seeds)
     found = look_again(job, [masked for _, masked in going], results)
     for (one, masked), seed, result, again in zip(going, seeds, results, found, strict=True):
-        attempt = Attempt(one.made, rung, masked, seed, result, again)
-        one.take(folder, _made(job, attempt) if job.tries > 1 else attempt)
+        attempt = Attempt(one.number, rung, masked, seed, result, again)
+        one.take(job, folder, _made(job, attempt) if job.tries > 1 else attempt)
 
 
 def _made(job: Job, attempt: Attempt) -> Attempt:
@@ -162,6 +172,15 @@ def _made(job: Job, attempt: Attempt) -> Attempt:
     width = (attempt.masked.outcome.dilate or 0) // FADES
     result = as_kept(picture, feather(picture.image, attempt.result, mask, width))
     return replace(attempt, result=result, verdict=judge(result, mask, attempt.again) if job.judged else None)
+
+
+def put_by(folder: Folder, outcome: Outcome, picture: bytes | bytearray, mask: bytes | bytearray) -> None:
+    """Keep an attempt that is not the published one: PNG files, and its row last, so that one with a row is whole."""
+    place = f"{attempts_name(outcome.source)}/{outcome.attempt or 1}"
+    folder.write(f"{place}.png", picture)
+    folder.write(f"{place}.mask.png", mask)
+    row = replace(outcome, file_name=f"{place}.png", mask_file_name=f"{place}.mask.png").row()
+    folder.write(f"{place}.json", json.dumps(row).encode())
 
 
 def picture_seed(seed: int, sha256: str | None, attempt: int = 1) -> int:

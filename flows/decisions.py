@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flows import cards, overrides
+from flows import cards
 from flows.faults import UsageError
 from flows.folder import Folder
 from flows.ledger import LEDGER
 from flows.manifest import Manifest
+from flows.overrides import click
 from flows.prompt_files import shapes
 from flows.records import Outcome
 
@@ -69,7 +70,7 @@ def apply(target: Path, decisions: Iterable[Decision], say: Callable[[str], None
                     say(f"decisions, line {decision.line}: {far}; left out")
                 else:
                     manifest.amend(replace(outcome, review=decision.review, note=decision.note))
-                    overrides.click(manifest.file, outcome.source, decision.points, decision.boxes)
+                    click(manifest.file, outcome.source, decision.points, decision.boxes)
                     decided[outcome.source] = outcome
         counts, _ = cards.write_rows(Folder.without_source(target), manifest.outcomes(listed))
         manifest.publishes(counts.total())

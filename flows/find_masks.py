@@ -12,7 +12,7 @@ from flows.endings import failed, nothing_found, unsupported
 from flows.faults import each
 from flows.folder import Folder, mask_name, pending_mask_name
 from flows.interrupts import until_interrupted
-from flows.mask_files import decode_mask, encode_mask
+from flows.mask_files import decode_mask, encode_mask, mask_area
 from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
 from flows.pipeline import ahead, in_groups, threads
 from flows.prompt_files import Wanted, read_wishes
@@ -131,7 +131,7 @@ def _written(job: Job, folder: Folder, one: Opened, found: Found) -> Outcome:
     whole = fill_holes(found.mask) if job.fill_holes and not given else found.mask
     radius = dilation_radius(dilation, whole)
     mask = dilate(whole, radius)
-    area = round(np.count_nonzero(mask) / mask.size, 6)
+    area = mask_area(mask)
     outcome = replace(
         one.outcome, score=round(found.score, 4), objects=len(found.boxes) or None, dilate=radius, mask_area=area,
         segmenter="given" if given else segmenter_of(job),

@@ -1,24 +1,94 @@
-"""What is asked of single pictures beside the job, kept in the manifest: what was clicked, and other settings."""
+"""What holds for single pictures beside the job, kept in the manifest: clicks, a redo's settings, what it has to do."""
 
 from __future__ import annotations
 
 import json
 import os
 import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
-SCHEMA = "create table if not exists clicked (name blob primary key, points text, boxes text);"
+SCHEMA = """
+create table if not exists clicks (name blob primary key, points text, boxes text, used integer);
+create table if not exists redone (name blob primary key, attempts integer, settings text);
+create table if not exists planned (name blob primary key, task text);
+"""
+
+
+@dataclass(frozen=True)
+class Override:
+    """What holds for one picture: where it was clicked, whether a redo has used that, and its settings.
+
+    `attempts` is how many were made, published or not.
+    """
+
+    points: list = field(default_factory=list)
+    boxes: list = field(default_factory=list)
+    used: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+    attempts: int = 0
+
+    @property
+    def clicked(self) -> bool:
+        return bool(self.points or self.boxes)
+
+    @property
+    def pending(self) -> bool:
+        """Whether somebody clicked since the picture was done."""
+        return self.clicked and not self.used
 
 
 def click(file: sqlite3.Connection, name: str, points: tuple, boxes: tuple) -> None:
-    """Remember where a picture's object is, for its redo; without any points and boxes, forget it."""
-    file.execute("delete from clicked where name = ?", (os.fsencode(name),))
+    """Remember where a picture's object is, for its redo; without points and boxes, forget what none has used yet."""
+    key = os.fsencode(name)
     if points or boxes:
-        row = (os.fsencode(name), json.dumps(points), json.dumps(boxes))
-        file.execute("insert into clicked values (?, ?, ?)", row)
+        row = (key, json.dumps(points), json.dumps(boxes), False)
+        file.execute("insert or replace into clicks values (?, ?, ?, ?)", row)
+    else:
+        file.execute("delete from clicks where name = ? and not used", (key,))
 
 
-def clicks(file: sqlite3.Connection) -> dict[str, dict[str, Any]]:
-    """The points and boxes of every picture that has some, by name."""
-    found = file.execute("select name, points, boxes from clicked")
-    return {os.fsdecode(name): {"points": json.loads(p), "boxes": json.loads(b)} for name, p, b in found}
+def overrides(file: sqlite3.Connection) -> dict[str, Override]:
+    """Every picture for which something holds beside the job, by name."""
+    found = {os.fsdecode(name): Override(settings=json.loads(s), attempts=n) for name, n, s in _all(file, "redone")}
+    for name, points, boxes, used in _all(file, "clicks"):
+        kept = found.get(os.fsdecode(name), Override())
+        found[os.fsdecode(name)] = Override(
+            json.loads(points), json.loads(boxes), bool(used), kept.settings, kept.attempts
+        )
+    return found
+
+
+def void(file: sqlite3.Connection, name: str) -> None:
+    """Forget all that holds for a picture, since the job has done it anew."""
+    for table in ("clicks", "redone", "planned"):
+        file.execute(f"delete from {table} where name = ?", (os.fsencode(name),))
+
+
+def plan(file: sqlite3.Connection, task: str, names: Iterable[str]) -> None:
+    """Note what a redo has to do, in the place of what another one did not come to."""
+    with file:
+        file.execute("delete from planned")
+        file.executemany("insert into planned values (?, ?)", [(os.fsencode(name), task) for name in names])
+
+
+def planned(file: sqlite3.Connection, task: str) -> set[str]:
+    """What a redo that was interrupted has still to do."""
+    return {os.fsdecode(name) for name, of in _all(file, "planned") if of == task}
+
+
+def done(file: sqlite3.Connection, name: str, attempts: int, settings: dict[str, Any]) -> None:
+    """A picture was done again, with these settings beside the job's."""
+    key = os.fsencode(name)
+    file.execute("delete from planned where name = ?", (key,))
+    file.execute("insert or replace into redone values (?, ?, ?)", (key, attempts, json.dumps(settings)))
+
+
+def use(file: sqlite3.Connection, name: str) -> None:
+    """The published result is that of what was clicked."""
+    file.execute("update clicks set used = true where name = ?", (os.fsencode(name),))
+
+
+def _all(file: sqlite3.Connection, table: str) -> list[tuple]:
+    return file.execute(f"select * from {table}").fetchall()

@@ -18,7 +18,7 @@ from flows.endings import failed, nothing_found
 from flows.folder import Folder, image_name, mask_name, pending_mask_name, process_name, strip_name
 from flows.interrupts import until_interrupted
 from flows.ladder import Masked, ladder
-from flows.mask_files import decode_mask, encode_mask
+from flows.mask_files import decode_mask, encode_mask, mask_area
 from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
 from flows.pipeline import ahead, in_groups, threads
 from flows.records import Outcome
@@ -102,7 +102,7 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
         return climbed, failed(folder, outcome, error)
     return climbed, replace(
         outcome, status="removed", file_name=image_name(name), mask_file_name=mask_name(name), sha256_out=saved,
-        outside_max_diff=changed, mask_area=round(np.count_nonzero(mask) / mask.size, 6),
+        outside_max_diff=changed, mask_area=mask_area(mask),
     )  # fmt: skip
 
 

@@ -197,7 +197,7 @@ def test_no_picture_gets_more_attempts_than_tries(plan, job, tries):
 def test_the_best_attempt_is_published_and_the_others_are_put_by(plan, job):
     plan(p1=[BAD, 0.2, 0.7])
     run(job(tries=3))
-    assert put_by(job(), "p1") == ["1.mask.png", "1.png", "3.mask.png", "3.png"]
+    assert put_by(job(), "p1") == ["1.json", "1.mask.png", "1.png", "3.json", "3.mask.png", "3.png"]
     assert put_by(job(), "p0") == []
     attempts = Path(job().target) / ".cleanplate" / "attempts" / "p1.png"
     for number, share, faded in ((1, BAD, 0), (3, 0.7, 0.4)):  # the edge of the third, a grown mask's, is faded
@@ -207,6 +207,21 @@ def test_the_best_attempt_is_published_and_the_others_are_put_by(plan, job):
         assert mask[strange].all()
     published = (pixels(job().target, "images", "p1.png") == STRANGE).all(axis=2)
     assert published.sum() == round(0.2 * given_mask(job(), "p1").sum())
+
+
+def test_every_attempt_that_is_put_by_has_its_own_row(plan, job):
+    plan(p1=[BAD, 0.2, 0.7])
+    run(job(tries=3))
+    for number in (1, 3):
+        place = f".cleanplate/attempts/p1.png/{number}"
+        row = json.loads((Path(job().target) / f"{place}.json").read_text())
+        assert set(row) == set(Outcome("x", "y").row())
+        assert (row["source"], row["status"], row["attempt"]) == ("p1.png", "removed", number)
+        assert (row["file_name"], row["mask_file_name"]) == (f"{place}.png", f"{place}.mask.png")
+        assert (row["verdict"], row["doubt"] > rows(job())["p1"]["doubt"]) == ("doubtful", True)
+        assert row["reason"].startswith("inpainting for a reason; doubtful: ")
+        mask = pixels(job().target, row["mask_file_name"])[..., 0] > 0
+        assert row["mask_area"] == pytest.approx(mask.mean(), abs=1e-6)
 
 
 @pytest.mark.parametrize(("attempt", "shape"), [(2, None), (3, grown), (4, hulled)])
@@ -287,7 +302,7 @@ def test_an_attempt_that_fails_loses_none_of_the_earlier_ones(plan, job):
     assert (row["attempt"], row["verdict"]) == (1, "doubtful")
     assert "doubtful after 3 attempts: " in row["reason"]
     assert row["reason"].endswith("; attempt 2 failed: cannot paint this")
-    assert put_by(job(), "p1") == ["3.mask.png", "3.png"]
+    assert put_by(job(), "p1") == ["3.json", "3.mask.png", "3.png"]
     assert rows(job())["p0"]["attempt"] == 2
     assert painters.pictures[-1] == [1]
 
@@ -317,7 +332,7 @@ def test_attempts_that_cannot_be_put_by_cost_no_picture(plan, job, tmp_path):
 def test_earlier_attempts_go_with_the_result_they_belonged_to(plan, job):
     plan(p0=[BAD], p1=[BAD], p2=[BAD])
     run(job(tries=2))
-    assert [put_by(job(), f"p{k}") for k in range(3)] == [["2.mask.png", "2.png"]] * 3
+    assert [put_by(job(), f"p{k}") for k in range(3)] == [["2.json", "2.mask.png", "2.png"]] * 3
     (Path(job().source) / "p2.png").write_bytes(b"broken now")
     plan(p0=[BAD])
     run(job(existing="overwrite"))

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from flows import overrides
 from flows.decisions import Decision, apply, read_decisions
 from flows.faults import UsageError
 from flows.job import run
-from flows.manifest import Busy, Manifest
+from flows.lock import Busy
+from flows.manifest import Manifest
+from flows.overrides import Override, overrides
 from flows.settings import Job
 
 
@@ -69,11 +70,11 @@ def test_a_decision_replaces_the_one_before_it_whole(target):
     first = {"file_name": "a/0.png", "review": "reject", "note": "no", "points": [[3, 4, 1]], "boxes": [[1, 2, 9, 9]]}
     apply(target, read_decisions(lines(first)))
     with Manifest(target) as manifest:
-        assert overrides.clicks(manifest.file) == {"a/0.png": {"points": [[3, 4, 1]], "boxes": [[1, 2, 9, 9]]}}
+        assert overrides(manifest.file) == {"a/0.png": Override([[3, 4, 1]], [[1, 2, 9, 9]])}
     assert apply(target, read_decisions(lines(first, {"file_name": "a/0.png", "review": None}))) == 1
     assert rows(target)["a/0.png"] | {"review": None, "note": None} == rows(target)["a/0.png"]
     with Manifest(target) as manifest:
-        assert overrides.clicks(manifest.file) == {}
+        assert overrides(manifest.file) == {}
 
 
 @pytest.mark.parametrize(

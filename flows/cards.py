@@ -20,7 +20,7 @@ from flows.troubles import Trouble, Troubles
 
 WHAT = ("text", "point", "box", "prompts", "masks")
 ONCE = {"existing", "limit"}  # said for one run, not for its repetition
-FILES = ("metadata.jsonl", "failures.jsonl", "README.md", "job.toml")
+FILES = ("metadata.jsonl", "failures.jsonl", "README.md", "job.toml", "report.html")
 
 
 def write(folder: Folder, job: Job, outcomes: Iterable[Outcome]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from cyclopts import App, Parameter
 
 from flows.flags import METHODS, signed
-from flows.verbs import job, machine, results, samples
+from flows.verbs import job, machine, pages, results, samples
 from flows.verbs.models import models_app
 from flows.verbs.talk import INTERRUPTED, TALK, code_of, say, words_of
 from flows.verbs.usage import example, wrong
@@ -45,6 +45,7 @@ verb(
     "compare photos out --text car --method auto --method telea",
 )
 verb(results.status, "status cleaned")
+verb(pages.review, "review cleaned")
 app.command(models_app)
 verb(samples.demo, "demo demo/result")
 verb(samples.scenes, "scenes drawn --count 100")

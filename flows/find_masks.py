@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from flows import thumbnails
 from flows.endings import failed, nothing_found, unsupported
 from flows.faults import each
 from flows.folder import Folder, mask_name, pending_mask_name
@@ -114,8 +115,14 @@ def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked] | Outcome) -
     if isinstance(looked, Outcome):
         return looked
     one, found = looked
-    if one.wanted.mask is not None:
-        found = _given(job, one)
+    outcome = _concluded(job, folder, one, _given(job, one) if one.wanted.mask is not None else found)
+    if outcome.status != "masked":
+        thumbnails.keep(folder, outcome, **{"after" if outcome.file_name else "before": one.picture.image})
+    return outcome
+
+
+def _concluded(job: Job, folder: Folder, one: Opened, found: Looked) -> Outcome:
+    """The row of a picture that was looked at, once its mask or its copy is where it belongs."""
     if isinstance(found, Exception):
         line = f" (prompts, line {one.wanted.line})" if one.wanted.line else ""
         return failed(folder, one.outcome, ValueError(f"{found}{line}") if line else found)

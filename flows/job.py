@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flows import cards, due
+from flows import cards, due, review
 from flows.faults import TooManyFailures, UsageError
 from flows.find_masks import find_masks, segmenter_of
 from flows.folder import Folder
@@ -106,6 +106,7 @@ def run(
             rows = sum(summary.counts.values())
             if manifest.published() != rows or not cards.are_there(folder):
                 cards.write(folder, job, manifest.outcomes(present))
+                review.write(folder, (outcome.row() for outcome in manifest.outcomes(present)))
                 manifest.publishes(rows)
     return summary
 

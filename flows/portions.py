@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from flows import due
+from flows import due, thumbnails
 from flows.endings import failed, passed_over
 from flows.folder import Folder, image_name
 from flows.interrupts import interrupted, until_interrupted
@@ -71,6 +71,7 @@ def _done(work: Work, portion: list[str]) -> Iterator[Outcome]:
     if work.masks_only:
         for outcome in masked:  # what an earlier run painted does not belong to this mask
             work.folder.remove(image_name(outcome.source))
+        thumbnails.make(work.folder, [outcome.row() for outcome in masked])
         yield from found
         return
     yield from (outcome for outcome in found if outcome.status != "masked")

@@ -10,6 +10,7 @@ from functools import partial
 import cv2
 import numpy as np
 
+from flows import thumbnails
 from flows.animation import animate
 from flows.attempts import Climb, climb, concluded
 from flows.drawings import mask_in_white, strip
@@ -100,10 +101,12 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
             folder.write(strip_name(name), shown)
     except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
         return climbed, failed(folder, outcome, error)
-    return climbed, replace(
+    outcome = replace(
         outcome, status="removed", file_name=image_name(name), mask_file_name=mask_name(name), sha256_out=saved,
         outside_max_diff=changed, mask_area=mask_area(mask),
     )  # fmt: skip
+    thumbnails.keep(folder, outcome, picture.image, result, mask)
+    return climbed, outcome
 
 
 def _changed_outside(picture: Picture, mask: np.ndarray, written: Picture) -> int:

@@ -1,0 +1,126 @@
+// A card: one picture with its figures, what can be decided on it, and the attempts at it.
+function makeCard(row) {
+  const name = readable(row.source);
+  const id = `name-${row.index}`;
+  const card = element('article', { className: 'card', role: 'listitem', tabindex: '-1', 'aria-labelledby': id, 'data-status': row.status },
+    smallView(row, name),
+    element('div', { className: 'about' },
+      element('h2', { id, title: name }, element('bdi', {}, name)),
+      badges(row),
+      row.reason && !picking ? element('p', { className: 'reason' }, row.reason) : null,
+      figures(row),
+      buttons(row, name),
+      field(row, name),
+      attempts(row, name)));
+  card.addEventListener('focusin', () => { if (current !== row) select(row, false); });
+  card.querySelector('.view').addEventListener('dblclick', () => openZoom(row));
+  updateCard(row, card);
+  return card;
+}
+
+function badges(row) {
+  const made = element('p', { className: 'badges' });
+  if (picking) return made;
+  made.append(element('span', { className: `badge ${row.status.replace(' ', '-')}` }, row.status));
+  if (row.verdict) made.append(' ', element('span', { className: `badge ${row.verdict}` }, row.verdict));
+  made.append(' ', element('span', { className: 'badge decision' }));
+  return made;
+}
+
+const NUMBERS = {
+  doubt: ['doubt', (value) => value.toFixed(2)],
+  method: ['method', String],
+  mask_area: ['mask', (value) => `${(100 * value).toFixed(1)} %`],
+  score: ['found with', (value) => value.toFixed(2)],
+  dilate: ['dilated', (value) => `${value} px`],
+  seed: ['seed', String],
+  attempt: ['attempt', String],
+  seconds: ['seconds', (value) => value.toFixed(1)],
+  outside_max_diff: ['changed outside', (value) => `${value} levels`],
+};
+
+function figures(row) {
+  const shown = Object.entries(NUMBERS).filter(([key]) => row[key] !== undefined);
+  const asked = [...(row.text ?? []), ...(row.points ?? []).map((p) => `point ${p[0]},${p[1]}`), ...(row.boxes ?? []).map((b) => `box ${b.join(',')}`)];
+  const pairs = [
+    ...(asked.length ? [['asked', asked.join('; ')]] : []),
+    ...(row.width ? [['size', `${row.width}×${row.height}`]] : []),
+    ...shown.map(([key, [title, words]]) => [title, words(row[key])]),
+  ];
+  return element('dl', { className: 'figures' }, ...pairs.map(
+    ([title, value]) => element('div', {}, element('dt', {}, title), element('dd', {}, value))));
+}
+
+function field(row, name) {
+  const key = picking ? 'text' : 'note';
+  const input = element('input', {
+    type: 'text', value: decisionOf(row)[key], maxLength: 2000, placeholder: picking ? 'or words: red ball' : 'note',
+    'aria-label': picking ? `Words for what to remove from ${name}` : `Note on ${name}`, className: 'note',
+    onchange: () => decide(row, { [key]: input.value.trim() }),
+  });
+  return input;
+}
+
+const button = (words, title, onclick, more = {}) => element('button', { type: 'button', title, onclick, ...more }, words);
+
+function buttons(row, name) {
+  const made = element('div', { className: 'buttons', role: 'group', 'aria-label': `Decide on ${name}` });
+  if (!picking) {
+    made.append(
+      button('Accept', 'a', () => review(row, 'accept'), { className: 'accept' }),
+      button('Reject', 'r', () => review(row, 'reject'), { className: 'reject' }));
+    if (row.mask) made.append(button('Mask', 'm', () => toggleMask(row), { className: 'mask-button', 'aria-pressed': 'false' }));
+  }
+  made.append(
+    button('Zoom', 'z', () => openZoom(row)),
+    button('Pick', 'p', () => openZoom(row, true), { className: 'pick-button' }));
+  if (row.process) made.append(button('Process', 'g', () => toggleProcess(row), { className: 'process-button', 'aria-pressed': 'false' }));
+  return made;
+}
+
+function toggleMask(row) {
+  const on = cards.get(row.index)?.querySelector('.view')?.classList.toggle('masked');
+  cards.get(row.index)?.querySelector('.mask-button')?.setAttribute('aria-pressed', String(on));
+  say(`mask ${on ? 'shown' : 'hidden'}`);
+}
+
+/** The denoising, step by step, in the place of the picture. */
+function toggleProcess(row) {
+  const card = cards.get(row.index);
+  const shown = card.querySelector('.process');
+  if (shown) shown.remove();
+  else card.querySelector('.view').append(imageOf(`process/${addressOf(row)}.gif`, `${readable(row.source)}, how it came about`, { className: 'process' }));
+  card.querySelector('.process-button').setAttribute('aria-pressed', String(!shown));
+}
+
+/** The attempts that were put by, beside the one that is published. */
+function attempts(row, name) {
+  if (!row.attempts) return null;
+  const frame = row.window ?? wholeOf(row);
+  const tried = row.attempts.map((attempt) => [attempt, `.cleanplate/attempts/${addressOf(row)}/${attempt.number}.png`, false]);
+  if (row.there) tried.push([{ ...row, number: row.attempt ?? tried.length + 1 }, `images/${addressOf(row)}`, true]);
+  tried.sort(([one], [other]) => one.number - other.number);
+  return element('div', { className: 'attempts', role: 'group', 'aria-label': `Attempts at ${name}` }, ...tried.map(([attempt, src, published]) => {
+    const title = `attempt ${attempt.number}${published ? ', published' : ''}`;
+    const words = [attempt.method, attempt.verdict, attempt.review && `${attempt.review}ed`, attempt.doubt !== undefined && `doubt ${attempt.doubt.toFixed(2)}`];
+    return element('figure', { className: published ? 'published' : '' },
+      makeView(frame, title, [{ kind: 'after', src, extent: wholeOf(row) }]),
+      element('figcaption', { title: attempt.reason ?? '' }, element('b', {}, title), ` ${words.filter(Boolean).join(', ')}`));
+  }));
+}
+
+/** What was decided, on a card and in the zoom. */
+function updateCard(row, card = cards.get(row.index)) {
+  const { review: verdict, points, boxes } = decisionOf(row);
+  for (const place of [card, zoomed === row ? byId('zoom') : null]) {
+    if (!place) continue;
+    place.dataset.review = verdict ?? '';
+    place.querySelector('.accept')?.setAttribute('aria-pressed', String(verdict === 'accept'));
+    place.querySelector('.reject')?.setAttribute('aria-pressed', String(verdict === 'reject'));
+    const marks = points.length + boxes.length;
+    const pick = place.querySelector('.pick-button');
+    if (pick) pick.textContent = marks ? `Pick (${marks})` : 'Pick';
+  }
+  const badge = card?.querySelector('.decision');
+  if (badge) badge.textContent = verdict ? `${verdict}ed` : '';
+}

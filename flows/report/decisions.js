@@ -1,0 +1,127 @@
+// Decisions: kept in this browser as they are made, and given away as JSON Lines or to the server that shows the page.
+const FILE = picking ? 'prompts.jsonl' : 'decisions.jsonl';
+const PREFIX = `cleanplate/${facts.key}/`;
+const RETRY = 5000; // ms
+const decided = new Map(); // by row.id
+let store = null;
+let sending = null;
+
+try {
+  window.localStorage.setItem(`${PREFIX}?`, '');
+  window.localStorage.removeItem(`${PREFIX}?`);
+  store = window.localStorage;
+} catch { /* refused: said when the first decision is made */ }
+
+const asMade = (row) => ({
+  review: row.review ?? null, note: row.note ?? '', text: row.wanted ?? '', points: row.picked ?? [], boxes: row.boxed ?? [],
+});
+const decisionOf = (row) => decided.get(row.id) ?? asMade(row);
+const sameAs = (one, other) => ['review', 'note', 'text', 'points', 'boxes'].every(
+  (key) => JSON.stringify(one[key]) === JSON.stringify(other[key]));
+
+/** What this browser remembers of a row's present result; once the result says the same, nothing need be remembered. */
+function recall(row) {
+  let kept = null;
+  try { kept = JSON.parse(store?.getItem(PREFIX + row.id) ?? 'null'); } catch { /* somebody else's */ }
+  if (!kept || !Array.isArray(kept.points) || !Array.isArray(kept.boxes)) return;
+  if (kept.saved && sameAs(kept, asMade(row))) store.removeItem(PREFIX + row.id);
+  else decided.set(row.id, kept);
+}
+
+/** Decisions on results that are no more. */
+function forgetOthers() {
+  const present = new Set(rows.map((row) => PREFIX + row.id));
+  for (const key of Object.keys(store ?? {})) {
+    if (key.startsWith(PREFIX) && !present.has(key)) store.removeItem(key);
+  }
+}
+
+function decide(row, change) {
+  const made = { ...decisionOf(row), ...change, saved: false, told: decided.get(row.id)?.told };
+  if (!made.told && sameAs(made, asMade(row))) decided.delete(row.id);
+  else decided.set(row.id, made);
+  keep(row);
+  showProgress();
+  updateCard(row);
+  if (facts.save && !sending) sending = setTimeout(send, 600);
+}
+
+function keep(row) {
+  const made = decided.get(row.id);
+  try {
+    if (!store) throw new Error('refused');
+    if (made) store.setItem(PREFIX + row.id, JSON.stringify(made));
+    else store.removeItem(PREFIX + row.id);
+  } catch {
+    if (!facts.save) warn(`This browser keeps nothing for this page: download ${FILE} before you leave it.`);
+  }
+}
+
+const unsaved = () => rows.filter((row) => decided.has(row.id) && !decided.get(row.id).saved);
+
+function lineOf(row) {
+  const { review, note, text, points, boxes } = decisionOf(row);
+  const what = { ...(points.length && { points }), ...(boxes.length && { boxes }) };
+  const line = picking ? { file_name: row.source, ...(text && { text }), ...what }
+    : { file_name: row.source, review, note, ...what };
+  return `${JSON.stringify(line)}\n`;
+}
+
+/** Every line that has something to say; a picture without prompts has none in a prompts file. */
+function lines() {
+  const says = ({ points, boxes, text }) => points.length || boxes.length || text;
+  return rows.filter((row) => (picking ? says(decisionOf(row)) : decided.has(row.id))).map(lineOf);
+}
+
+function markSaved(some) {
+  for (const [row, made] of some) {
+    if (decided.get(row.id) !== made) continue; // changed meanwhile
+    Object.assign(made, { saved: true, told: true });
+    keep(row);
+  }
+  showProgress();
+}
+
+function download() {
+  const address = URL.createObjectURL(new Blob(lines(), { type: 'application/jsonl' }));
+  element('a', { href: address, download: FILE }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60000);
+  markSaved(rows.filter((row) => decided.has(row.id)).map((row) => [row, decided.get(row.id)]));
+  say(`${FILE} downloaded`);
+}
+
+/** Give the server what it has not got; what it refuses for now is tried again, and stays in this browser. */
+async function send() {
+  clearTimeout(sending);
+  const some = unsaved().map((row) => [row, decided.get(row.id)]);
+  if (!some.length) { sending = null; return; }
+  let refusal = '';
+  try {
+    const body = some.map(([row]) => lineOf(row)).join('');
+    const answer = await fetch(facts.save, { method: 'POST', body, headers: { 'Content-Type': 'application/jsonl' } });
+    if (answer.ok) markSaved(some);
+    else refusal = await answer.text();
+  } catch {
+    refusal = 'the server that shows this page does not answer; is `cleanplate review --serve` still running?';
+  }
+  warn(refusal && `Not saved yet: ${refusal} Your decisions are kept here and sent again.`);
+  sending = refusal ? setTimeout(send, RETRY) : unsaved().length ? setTimeout(send, 0) : null;
+}
+
+function showProgress() {
+  const of = (test) => rows.reduce((count, row) => count + (test(decisionOf(row)) ? 1 : 0), 0);
+  const open = unsaved().length;
+  byId('progress').textContent = picking
+    ? `${of((d) => d.points.length || d.boxes.length || d.text)} of ${facts.total} pictures have prompts`
+    : `${of((d) => d.review === 'accept')} accepted, ${of((d) => d.review === 'reject')} rejected of ${facts.total}`;
+  byId('save').textContent = facts.save ? (open ? `Saving ${open} …` : 'All saved')
+    : `Download ${FILE}${open ? ` (${open} new)` : ''}`;
+  byId('save').disabled = facts.save ? !open : !lines().length;
+}
+
+function startDecisions() {
+  byId('save').onclick = facts.save ? send : download;
+  window.addEventListener('beforeunload', (event) => {
+    if (!store && unsaved().length) event.preventDefault();
+  });
+}

@@ -1,0 +1,123 @@
+// The zoom: one picture as large as wanted, the picture itself rather than its thumbnail, with everything else over it.
+const SCALES = ['fit', 1, 2, 4];
+let zoomed = null; // a row
+let scale = 'fit';
+let attempt = null; // the number of an attempt that was put by, or the published one
+let lost = false; // the picture itself cannot be shown: the thumbnail has to do
+
+const zoomView = () => byId('stage').querySelector('.view');
+
+function openZoom(row, pick = false) {
+  select(row, false);
+  [zoomed, attempt, lost] = [row, null, false];
+  setPicking(pick);
+  showZoom();
+  if (!byId('zoom').open) byId('zoom').showModal();
+  fit();
+  byId('stage').focus();
+}
+
+function closeZoom() {
+  byId('zoom').close();
+}
+
+function showZoom() {
+  const row = zoomed;
+  const name = readable(row.source);
+  byId('zoom-name').replaceChildren(element('bdi', {}, name));
+  byId('zoom-place').textContent = `${chosen.indexOf(row) + 1} of ${chosen.length.toLocaleString('en')}`;
+  byId('zoom-reason').textContent = lost ? 'The picture itself cannot be shown here; this is its thumbnail.' : row.reason ?? '';
+  const view = largeView(row, name);
+  view.classList.toggle('masked', !pickingNow && byId('stage').dataset.mask === 'on');
+  byId('stage').replaceChildren(view);
+  showMarks();
+  showTools(row);
+  updateCard(row);
+  fit();
+}
+
+/** The picture itself with the thumbnails of before and mask laid into their places; outside the mask they are alike. */
+function largeView(row, name) {
+  const small = smallLayers(row);
+  const own = attempt === null ? `${base(row)}${addressOf(row)}` : `.cleanplate/attempts/${addressOf(row)}/${attempt}.png`;
+  if (lost || !(row.there || attempt !== null)) return small.length ? makeView(row.window, name, beforeToPick(small)) : smallView(row, name);
+  const itself = { kind: 'after', src: own, extent: wholeOf(row), lost: () => { lost = true; showZoom(); } };
+  const original = facts.originals && row.before ? [{ kind: 'before', src: facts.originals + addressOf(row), extent: wholeOf(row) }] : [];
+  const view = makeView(wholeOf(row), name, beforeToPick([itself, ...small.filter(({ kind }) => kind !== 'after'), ...original]));
+  const image = view.querySelector('img');
+  if (!row.width) image.onload = () => sized(row, image);
+  return view;
+}
+
+/** A size that no row told, such as that of a picture that was copied. */
+function sized(row, image) {
+  [row.width, row.height] = [image.naturalWidth, image.naturalHeight];
+  if (zoomed === row) showZoom();
+}
+
+/** To pick is to point at what was there: nothing is painted over it. */
+function beforeToPick(layers) {
+  if (!pickingNow || !layers.some(({ kind }) => kind === 'before')) return layers;
+  return layers.filter(({ kind }) => kind !== 'mask').map((layer) => ({ ...layer, kind: layer.kind === 'before' ? 'over' : layer.kind }));
+}
+
+function showTools(row) {
+  const tools = [];
+  if (!picking) {
+    tools.push(
+      button('Accept', 'a', () => review(row, 'accept'), { className: 'accept' }),
+      button('Reject', 'r', () => review(row, 'reject'), { className: 'reject' }));
+    if (row.mask) tools.push(button('Mask', 'm', toggleLargeMask, { 'aria-pressed': String(byId('stage').dataset.mask === 'on') }));
+    if (row.before && row.there) tools.push(button('Before/after', 'b', () => flip(zoomView())));
+    tools.push(button('Pick', 'p', () => togglePicking(), { className: 'pick-button', 'aria-pressed': String(pickingNow) }));
+    for (const { number } of row.attempts ?? []) {
+      tools.push(button(`Attempt ${number}`, 'instead of the published one', () => { attempt = attempt === number ? null : number; showZoom(); }, { 'aria-pressed': String(attempt === number) }));
+    }
+    if (facts.source && row.status !== 'nothing found') tools.push(element('a', { href: facts.source + addressOf(row), target: '_blank', rel: 'noreferrer' }, 'Original'));
+  }
+  tools.push(
+    button(scale === 'fit' ? 'Fit' : `${100 * scale} %`, '+ and -', () => rescale(1, true)),
+    button('‹', 'previous: k or arrow left', () => walk(-1), { 'aria-label': 'previous picture' }),
+    button('›', 'next: j or arrow right', () => walk(1), { 'aria-label': 'next picture' }),
+    button('✕', 'z or Escape', closeZoom, { 'aria-label': 'close' }));
+  const focused = [...byId('zoom-tools').children].indexOf(document.activeElement);
+  byId('zoom-tools').replaceChildren(...tools);
+  if (focused >= 0) byId('zoom-tools').children[Math.min(focused, tools.length - 1)].focus();
+}
+
+function toggleLargeMask() {
+  byId('stage').dataset.mask = byId('stage').dataset.mask === 'on' ? '' : 'on';
+  showZoom();
+}
+
+function rescale(by, round = false) {
+  const next = SCALES.indexOf(scale) + by;
+  scale = SCALES[round ? next % SCALES.length : Math.min(Math.max(0, next), SCALES.length - 1)];
+  showTools(zoomed);
+  fit();
+  say(scale === 'fit' ? 'fits the window' : `${100 * scale} percent`);
+}
+
+/** Gives the view its size on the screen: a multiple of the picture's own, or what the window leaves. */
+function fit() {
+  const [view, stage] = [zoomView(), byId('stage')];
+  if (!view || !zoomed || view.classList.contains('bare')) return;
+  const [left, top, right, bottom] = frameOf(zoomed);
+  const fitting = Math.min(stage.clientWidth / (right - left), stage.clientHeight / (bottom - top), 8);
+  view.style.width = `${(scale === 'fit' ? fitting : scale / window.devicePixelRatio) * (right - left)}px`;
+  drawMarks();
+}
+
+/** What the zoom shows of the picture: all of it, unless only its thumbnail can be had. */
+const frameOf = (row) => (lost || !(row.there || attempt !== null) ? row.window ?? wholeOf(row) : wholeOf(row));
+
+function walk(by) {
+  if (!step(by)) { say(by < 0 ? 'this is the first' : 'this is the last'); return; }
+  openZoom(current, pickingNow);
+  say(readable(current.source));
+}
+
+function startZoom() {
+  byId('zoom').addEventListener('close', () => { setPicking(false); zoomed = null; focusCurrent(); });
+  window.addEventListener('resize', fit);
+}

@@ -14,7 +14,7 @@ import numpy as np
 
 from flows.encoding import encode
 from flows.faults import raise_if_environment
-from flows.folder import PRIVATE, Folder, mask_name
+from flows.folder import PRIVATE, Folder
 from flows.mask_files import decode_mask
 from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
 from flows.pipeline import ahead, threads
@@ -145,7 +145,7 @@ def _mask(folder: Folder, outcome: Outcome) -> np.ndarray | None:
     if not outcome.mask_file_name:
         return None
     try:
-        return decode_mask(folder.path(mask_name(outcome.source)).read_bytes())
+        return decode_mask(folder.mask(outcome.source).read_bytes())
     except (BrokenPicture, UnsupportedPicture, OSError) as error:
         raise_if_environment(error)
         return None

@@ -17,7 +17,19 @@ from flows.verbs.usage import example, wrong
 
 NOT_COMPARED = (
     *("flow", "dry_run", "quiet", "verbose"),
-    *("method", "existing", "max_failures", "nothing_found", "verify", "tries", "gif", "concat"),
+    *(
+        "method",
+        "existing",
+        "max_failures",
+        "nothing_found",
+        "verify",
+        "tries",
+        "gif",
+        "concat",
+        "format",
+        "quality",
+        "provenance",
+    ),
 )
 
 app = App(

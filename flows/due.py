@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from flows.folder import Folder, image_name, mask_name
+from flows.folder import Folder, mask_name
 from flows.manifest import NO_MASK, Known, Manifest, made_with
 from flows.prompt_files import Wishes
 from flows.records import Outcome, digest
@@ -80,11 +80,15 @@ def _stands(
             return False
         if row.status == "masked":  # its mask may have been corrected; that is the run's business
             return folder.has(mask_name(name))
-        if row.status not in ("failed", "skipped") and folder.path(image_name(name)).stat().st_size != row.out_size:
+        if row.status not in ("failed", "skipped") and _published_size(folder, name, row) != row.out_size:
             return False
     except OSError:
         return False
     return masks_only or row.status == "unsupported" or not _other_mask(manifest, folder, name, row)
+
+
+def _published_size(folder: Folder, name: str, row: Known) -> int:
+    return folder.path(folder.image_name(name, as_it_is=row.status == "unsupported")).stat().st_size
 
 
 def _same(manifest: Manifest, folder: Folder, name: str, row: Known) -> bool:

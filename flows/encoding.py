@@ -12,13 +12,14 @@ from PIL import Image, PngImagePlugin
 from flows.deep import deepened
 from flows.exif import PREFIX
 from flows.metadata import LOSSY_QUALITY, Kept
-from flows.pictures import Picture, UnsupportedPicture
+from flows.pictures import Picture, UnsupportedPicture, decode
 from flows.png import chunk, described, encode_png, kinds, spliced, xmp_chunk
 from flows.provenance import with_provenance
 from flows.tiff import encode_tiff
 
 CONTAINERS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 JPEG_QUALITY = 95
+JPEG_XMP = 65504  # bytes that fit into the one segment which XMP has
 PLAIN: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True, "exact": True}, "JPEG": {"quality": 90}}
 
 
@@ -52,9 +53,21 @@ def converted(picture: Picture, container: str = "same", quality: int | None = N
     return replace(picture, format=to, kept=replace(picture.kept, how=how, lossless=lossless, exif=exif))
 
 
+def reencoded(data: bytes, container: str, quality: int | None) -> bytes:
+    """A picture's bytes as that container; the very same where it is one already. Raises as `decode`, `converted`."""
+    if container == "same":
+        return data
+    picture = decode(data)
+    other = converted(picture, container, quality)
+    return data if other.format == picture.format else encode(other, picture.image)
+
+
 def marked(picture: Picture) -> Picture:
-    """`picture` with an XMP that says that a part of it was painted by a model."""
-    return replace(picture, kept=replace(picture.kept, xmp=with_provenance(picture.kept.xmp)))
+    """`picture` with an XMP that says that a part of it was painted by a model, if that has room for it."""
+    said = with_provenance(picture.kept.xmp)
+    if picture.format == "JPEG" and len(said) > JPEG_XMP:
+        return picture
+    return replace(picture, kept=replace(picture.kept, xmp=said))
 
 
 def as_kept(picture: Picture, image: np.ndarray) -> np.ndarray:

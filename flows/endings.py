@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 
+from flows.encoding import reencoded
 from flows.faults import raise_if_environment
-from flows.folder import Folder, attempts_name, image_name, mask_name, pending_mask_name, process_name, strip_name
+from flows.folder import Folder, attempts_name, mask_name, pending_mask_name, process_name, strip_name, suffixed
+from flows.pictures import BrokenPicture, UnsupportedPicture
 from flows.records import Outcome
 from flows.settings import Job
 from flows.source import Unsettled
@@ -18,7 +21,7 @@ def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
     Raises EnvironmentFault instead when the machine is at fault.
     """
     raise_if_environment(error)
-    folder.remove(image_name(outcome.source))
+    folder.remove(folder.image_name(outcome.source))
     _forget(folder, outcome)
     if outcome.mask_file_name is None:
         _without_mask(folder, outcome)
@@ -27,35 +30,40 @@ def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
 
 def passed_over(folder: Folder, name: str, reason: str) -> Outcome:
     """The row of what is called like a picture and is none, such as a link."""
-    folder.remove(image_name(name))
+    folder.remove(folder.image_name(name))
     return _without_mask(folder, Outcome(name, "skipped", reason))
 
 
 def unsupported(folder: Folder, outcome: Outcome, reason: str) -> Outcome:
     """The row of a picture that is copied as it is, since changing it would lose something."""
-    return _copied(folder, _without_mask(folder, outcome), "unsupported", reason)
+    name = folder.image_name(outcome.source, as_it_is=True)
+    if name != folder.image_name(outcome.source):
+        folder.remove(folder.image_name(outcome.source))
+    outcome = replace(_without_mask(folder, outcome), status="unsupported", reason=reason)
+    return _published(folder, outcome, name, lambda data: data)
 
 
 def nothing_found(job: Job, folder: Folder, outcome: Outcome, reason: str | None) -> Outcome:
     """The row of a picture without anything to remove, which is copied, or left out, as the job says."""
     outcome = _without_mask(folder, outcome)
     if job.nothing_found == "copy":
-        return _copied(folder, outcome, "nothing found", reason)
-    folder.remove(image_name(outcome.source))
+        name, outcome = folder.image_name(outcome.source), replace(outcome, status="nothing found", reason=reason)
+        return _published(folder, outcome, name, lambda data: reencoded(data, job.format, job.quality))
+    folder.remove(folder.image_name(outcome.source))
     status = "skipped" if job.nothing_found == "skip" else "failed"
     return replace(outcome, status=status, reason=reason or "nothing found")
 
 
-def _copied(folder: Folder, outcome: Outcome, status: str, reason: str | None) -> Outcome:
-    name = image_name(outcome.source)
+def _published(folder: Folder, outcome: Outcome, name: str, as_asked: Callable[[bytes], bytes]) -> Outcome:
+    """The row of a picture once it is in images/ without a change to its pixels."""
     try:
         data = folder.read(outcome.source)
         if outcome.sha256_in != hashlib.sha256(data).hexdigest():
             raise Unsettled("it changed while the run went on; the next run takes it up")
-        copied = folder.write(name, data)
-    except (OSError, ValueError) as error:
+        written = folder.write(name, as_asked(data))
+    except (OSError, ValueError, BrokenPicture, UnsupportedPicture) as error:
         return failed(folder, outcome, error)
-    return replace(outcome, status=status, reason=reason, file_name=name, sha256_out=copied)
+    return replace(outcome, file_name=name, sha256_out=written)
 
 
 def _without_mask(folder: Folder, outcome: Outcome) -> Outcome:
@@ -69,7 +77,7 @@ def _without_mask(folder: Folder, outcome: Outcome) -> Outcome:
 
 def _forget(folder: Folder, outcome: Outcome) -> None:
     """Take away what shows how an earlier result came about."""
-    folder.remove(strip_name(outcome.source))
+    folder.remove(strip_name(suffixed(outcome.source, folder.container)))
     folder.remove(process_name(outcome.source))
     folder.clear(attempts_name(outcome.source))
 

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from flows import thumbnails
+from flows.encoding import converted
 from flows.endings import failed, nothing_found, unsupported
 from flows.faults import each
 from flows.folder import Folder, mask_name, pending_mask_name
@@ -43,7 +44,7 @@ def find_masks(job: Job, names: list[str]) -> list[Outcome]:
 
     While the model is at one group of pictures, the next is read and the masks of the one before are written.
     """
-    folder, wishes = Folder(job.source, job.target), read_wishes(job)
+    folder, wishes = Folder(job.source, job.target, job.format), read_wishes(job)
     with threads() as pool:
         opened = until_interrupted(ahead(pool, lambda name: _open(job, folder, name, wishes.of(name)), names, GROUP))
         found = in_groups(opened, GROUP, Opened, lambda some: zip(some, _find(job, some), strict=True))
@@ -55,7 +56,7 @@ def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outco
     try:
         data = folder.read(name)
         outcome = replace(outcome, sha256_in=hashlib.sha256(data).hexdigest())
-        picture = decode(data, job.max_pixels)
+        picture = converted(decode(data, job.max_pixels), job.format, job.quality)
     except UnsupportedPicture as error:
         return unsupported(folder, outcome, str(error))
     except (BrokenPicture, OSError) as error:

@@ -15,7 +15,7 @@ GROUPS = {
     "Mask": "dilate fill_holes max_area",
     "Removal": "model revision method steps strength prefill attention prompt guidance seed context lora vae",
     "Run": "device dtype batch_size compile existing limit max_failures max_pixels verify tries offline accept_license",
-    "Output": "gif concat",
+    "Output": "format quality provenance gif concat",
 }
 
 

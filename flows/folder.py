@@ -17,6 +17,7 @@ from flows.pictures import SUFFIXES, suffix_of
 from flows.source import Survey, read_settled, survey
 
 PRIVATE = ".cleanplate"
+CONTAINERS = {"png": (".png",), "jpeg": (".jpg", ".jpeg", ".jfif"), "webp": (".webp",)}  # the first when converted
 PENDING = f"{PRIVATE}/pending"
 PART = re.compile(r"\.cleanplate-\w{8}\.part")  # as `write_whole` names what it has not published
 UMASK = os.umask(0)  # mkstemp makes files for their owner alone; a published file is as readable as any other
@@ -26,8 +27,12 @@ os.umask(UMASK)
 class Folder:
     """A source that is only read and a target that is only written. Names are posix paths below the source."""
 
-    def __init__(self, source: str, target: str):
-        """Raises ValueError for a source that is not there, or a target that is in it, is it, or holds it."""
+    def __init__(self, source: str, target: str, container: str = "same"):
+        """Pictures are published as a `container` of CONTAINERS, or each as what it is (`same`).
+
+        Raises ValueError for a source that is not there, or a target that is in it, is it, or holds it.
+        """
+        self.container = container
         given, self.target = Path(source).expanduser(), Path(target).expanduser()
         if not source or not given.exists():
             raise ValueError(f"there is no folder or picture at {source!r}{path_beside(given)}")
@@ -46,16 +51,22 @@ class Folder:
         """A result alone, for what reads no source: it may have been made on another machine."""
         folder = cls.__new__(cls)
         folder.source = folder.target = target
-        folder.single = None
+        folder.single, folder.container = None, "same"
         return folder
 
     def survey(self) -> Survey:
         """Everything below the source that is called like a picture."""
-        return Survey([self.single]) if self.single else survey(self.source)
+        found = Survey([self.single]) if self.single else survey(self.source)
+        refuse_collisions(found.names, self.container)
+        return found
 
     def names(self) -> list[str]:
         """Every picture below the source, sorted. Links, devices and hidden folders are not followed."""
         return self.survey().names
+
+    def image_name(self, name: str, as_it_is: bool = False) -> str:
+        """Where a picture is published: with another suffix where it is converted, unless it stays `as_it_is`."""
+        return image_name(name if as_it_is else suffixed(name, self.container))
 
     def read(self, name: str) -> bytes:
         """The bytes of a picture. Raises OSError, also when somebody is still writing it."""
@@ -176,6 +187,26 @@ def attempts_name(name: str) -> str:
 def pending_mask_name(name: str) -> str:
     """Where a mask waits until its row is committed: masks/ holds what rows tell of, and what was made by hand."""
     return f"{PENDING}/{name}.png"
+
+
+def suffixed(name: str, container: str) -> str:
+    """The name of a picture that is published as a container: its own, or with the container's suffix."""
+    suffixes = CONTAINERS.get(container)
+    return (
+        name if not suffixes or suffix_of(name) in suffixes else f"{name.removesuffix(Path(name).suffix)}{suffixes[0]}"
+    )
+
+
+def refuse_collisions(names: list[str], container: str) -> None:
+    """Raises ValueError for two pictures that would be published under one name."""
+    taken: dict[str, str] = {}
+    for name in names:
+        other = taken.setdefault(suffixed(name, container), name)
+        if other != name:
+            raise ValueError(
+                f"{other} and {name} would both become {suffixed(name, container)}; rename one of them, or leave out "
+                f"--format"
+            )
 
 
 def image_name(name: str) -> str:

@@ -133,7 +133,7 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
 
 def _prepared(job: Job, watch: Watch, masks_only: bool) -> tuple[Folder, Job, Wishes]:
     """A job's folders, the job with what was remembered, and its wishes, once nothing speaks against them."""
-    folder = Folder(job.source, job.target)
+    folder = Folder(job.source, job.target, job.format)
     job = remembered(job, folder) if not masks_only else job
     wishes = read_wishes(job)
     explain(job, wishes, watch, masks_only)

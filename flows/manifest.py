@@ -182,6 +182,7 @@ class Manifest:
             os.fsencode(outcome.source), json.dumps(outcome.row()), outcome.status, seen.size, seen.mtime, seen.wanted,
             made_with(outcome.status, job), out_size, *_mask_of(folder, outcome), self.round,
         )  # fmt: skip
+        before = self.outcome(outcome.source)
         try:
             with self.file:
                 self.file.execute(
@@ -190,8 +191,15 @@ class Manifest:
                 journal.forget(self.file, outcome.source)
         except sqlite3.Error as error:
             raise EnvironmentFault(f"the manifest cannot be written: {error}; mend that, then run again") from error
+        if before and before.file_name and before.file_name != outcome.file_name and not self._names(before.file_name):
+            folder.remove(before.file_name)  # what it was published as in another container
         if folder.has(pending_mask_name(outcome.source)):
             folder.move(pending_mask_name(outcome.source), mask_name(outcome.source))
+
+    def _names(self, file_name: str) -> bool:
+        """Whether some row tells of a published file."""
+        row = "select 1 from pictures where json_extract(row, '$.file_name') = ? limit 1"
+        return self.file.execute(row, (file_name,)).fetchone() is not None
 
     def tidy(self, folder: Folder) -> None:
         """Clear up after a run that died, if one did: half-written files, masks without a row, names in work."""

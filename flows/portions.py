@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flows import due, thumbnails
 from flows.endings import failed, passed_over
-from flows.folder import Folder, image_name
+from flows.folder import Folder
 from flows.interrupts import interrupted, until_interrupted
 from flows.journal import ENOUGH
 from flows.manifest import Manifest, Seen, look_at
@@ -70,7 +70,7 @@ def _done(work: Work, portion: list[str]) -> Iterator[Outcome]:
     masked = [outcome for outcome in found if outcome.status == "masked"]
     if work.masks_only:
         for outcome in masked:  # what an earlier run painted does not belong to this mask
-            work.folder.remove(image_name(outcome.source))
+            work.folder.remove(work.folder.image_name(outcome.source))
         thumbnails.make(work.folder, [outcome.row() for outcome in masked])
         yield from found
         return

@@ -14,9 +14,9 @@ from flows import thumbnails
 from flows.animation import animate
 from flows.attempts import Climb, climb, concluded
 from flows.drawings import mask_in_white, strip
-from flows.encoding import encode, encode_image
+from flows.encoding import converted, encode, encode_image, marked
 from flows.endings import failed, nothing_found
-from flows.folder import Folder, image_name, mask_name, pending_mask_name, process_name, strip_name
+from flows.folder import Folder, mask_name, pending_mask_name, process_name, strip_name, suffixed
 from flows.interrupts import until_interrupted
 from flows.ladder import Masked, ladder
 from flows.mask_files import decode_mask, encode_mask, mask_area
@@ -38,7 +38,7 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
     """
     if not masked:
         return
-    folder = Folder(job.source, job.target)
+    folder = Folder(job.source, job.target, job.format)
     remover = load(lambda: load_remover(job.model, **job.remover_options))
     size = _group_size(remover)
     with threads() as pool:
@@ -63,7 +63,7 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
         data = folder.read(outcome.source)
         if hashlib.sha256(data).hexdigest() != outcome.sha256_in:
             raise BrokenPicture("it changed while the run went on; the next run takes it up")
-        picture = decode(data, job.max_pixels)
+        picture = converted(decode(data, job.max_pixels), job.format, job.quality)
         found = folder.mask(outcome.source).read_bytes()
         mask = decode_mask(found, job.max_pixels)
     except (BrokenPicture, UnsupportedPicture, OSError) as error:
@@ -84,7 +84,7 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
     if isinstance(result, Exception):
         return climbed, failed(folder, outcome, result)
     try:
-        data = encode(picture, result)
+        data = encode(marked(picture) if job.provenance else picture, result)
         changed = _changed_outside(
             picture, mask, decode(data, job.max_pixels) if picture.kept.lossless else replace(picture, image=result)
         )
@@ -94,15 +94,15 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
             )
         if best.masked is not climbed.start:
             outcome = replace(outcome, sha256_mask=folder.write(pending_mask_name(name), encode_mask(mask)))
-        saved = folder.write(image_name(name), data)
+        saved = folder.write(folder.image_name(name), data)
         folder.remove(process_name(name))  # it showed how an earlier result came about
         if job.concat:
             shown = encode_image(strip([picture.image, mask_in_white(mask), result]), picture.format)
-            folder.write(strip_name(name), shown)
+            folder.write(strip_name(suffixed(name, job.format)), shown)
     except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
         return climbed, failed(folder, outcome, error)
     outcome = replace(
-        outcome, status="removed", file_name=image_name(name), mask_file_name=mask_name(name), sha256_out=saved,
+        outcome, status="removed", file_name=folder.image_name(name), mask_file_name=mask_name(name), sha256_out=saved,
         outside_max_diff=changed, mask_area=mask_area(mask),
     )  # fmt: skip
     thumbnails.keep(folder, outcome, picture.image, result, mask)

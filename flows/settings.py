@@ -13,12 +13,26 @@ MAX_PIXELS = 100_000_000  # 300 MB decoded, of which a dozen may be in memory at
 PATHS = frozenset({"source", "target", "prompts", "masks"})
 ON_DEVICE = ("device", "dtype", "batch_size", "compile")
 NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on one target
-    {*PATHS, *ON_DEVICE, "existing", "limit", "max_failures", "offline", "accept_license", "gif", "concat", "verify"}
+    {
+        *PATHS,
+        *ON_DEVICE,
+        "existing",
+        "limit",
+        "max_failures",
+        "offline",
+        "accept_license",
+        "gif",
+        "concat",
+        "verify",
+        "provenance",
+    }
 )
 REMOVER_OPTIONS = (
     *("method", "steps", "strength", "prefill", "attention", "prompt", "guidance", "context", "lora", "vae"),
 )
-REMOVAL_SETTINGS = frozenset({"model", "revision", "seed", "tries", *REMOVER_OPTIONS})  # may still change after `masks`
+REMOVAL_SETTINGS = frozenset(
+    {"model", "revision", "seed", "tries", "format", "quality", *REMOVER_OPTIONS}
+)  # may still change after `masks`
 
 
 def _number_or(pattern: str) -> WithJsonSchema:
@@ -81,6 +95,11 @@ class Job(BaseModel):
     offline: bool = Field(False, description="fetch nothing")
     gif: bool = Field(False, description="also write the denoising to process/; another pass of the model a picture")
     concat: bool = Field(False, description="also write original | mask | result to strips/")
+    format: Literal["same", "png", "jpeg", "webp"] = Field("same", description="what pictures are written as")
+    quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None, description="of JPEG, lossy WebP and AVIF; none: a JPEG's own tables, 90, or 95 for what becomes a JPEG"
+    )
+    provenance: bool = Field(True, description="say in the XMP of changed pictures that a model painted a part")
 
     @field_validator("text", "point", "box", "lora", mode="before")
     @classmethod

@@ -16,6 +16,7 @@ from flows.encoding import encode
 from flows.faults import raise_if_environment
 from flows.folder import PRIVATE, Folder
 from flows.mask_files import decode_mask
+from flows.metadata import Kept
 from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
 from flows.pipeline import ahead, threads
 from flows.records import Outcome, digest
@@ -126,7 +127,7 @@ def _encoded(small: np.ndarray) -> bytes:
         return encode(Picture(colour, small, False, "PNG"), colour)
     image = np.ascontiguousarray(small)
     quality = {"quality": 80} if max(small.shape) > SIDE // 2 else {"quality": 95, "subsampling": 0}
-    return encode(Picture(image, None, False, "JPEG", quality), image)
+    return encode(Picture(image, None, False, "JPEG", Kept(how=quality)), image)
 
 
 def _make(folder: Folder, row: Mapping[str, Any]) -> None:

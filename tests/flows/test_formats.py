@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import cv2
 import exifread
@@ -22,6 +23,8 @@ from flows.job import run
 from flows.mask_files import encode_mask
 from flows.pictures import decode
 from flows.png import chunk, spliced
+from flows.provenance import COMPOSITE, IPTC, RDF, with_provenance
+from flows.provenance import without_previews as without_previews_in_xmp
 from flows.settings import Job
 
 RANDOM = np.random.default_rng(5)
@@ -329,3 +332,112 @@ def test_a_big_endian_tiff_of_sixteen_bits_is_read_as_it_is():
     entries = [struct.pack(">HHI", tag, kind, 1) + told[kind](value) for tag, kind, value in tags]
     data = b"MM\0*" + struct.pack(">IH", 8, len(tags)) + b"".join(entries) + bytes(4) + b"\x12\x34\xff\x01"
     assert decode(data).deep.tolist() == [[0x1234, 0xFF01]]
+
+
+CONVERSIONS = [(name, to) for name in ("photo.jpg", "photo.tif", "exact.webp", "small.webp") for to in ("png", "webp")]
+
+
+@pytest.mark.parametrize(("name", "to"), [*CONVERSIONS, ("photo.bmp", "jpeg"), ("photo.avif", "jpeg")])
+def test_a_picture_becomes_what_format_says_with_what_it_carried(ran, name, to):
+    done = ran(name, FILES[name](), format=to)
+    suffix = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}[to]
+    assert done.row["source"] == name
+    assert done.row["file_name"] == f"images/{Path(name).stem}{suffix}"
+    first, second = done.opened
+    assert second.format == to.upper()
+    assert second.info.get("icc_profile") == first.info.get("icc_profile")
+    if name != "photo.bmp":
+        assert second.getexif().get_ifd(0x8769)[0x9003] == "2026:11:21 07:00:00"
+        assert b"an archive" in second.info["xmp"]
+    if to == "png" or (name in LOSSLESS and to == "webp"):
+        before, after = decode(done.before), decode(done.after)
+        assert (after.image[~HOLE] == before.image[~HOLE]).all()
+        assert before.alpha is None or (after.alpha == before.alpha).all()
+
+
+def test_quality_makes_a_jpeg_smaller(ran):
+    sizes = [len(ran("photo.jpg", FILES["photo.jpg"](), quality=quality).after) for quality in (20, 60, 95)]
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_transparency_is_not_lost_in_a_jpeg_but_the_picture_left_as_it_is(ran):
+    done = ran("photo.png", FILES["photo.png"](), format="jpeg")
+    assert (done.row["status"], done.row["file_name"], done.after) == ("unsupported", "images/photo.png", done.before)
+    assert "transparent" in done.row["reason"]
+
+
+def test_nothing_found_is_converted_too_and_what_is_one_already_stays_byte_for_byte(ran):
+    nothing = np.zeros_like(HOLE)
+    for name, to, suffix in (("photo.bmp", "png", ".png"), ("photo.jpg", "jpeg", ".jpg")):
+        done = ran(name, FILES[name](), nothing, format=to)
+        assert (done.row["status"], done.row["file_name"]) == ("nothing found", f"images/photo{suffix}")
+        assert (done.after == done.before) == (name == "photo.jpg")
+        assert (decode(done.after).image == decode(done.before).image).all()
+
+
+def test_two_pictures_that_would_become_one_are_refused_before_anything_is_written(tmp_path):
+    for name in ("a.jpg", "a.png"):
+        (tmp_path / name).write_bytes(FILES[f"photo{name[1:]}"]())
+    (tmp_path / "mask.bin").write_bytes(encode_mask(HOLE))
+    job = Job(source=str(tmp_path), target=str(tmp_path) + "-out", masks=str(tmp_path / "mask.bin"), format="png")
+    with pytest.raises(ValueError, match=r"a\.jpg and a\.png would both become a\.png"):
+        run(job)
+    assert not Path(job.target).exists()
+
+
+def test_another_format_leaves_nothing_of_the_one_before(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(FILES["photo.jpg"]())
+    (tmp_path / "mask.png").write_bytes(encode_mask(HOLE))
+    for to in ("same", "webp"):
+        where = {"source": str(tmp_path / "in"), "target": str(tmp_path / "out"), "masks": str(tmp_path / "mask.png")}
+        run(Job(**where, method="telea", format=to, existing="overwrite", concat=True))
+    assert [path.name for path in (tmp_path / "out" / "images").iterdir()] == ["a.webp"]
+    assert run(Job(**where, method="telea", format="webp")).tried == 0
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "photo.bmp"])
+def test_a_changed_picture_says_that_a_model_painted_a_part_of_it(ran, name):
+    said = ran(name, FILES[name]()).opened[1].info["xmp"]
+    assert _source_types(said) == [COMPOSITE]
+    assert SAID[SAID.index(b"<dc:source>") : SAID.index(b"</rdf:Description>")] in said
+    assert ran(name, FILES[name](), provenance=False).opened[1].info["xmp"] == SAID
+
+
+def _source_types(xmp: bytes) -> list[str]:
+    tree = ElementTree.fromstring(xmp)
+    tags = [tag for tag in tree.iter() if tag.tag.endswith("}Description")]
+    return [value for tag in tags for key, value in tag.attrib.items() if key == f"{{{IPTC}}}DigitalSourceType"]
+
+
+CAMERA = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        f'<r:Description r:about="uuid:1" i:DigitalSourceType="{CAMERA}"/>',
+        f'<r:Description r:about="uuid:1"><i:DigitalSourceType>{CAMERA}</i:DigitalSourceType></r:Description>',
+        f"<r:Description r:about='uuid:1'><i:DigitalSourceType r:resource='{CAMERA}'/></r:Description>",
+    ],
+)
+def test_provenance_takes_the_place_of_what_was_said_before_whatever_the_prefixes(told):
+    xmp = f'<m:xmpmeta xmlns:m="adobe:ns:meta/"><r:RDF xmlns:r="{RDF}" xmlns:i="{IPTC}">{told}</r:RDF></m:xmpmeta>'
+    said = with_provenance(xmp.encode())
+    assert _source_types(said) == [COMPOSITE]
+    assert CAMERA.encode() not in said
+    assert with_provenance(said).count(COMPOSITE.encode()) == 1
+    subjects = [tag.get(f"{{{RDF}}}about") for tag in ElementTree.fromstring(said).iter(f"{{{RDF}}}Description")]
+    assert subjects == ["uuid:1"] * len(subjects)
+
+
+@pytest.mark.parametrize("broken", [b"<x", b"\xff\xfe", b"<a/>", b""])
+def test_provenance_is_told_even_where_the_xmp_was_broken(broken):
+    assert _source_types(with_provenance(broken)) == [COMPOSITE]
+
+
+def test_previews_in_xmp_go():
+    picture = b"<xmp:Thumbnails><rdf:Alt>/9j/4AAQ</rdf:Alt></xmp:Thumbnails>"
+    xmp = SAID.replace(b"<dc:source>", picture + b"<dc:source>").replace(b"xmlns:dc", b'xmlns:xmp="x" xmlns:dc', 1)
+    assert b"9j" in xmp
+    assert without_previews_in_xmp(xmp) == xmp.replace(picture, b"")

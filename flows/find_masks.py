@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from flows import thumbnails
+from flows import protection, thumbnails
 from flows.encoding import converted
 from flows.endings import failed, nothing_found, unsupported
 from flows.faults import each
@@ -21,8 +21,8 @@ from flows.prompt_files import Wanted, read_wishes
 from flows.records import Outcome, digest
 from flows.settings import Job
 from flows.weights import load
-from masks import Found, Prompt, dilate, dilation_radius, fill_holes, load_segmenter
-from masks.prompts import nothing, union
+from masks import Found, Prompt, dilation_radius, fill_holes, load_segmenter
+from masks.prompts import nothing, outside, union
 from masks.segmenters import refuse
 from removal import PRESETS
 
@@ -47,7 +47,7 @@ def find_masks(job: Job, names: list[str]) -> list[Outcome]:
     folder, wishes = Folder(job.source, job.target, job.format), read_wishes(job)
     with threads() as pool:
         opened = until_interrupted(ahead(pool, lambda name: _open(job, folder, name, wishes.of(name)), names, GROUP))
-        found = in_groups(opened, GROUP, Opened, lambda some: zip(some, _find(job, some), strict=True))
+        found = in_groups(opened, GROUP, Opened, lambda some: zip(some, *_find(job, some), strict=True))
         return list(ahead(pool, partial(_masked, job, folder), found, GROUP))
 
 
@@ -65,10 +65,13 @@ def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outco
     return Opened(picture, wanted, replace(outcome, width=width, height=height))
 
 
-def _find(job: Job, opened: list[Opened]) -> list[Looked]:
-    """What was found in each picture; None where a mask is given."""
+def _find(job: Job, opened: list[Opened]) -> tuple[list[Looked], list[Looked]]:
+    """What was found in each picture (None where a mask is given), and what there is protected."""
     prompts = [one.wanted.prompts if one.wanted.mask is None else [] for one in opened]
-    return look_for(job, [one.picture.image for one in opened], prompts)
+    images = [one.picture.image for one in opened]
+    kept = [protection.phrases(job.protect)] * len(opened)
+    looked = look_for(job, [*images, *images], [*prompts, *kept])  # together: a picture is encoded once for both
+    return looked[: len(opened)], looked[len(opened) :]
 
 
 def look_for(job: Job, images: list[np.ndarray], prompts: list[list[Prompt]]) -> list[Looked]:
@@ -80,7 +83,7 @@ def look_for(job: Job, images: list[np.ndarray], prompts: list[list[Prompt]]) ->
     name = segmenter_of(job)
     possible = []
     for k, prompt in ((k, prompt) for k, asked in enumerate(prompts) for prompt in asked):
-        if reason := refuse(name, prompt):
+        if reason := refuse(name, prompt) or outside(prompt, images[k]):
             hits[k].append(ValueError(reason))
         else:
             possible.append((k, prompt))
@@ -112,43 +115,48 @@ def _given(job: Job, one: Opened) -> Found | Exception:
     return Found(mask, 1.0) if mask.any() else nothing(one.picture.image)
 
 
-def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked] | Outcome) -> Outcome:
+def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked, Looked] | Outcome) -> Outcome:
     if isinstance(looked, Outcome):
         return looked
-    one, found = looked
-    outcome = _concluded(job, folder, one, _given(job, one) if one.wanted.mask is not None else found)
+    one, found, kept = looked
+    outcome = _concluded(job, folder, one, _given(job, one) if one.wanted.mask is not None else found, kept)
     if outcome.status != "masked":
         thumbnails.keep(folder, outcome, **{"after" if outcome.file_name else "before": one.picture.image})
     return outcome
 
 
-def _concluded(job: Job, folder: Folder, one: Opened, found: Looked) -> Outcome:
+def _concluded(job: Job, folder: Folder, one: Opened, found: Looked, kept: Looked) -> Outcome:
     """The row of a picture that was looked at, once its mask or its copy is where it belongs."""
+    if isinstance(kept, Exception):
+        return failed(folder, one.outcome, ValueError(f"what to protect could not be looked for: {kept}"))
     if isinstance(found, Exception):
         line = f" (prompts, line {one.wanted.line})" if one.wanted.line else ""
         return failed(folder, one.outcome, ValueError(f"{found}{line}") if line else found)
     if not found:
         reason = "nothing was asked of it" if found is None else "its mask is empty" if one.wanted.mask else None
         return nothing_found(job, folder, one.outcome, reason)
-    return _written(job, folder, one, found)
+    return _written(job, folder, one, found, protection.grown(kept))
 
 
-def _written(job: Job, folder: Folder, one: Opened, found: Found) -> Outcome:
+def _written(job: Job, folder: Folder, one: Opened, found: Found, protected: np.ndarray | None) -> Outcome:
     given = one.wanted.mask is not None
     dilation = ("0" if given else "10%") if job.dilate == "auto" else job.dilate
     whole = fill_holes(found.mask) if job.fill_holes and not given else found.mask
     radius = dilation_radius(dilation, whole)
-    mask = dilate(whole, radius)
+    mask, reason = protection.spare(whole, radius, protected, job.protect)
+    if not mask.any():
+        return nothing_found(job, folder, one.outcome, reason)
     area = mask_area(mask)
     outcome = replace(
-        one.outcome, score=round(found.score, 4), objects=len(found.boxes) or None, dilate=radius, mask_area=area,
-        segmenter="given" if given else segmenter_of(job),
+        one.outcome, reason=reason, score=round(found.score, 4), objects=len(found.boxes) or None, dilate=radius,
+        mask_area=area, segmenter="given" if given else segmenter_of(job),
     )  # fmt: skip
     if area > job.max_area:
         return failed(
             folder, outcome, ValueError(f"its mask covers {area:.0%} of the picture, more than max-area allows")
         )
     try:
+        protection.remember(folder, outcome.source, protected)
         saved = folder.write(pending_mask_name(outcome.source), encode_mask(mask))
     except ValueError as error:
         return failed(folder, outcome, error)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flows import cards, due, review
+from flows import cards, due, protection, review
 from flows.faults import TooManyFailures, UsageError
 from flows.find_masks import find_masks, segmenter_of
 from flows.folder import Folder
@@ -156,7 +156,7 @@ def _due(job: Job, folder: Folder, manifest: Manifest, there: Survey, wishes: Wi
 
 def remembered(job: Job, folder: Folder) -> Job:
     """A job that says nothing of what to remove uses the masks that an earlier `masks` found in its target."""
-    said = job.text or job.point or job.box or job.prompts or job.masks
+    said = job.text or job.point or job.box or job.prompts or job.masks or job.protect
     before = None if said else cards.read_job(folder)
     return job.model_copy(update=before) if before else job
 
@@ -165,7 +165,8 @@ def explain(job: Job, wishes: Wishes, watch: Watch, masks_only: bool) -> None:
     """Refuse what cannot work before any weights are loaded, and say what will be used."""
     segmenter = segmenter_of(job)
     split_name(segmenter)  # an unknown one is refused here
-    for prompt in wishes.all.prompts:  # what the job itself asks; a bad row of a prompts file fails its own picture
+    # What the job itself asks; a bad row of a prompts file fails its own picture.
+    for prompt in (*wishes.all.prompts, *protection.phrases(job.protect)):
         if reason := refuse(segmenter, prompt):
             raise UsageError(reason)
     if masks_only:

@@ -21,11 +21,19 @@ MORE = "10%"  # of the object's size, that a doubtful picture's mask is grown by
 
 @dataclass(frozen=True)
 class Masked:
-    """A picture of the source, the mask (H×W bool) of what is to go from it, and its row so far."""
+    """A picture of the source, the mask (H×W bool) of what is to go from it, and its row so far.
+
+    No mask grows into what is `protected` (H×W bool).
+    """
 
     outcome: Outcome
     picture: Picture
     mask: np.ndarray
+    protected: np.ndarray | None = None
+
+    def wider(self, mask: np.ndarray) -> np.ndarray:
+        """A mask that this one grew to, without what it gained of what is protected."""
+        return mask if self.protected is None else mask & (self.mask | ~self.protected)
 
 
 @dataclass(frozen=True)
@@ -59,13 +67,13 @@ def grown(first: Masked) -> Masked:
     """The same picture under a mask that reaches farther, as for a shadow or a halo that the first one left."""
     radius = dilation_radius(MORE, first.mask)
     outcome = replace(first.outcome, dilate=(first.outcome.dilate or 0) + radius)
-    return replace(first, outcome=outcome, mask=dilate(first.mask, radius))
+    return replace(first, outcome=outcome, mask=first.wider(dilate(first.mask, radius)))
 
 
 def hulled(first: Masked) -> Masked:
     """The same under the hulls of a grown mask, from which nobody guesses the outline of what was there."""
     wider = grown(first)
-    return replace(wider, mask=hull(wider.mask))
+    return replace(wider, mask=first.wider(hull(wider.mask)))
 
 
 def _attentive(job: Job, chosen: Choice) -> ChosenRemover | None:

@@ -82,7 +82,7 @@ def _prompts(one: Masked, window: Window) -> list[Prompt]:
     outcome = one.outcome
     if outcome.segmenter == "given":
         return []
-    found: list[Prompt] = [TextPrompt(text) for text in outcome.text or []]
+    found: list[Prompt] = [TextPrompt.parse(text) for text in outcome.text or []]
     moved = [(x - columns.start, y - rows.start, *label) for x, y, *label in outcome.points or []]
     inside = tuple(point for point in moved if 0 <= point[0] < width and 0 <= point[1] < height)
     if any(point[2:] in ((), (1,)) for point in inside):

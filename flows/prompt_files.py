@@ -30,7 +30,7 @@ class Wanted:
     @property
     def prompts(self) -> list[Prompt]:
         """Every phrase and box is found on its own; points are all on one object."""
-        found: list[Prompt] = [TextPrompt(text) for text in self.texts]
+        found: list[Prompt] = [TextPrompt.parse(text) for text in self.texts]
         if self.points:
             found.append(PointPrompt(self.points))
         return [*found, *(BoxPrompt(box) for box in self.boxes)]
@@ -122,9 +122,19 @@ def _row(row: Any, number: int) -> tuple[str, Wanted]:
     texts = (text,) if isinstance(text, str) else tuple(text)
     if not all(isinstance(phrase, str) for phrase in texts):
         raise ValueError(f'"text" is a phrase or a list of phrases, not {text!r}')
+    texts = _with_thresholds(texts, _listed(row, "thresholds"))
     wanted = replace(shapes(row, number), texts=texts)
     wanted.prompts  # noqa: B018
     return row["file_name"], wanted
+
+
+def _with_thresholds(texts: tuple[str, ...], thresholds: list) -> tuple[str, ...]:
+    """Phrases with a threshold of their own each, where it is not null: as they would be written for `--text`."""
+    if not thresholds:
+        return texts
+    if len(thresholds) != len(texts) or not all(each is None or type(each) in (int, float) for each in thresholds):
+        raise ValueError(f'"thresholds" is a number or null for each phrase of "text", not {thresholds!r}')
+    return tuple(text if level is None else f"{text}@{level:f}" for text, level in zip(texts, thresholds, strict=True))
 
 
 def shapes(row: dict, line: int) -> Wanted:

@@ -10,7 +10,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from flows import thumbnails
+from flows import protection, thumbnails
 from flows.animation import animate
 from flows.attempts import Climb, climb, concluded
 from flows.drawings import mask_in_white, strip
@@ -66,12 +66,15 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
         picture = converted(decode(data, job.max_pixels), job.format, job.quality)
         found = folder.mask(outcome.source).read_bytes()
         mask = decode_mask(found, job.max_pixels)
+        protected = protection.recall(folder, outcome.source, mask.shape) if job.protect else None
     except (BrokenPicture, UnsupportedPicture, OSError) as error:
         return failed(folder, outcome, error)
     if mask.shape != picture.image.shape[:2]:
         return failed(folder, outcome, ValueError(f"{mask_name(outcome.source)} is not of the picture's size"))
     outcome = replace(outcome, sha256_mask=hashlib.sha256(found).hexdigest())
-    return Masked(outcome, picture, mask) if mask.any() else nothing_found(job, folder, outcome, "its mask is empty")
+    if not mask.any():
+        return nothing_found(job, folder, outcome, "its mask is empty")
+    return Masked(outcome, picture, mask, protected)
 
 
 def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb | None, Outcome]:

@@ -51,11 +51,14 @@ class Job(BaseModel):
 
     source: str = Field("", description="folder of pictures, or one picture; never written")
     target: str = Field("", description="folder for the result")
-    text: list[str] = Field([], description="phrase that names what to remove; repeat for several")
+    text: list[str] = Field(
+        [], description="phrase that names what to remove, or phrase@0.4 with its own threshold; repeat"
+    )
     point: list[str] = Field([], description="x,y on the object, or x,y,- on what is not meant; repeat")
     box: list[str] = Field([], description="x0,y0,x1,y1 around an object; repeat")
     prompts: str = Field("", description="JSONL file with text, points or boxes per picture")
     masks: str = Field("", description="folder of masks (white = remove), or one mask for all")
+    protect: list[str] = Field([], description="phrase that names what is never touched; repeat for several")
     segmenter: str = Field(
         "auto", description="what finds it, such as grounded-sam, sam2 or NAME:WEIGHTS; `models` lists them"
     )
@@ -101,10 +104,19 @@ class Job(BaseModel):
     )
     provenance: bool = Field(True, description="say in the XMP of changed pictures that a model painted a part")
 
-    @field_validator("text", "point", "box", "lora", mode="before")
+    @field_validator("text", "point", "box", "protect", "lora", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) and value else value or []
+
+    @field_validator("text", "protect")
+    @classmethod
+    def _phrases(cls, value: list[str]) -> list[str]:
+        from masks import TextPrompt
+
+        for phrase in value:
+            TextPrompt.parse(phrase)
+        return value
 
     @field_validator("point")
     @classmethod

@@ -77,6 +77,20 @@ class Found:
         return bool(self.mask.any())
 
 
+def outside(prompt: Prompt, image: np.ndarray) -> str | None:
+    """Why points or a box cannot be meant in an image (H×W×3): they lie outside it. None when they can."""
+    height, width = image.shape[:2]
+    if isinstance(prompt, PointPrompt):
+        for x, y, _ in prompt.points:
+            if not (0 <= x < width and 0 <= y < height):
+                return f"point {x:g},{y:g} lies outside the picture of {width}×{height} pixels"
+    elif isinstance(prompt, BoxPrompt):
+        left, top, right, bottom = prompt.box
+        if left >= width or top >= height or right <= 0 or bottom <= 0:
+            return f"box {prompt.box} lies outside the picture of {width}×{height} pixels"
+    return None
+
+
 def nothing(image: np.ndarray) -> Found:
     """The outcome for an image (H×W×3) that holds nothing of what was asked for."""
     return Found(np.zeros(image.shape[:2], bool))

@@ -10,7 +10,7 @@ import numpy as np
 
 from masks.batches import batches_for
 from masks.morphology import outline
-from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, nothing
+from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, nothing, outside
 from masks.upscaling import upscaled
 
 BOXES = 16  # of one picture that the decoder answers at once
@@ -46,7 +46,8 @@ class ShapeSegmenter:
         import torch
 
         for image, prompt in zip(images, prompts, strict=True):
-            inside(prompt, image)
+            if reason := outside(prompt, image):
+                raise ValueError(reason)
         found: list[Found] = [nothing(image) for image in images]
         rows = rows_of(images)
         with torch.inference_mode():
@@ -80,16 +81,3 @@ def _found(image: np.ndarray, answer: Answer) -> Found:
     logits, score = answer
     mask = upscaled(logits, *image.shape[:2])
     return Found(mask, float(np.clip(score, 0, 1)), (outline(mask),)) if mask.any() else nothing(image)
-
-
-def inside(prompt: Prompt, image: np.ndarray) -> None:
-    """Raises ValueError for points or a box that lie outside an image."""
-    height, width = image.shape[:2]
-    if isinstance(prompt, PointPrompt):
-        for x, y, _ in prompt.points:
-            if not (0 <= x < width and 0 <= y < height):
-                raise ValueError(f"point {x:g},{y:g} lies outside the picture of {width}×{height} pixels")
-    elif isinstance(prompt, BoxPrompt):
-        left, top, right, bottom = prompt.box
-        if left >= width or top >= height or right <= 0 or bottom <= 0:
-            raise ValueError(f"box {prompt.box} lies outside the picture of {width}×{height} pixels")

@@ -23,6 +23,13 @@ def test_a_row_may_hold_text_points_and_boxes(tmp_path):
     ]
 
 
+def test_phrases_may_have_thresholds_of_their_own(tmp_path):
+    row = {"file_name": "a.png", "text": ["dog", "red ball", "cat@0.7"], "thresholds": [0.4, None, None]}
+    asked = [TextPrompt("dog", 0.4), TextPrompt("red ball"), TextPrompt("cat", 0.7)]
+    assert wishes(tmp_path, json.dumps(row)).of("a.png").prompts == asked
+    assert wishes(tmp_path, "", text=["dog@0.4", "red ball"]).of("a.png").prompts == asked[:2]
+
+
 def test_pictures_without_a_row_get_the_jobs_own_prompt(tmp_path):
     found = wishes(tmp_path, '{"file_name": "a.png", "text": "dog"}', text="cat")
     assert found.of("a.png").texts == ("dog",)
@@ -35,6 +42,9 @@ def test_pictures_without_a_row_get_the_jobs_own_prompt(tmp_path):
         ("{", "line 2: not JSON"),
         ("[]", "line 2: a row is an object"),
         ('{"text": "dog"}', "line 2: a row is an object"),
+        ('{"file_name": "a.png", "text": ["a", "b"], "thresholds": [0.4]}', 'line 2: "thresholds" is a number'),
+        ('{"file_name": "a.png", "text": "a", "thresholds": [1.4]}', "line 2: a threshold lies between 0 and 1"),
+        ('{"file_name": "a.png", "text": "a", "thresholds": 0.4}', 'line 2: "thresholds" is a list'),
         ('{"file_name": "a.png", "points": [[1, 2, 7]]}', "line 2: a point is x, y"),
         ('{"file_name": "a.png", "points": [[1, 2, 0]]}', "line 2: a point prompt needs"),
         ('{"file_name": "a.png", "boxes": [[9, 2, 3, 4]]}', "line 2: a box is left"),

@@ -76,3 +76,29 @@ def test_what_found_nothing_takes_no_part_in_a_union():
     assert (both.mask == hit.mask).all()
     assert both.score == 0.7
     assert not union([empty, empty])
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "threshold"),
+    [
+        ("dog", "dog", None),
+        ("dog@0.4", "dog", 0.4),
+        ("red ball @ .25", "red ball", 0.25),
+        ("dog@1", "dog", 1.0),
+        ("me@home", "me@home", None),
+        ("a sign that says me@home@0.5", "a sign that says me@home", 0.5),
+    ],
+)
+def test_a_number_after_the_last_at_sign_is_a_phrases_own_threshold(said, text, threshold):
+    assert TextPrompt.parse(said) == TextPrompt(text, threshold)
+
+
+@pytest.mark.parametrize("said", ["dog@1.5", "dog@40", "dog@-0.1"])
+def test_a_threshold_lies_between_0_and_1(said):
+    with pytest.raises(ValueError, match=r"between 0 and 1, as in 'dog@0.4'"):
+        TextPrompt.parse(said)
+
+
+def test_a_threshold_without_a_phrase_is_refused():
+    with pytest.raises(ValueError, match="needs a phrase"):
+        TextPrompt.parse(" @0.4")

@@ -88,7 +88,7 @@ def look_for(job: Job, images: list[np.ndarray], prompts: list[list[Prompt]]) ->
         else:
             possible.append((k, prompt))
     if possible:
-        segment = load(lambda: load_segmenter(name, job.device, job.threshold, job.offline, job.dtype))
+        segment = load(lambda: load_segmenter(name, job.device.split(",")[0], job.threshold, job.offline, job.dtype))
         results = each(segment, [images[k] for k, _ in possible], [prompt for _, prompt in possible])
         for (k, _), result in zip(possible, results, strict=True):
             hits[k].append(result)

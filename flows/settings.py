@@ -85,7 +85,7 @@ class Job(BaseModel):
     seed: int = Field(0, ge=0, description="with a picture's content it gives the picture's own seed")
     context: float = Field(2.0, ge=1, le=20, description="crop side as a multiple of the mask's box")
     accept_license: bool = Field(False, description="load weights whose licence forbids commercial use")
-    device: str = Field("auto", description="cpu, cuda, cuda:1, ...")
+    device: str = Field("auto", description="cpu, cuda (all GPUs), cuda:1, or several: cuda:0,cuda:1")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="precision of the model")
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field("auto", description="crops at once")
     compile: bool = Field(False, description="compile the UNet: minutes at first, faster from thousands of pictures on")

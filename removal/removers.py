@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
 from removal import tone
 from removal.batches import Batches
 from removal.checkpoints import Choice, choose
-from removal.crop import check, cut, paste
+from removal.crop import Crop, check, cut, paste
 from removal.parts import part
+from removal.workers import Dealt, Painters
+from removal.workers import load as load_on_devices
 
 if TYPE_CHECKING:
     import torch
@@ -73,12 +75,19 @@ class Options:
     offline: bool = False
     accept_license: bool = False
 
+    def devices(self) -> list[str]:
+        """The names of the devices to use: those that `device` lists, or all GPUs for `cuda`, and `auto` if any."""
+        import torch
+
+        if self.device not in ("auto", "cuda"):
+            return self.device.split(",")
+        gpus = [f"cuda:{k}" for k in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+        return gpus or ["cuda" if self.device == "cuda" else "cpu"]
+
     def torch_device(self) -> torch.device:
         import torch
 
-        if self.device != "auto":
-            return torch.device(self.device)
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.devices()[0])
 
     def torch_dtype(self) -> torch.dtype:
         import torch
@@ -95,17 +104,22 @@ class CropRemover:
     """Cuts a crop around every mask, has them painted in batches, and pastes the masked pixels back.
 
     `batch_size` crops are painted at once, fewer for good where the device's memory does not suffice; with
-    `whole_batches` never fewer than that, the rest for nothing.
+    `whole_batches` never fewer than that, the rest for nothing. With several `devices` these share them, and `alone`
+    loads a remover for one.
     """
 
     choice: Choice
-    paint: Painter
+    paint: Painter | Painters
     context: float
     batch_size: int
     whole_batches: bool = False
+    devices: int = 1
+    alone: Callable[[], CropRemover] | None = None
 
     @functools.cached_property
-    def _batches(self) -> Batches:
+    def _batches(self) -> Batches | Dealt:
+        if self.devices > 1:
+            return Dealt(self.batch_size // self.devices, self.devices)
         return Batches(self.batch_size, self.whole_batches)
 
     @property
@@ -133,6 +147,11 @@ class CropRemover:
             results[k] = paste(results[k], hole, crop, tone.match(crop.image, crop.mask, patch))
         return results
 
+    def patches(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
+        """What is painted into crops, R×R×3 uint8 each, in batches that fit."""
+        rows = list(zip(crops, seeds, strict=True))
+        return list(self._batches(lambda some: self.paint([one for one, _ in some], [seed for _, seed in some]), rows))
+
     def process(self, image: np.ndarray, mask: np.ndarray, seed: int) -> Iterator[np.ndarray]:
         """The image after every denoising step, H×W×3 uint8, one at a time; the last is what a call gives.
 
@@ -140,12 +159,16 @@ class CropRemover:
         """
         from removal.process import patches_by_step
 
+        if self.alone is not None:
+            yield from self.alone().process(image, mask, seed)
+            return
+        assert isinstance(self._batches, Batches)
         check([image], [mask], [seed])
         numbers = part(mask, self.paint.resolution, self.context)
         ones = range(1, int(numbers.max(initial=0)) + 1)
         crops = [cut(image, mask, self.paint.resolution, self.context, numbers == one) for one in ones]
         seeds = [seed + one - 1 for one in ones]
-        for patches in patches_by_step(self.paint, crops, seeds, self._batches):
+        for patches in patches_by_step(cast("Painter", self.paint), crops, seeds, self._batches):
             frame = image
             for one, crop, patch in zip(ones, crops, patches, strict=True):
                 frame = paste(frame, numbers == one, crop, tone.match(crop.image, crop.mask, patch))
@@ -170,6 +193,8 @@ def _load(model: str, options: Options) -> ChosenRemover:
         return TeleaRemover(choice)
     if choice.method == "auto":
         raise FileNotFoundError(f"{model} is not in the local cache, and --offline forbids fetching it")
+    if len(devices := options.devices()) > 1:
+        return load_on_devices(model, options, devices)
     from removal import add_difference, attentive, blending, controlnet, inpainting
 
     methods = {

@@ -121,7 +121,8 @@ def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked, Looked] | Ou
     one, found, kept = looked
     outcome = _concluded(job, folder, one, _given(job, one) if one.wanted.mask is not None else found, kept)
     if outcome.status != "masked":
-        thumbnails.keep(folder, outcome, **{"after" if outcome.file_name else "before": one.picture.image})
+        shown = {"after" if outcome.file_name else "before": one.picture.image}
+        thumbnails.keep(folder, outcome, **shown, icc=thumbnails.profile(one.picture))
     return outcome
 
 

@@ -108,7 +108,7 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
         outcome, status="removed", file_name=folder.image_name(name), mask_file_name=mask_name(name), sha256_out=saved,
         outside_max_diff=changed, mask_area=mask_area(mask),
     )  # fmt: skip
-    thumbnails.keep(folder, outcome, picture.image, result, mask)
+    thumbnails.keep(folder, outcome, picture.image, result, mask, thumbnails.profile(picture))
     return climbed, outcome
 
 

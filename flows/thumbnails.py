@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,8 +45,12 @@ def keep(
     before: np.ndarray | None = None,
     after: np.ndarray | None = None,
     mask: np.ndarray | None = None,
+    icc: bytes | None = None,
 ) -> None:
-    """Write the thumbnails of a row: images H×W×3 uint8, mask H×W bool, whichever there are. Older ones go."""
+    """Write the thumbnails of a row: images H×W×3 uint8, mask H×W bool, whichever there are. Older ones go.
+
+    `icc` is the colour profile of the images: without it they would differ from the picture that the page zooms into.
+    """
     whole = next((one for one in (before, after, mask) if one is not None), None)
     if whole is None:
         return
@@ -59,7 +63,7 @@ def keep(
             if old.startswith(owner) and (image is None or old != path):
                 folder.remove(f"{place}/{old}")
         if image is not None:
-            folder.write(f"{place}/{path}", _encoded(_small(image, window)))
+            folder.write(f"{place}/{path}", _encoded(_small(image, window), icc))
 
 
 def find(folder: Folder) -> dict[str, dict[str, str]]:
@@ -120,54 +124,54 @@ def _small(image: np.ndarray, window: Window) -> np.ndarray:
     return cv2.resize(cut, size, interpolation=cv2.INTER_AREA) if scale < 1 else cut
 
 
-def _encoded(small: np.ndarray) -> bytes:
+def _encoded(small: np.ndarray, icc: bytes | None) -> bytes:
     """A JPEG of an image, or of a mask a PNG that colours what is masked and lets the rest through."""
     if small.ndim == 2:
         colour = np.full((*small.shape, 3), MASK_COLOUR, np.uint8)
         return encode(Picture(colour, small, False, "PNG"), colour)
     image = np.ascontiguousarray(small)
-    quality = {"quality": 80} if max(small.shape) > SIDE // 2 else {"quality": 95, "subsampling": 0}
-    return encode(Picture(image, None, False, "JPEG", Kept(how=quality)), image)
+    how = {"quality": 80} if max(small.shape) > SIDE // 2 else {"quality": 95, "subsampling": "4:4:4"}
+    return encode(Picture(image, None, False, "JPEG", Kept(how=how, icc=icc)), image)
 
 
 def _make(folder: Folder, row: Mapping[str, Any]) -> None:
     outcome = Outcome(**{key: row.get(key) for key in Outcome.__dataclass_fields__})  # type: ignore[arg-type]
-    after, mask, before = (read(folder, outcome) for read in (_after, _mask, _before))
-    shapes = {one.shape[:2] for one in (after, mask, before) if one is not None}
-    if len(shapes) == 1:  # others are not of one picture: somebody changed a file
-        keep(folder, outcome, before, after, mask)
+    before, after = _opened(lambda: _original(folder, outcome)), _opened(lambda: _result(folder, outcome))
+    mask = _mask(folder, outcome)
+    was, now = (one.image if one else None for one in (before, after))
+    sizes = {one.shape[:2] for one in (was, now, mask) if one is not None}
+    if len(sizes) == 1:  # others are not of one picture: somebody changed a file
+        keep(folder, outcome, was, now, mask, profile(after or before))
 
 
-def _after(folder: Folder, outcome: Outcome) -> np.ndarray | None:
-    return _image(folder.path(outcome.file_name).read_bytes) if outcome.file_name else None
+def profile(picture: Picture | None) -> bytes | None:
+    """The colour profile to show a picture's image by, which is RGB; a grey picture's would not fit it."""
+    return picture.kept.icc if picture and not picture.grey else None
 
 
-def _mask(folder: Folder, outcome: Outcome) -> np.ndarray | None:
-    if not outcome.mask_file_name:
-        return None
+def _result(folder: Folder, outcome: Outcome) -> bytes | None:
+    return folder.path(outcome.file_name).read_bytes() if outcome.file_name else None
+
+
+def _original(folder: Folder, outcome: Outcome) -> bytes | None:
+    if folder.source == folder.target or outcome.status not in ("removed", "masked", "failed"):
+        return None  # the source is not known, or what is in images/ is the original
+    data = folder.read(outcome.source)
+    return data if hashlib.sha256(data).hexdigest() == outcome.sha256_in else None  # it may be another by now
+
+
+def _opened(read: Callable[[], bytes | None]) -> Picture | None:
     try:
-        return decode_mask(folder.mask(outcome.source).read_bytes())
+        data = read()
+        return decode(data) if data else None
     except (BrokenPicture, UnsupportedPicture, OSError) as error:
         raise_if_environment(error)
         return None
 
 
-def _before(folder: Folder, outcome: Outcome) -> np.ndarray | None:
-    if folder.source == folder.target or outcome.status not in ("removed", "masked", "failed"):
-        return None  # the source is not known, or what is in images/ is the original
-
-    def same() -> bytes:
-        data = folder.read(outcome.source)
-        if hashlib.sha256(data).hexdigest() != outcome.sha256_in:
-            raise BrokenPicture("it is another picture by now")
-        return data
-
-    return _image(same)
-
-
-def _image(read: Any) -> np.ndarray | None:
+def _mask(folder: Folder, outcome: Outcome) -> np.ndarray | None:
     try:
-        return decode(read()).image
+        return decode_mask(folder.mask(outcome.source).read_bytes()) if outcome.mask_file_name else None
     except (BrokenPicture, UnsupportedPicture, OSError) as error:
         raise_if_environment(error)
         return None

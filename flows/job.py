@@ -88,10 +88,11 @@ def run(
         present = None if folder.single else there.all
         summary = Summary(pictures=len(there.all))
         work = Work(job, folder, manifest, wishes, find, remove, masks_only)
-        if begun:
+        passed = list(others(work, there.others))
+        if begun or passed:
             manifest.publishes(-1)
         try:
-            for outcome, seen in others(work, there.others):
+            for outcome, seen in passed:
                 manifest.record(folder, outcome, seen, job)
             for outcome, seen in outcomes(work, begun):
                 manifest.record(folder, outcome, seen, job)

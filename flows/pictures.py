@@ -20,6 +20,14 @@ from flows.settings import MAX_PIXELS
 SUFFIXES = frozenset([".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif"])
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")  # JPEG opens MPO too
 Image.MAX_IMAGE_PIXELS = None  # `_refuse` looks before anything is decoded; Pillow's limit is one for all threads
+STARTS = {
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"RIFF": "WebP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"GIF8": "GIF",
+}
 T = TypeVar("T")
 
 
@@ -123,5 +131,7 @@ def _reason(data: bytes, error: Exception) -> str:
     if not data:
         return "the file is empty"
     if isinstance(error, Image.UnidentifiedImageError):
+        if container := next((name for start, name in STARTS.items() if data.startswith(start)), None):
+            return f"it begins like a {container}, and is damaged"
         return "it is not a picture of a known format (JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF)"
     return f"it cannot be decoded: {error}"

@@ -61,12 +61,12 @@ def _enter(found: Survey, entry: os.DirEntry[str], source: Path) -> bool:
         return False
     name = Path(entry.path).relative_to(source).as_posix()
     picture, folder = suffix_of(entry.name) in SUFFIXES, entry.is_dir(follow_symlinks=False)
-    if entry.is_symlink() and entry.is_dir():
-        found.links.append(name)
     if picture and entry.is_file(follow_symlinks=False):
         found.names.append(name)
     elif picture:
         found.others[name] = LINK if entry.is_symlink() else FOLDER if folder else SPECIAL
+    elif entry.is_symlink() and os.path.isdir(entry.path):  # entry.is_dir() raises for a link to itself
+        found.links.append(name)
     return folder
 
 

@@ -62,7 +62,7 @@ app.command(models_app)
 verb(samples.demo, "demo demo/result")
 verb(samples.scenes, "scenes drawn --count 100")
 verb(samples.evaluate, "evaluate cleaned drawn")
-verb(machine.doctor, "doctor")
+verb(machine.doctor, "doctor cleaned")
 verb(machine.schema, "schema")
 
 

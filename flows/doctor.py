@@ -7,25 +7,26 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+from flows.file_system import try_out
+from flows.symptoms import FITTING, OPENCV_FIX, fix_of
 from flows.weights import quiet_libraries
 
-OPENCV_FIX = (
-    "apt-get install -y libgl1 libglib2.0-0 (libglib2.0-0t64 on newer systems), "
-    "or pip uninstall -y opencv-python && pip install opencv-python-headless"
-)
+LITTLE = 4e9  # bytes of a GPU, too few for Stable Diffusion 1.5 in half precision
+Check = tuple[str, Callable[[], str], str]
 
 
-def examine() -> Iterator[tuple[str, bool, str]]:
-    """(what, whether it is well, words) for everything a run needs."""
+def examine(target: Path) -> Iterator[tuple[str, bool, str]]:
+    """(what, whether it is well, words) for everything that a run into `target` needs."""
     quiet_libraries()
-    for name, check, fix in CHECKS:
+    for name, check, fix in (*CHECKS, *checks_of(target)):
         try:
             yield name, True, check()
         except Exception as error:
-            reason = " ".join(str(error).split())[:160] or type(error).__name__
-            yield name, False, f"{reason}. {fix}"
+            message = " ".join(str(error).split()) or type(error).__name__
+            yield name, False, f"{message[:160]}. {fix_of(message) or fix}"
 
 
 def opencv() -> str:
@@ -40,15 +41,28 @@ def _python() -> str:
 def _torch() -> str:
     import torch
 
+    torch.zeros(1).numpy()
     return torch.__version__
 
 
 def _device() -> str:
     import torch
 
-    if torch.cuda.is_available():
-        return ", ".join(torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count()))
-    return "no GPU; on the CPU full-size models take minutes a picture"
+    if not torch.cuda.is_available():
+        if gpu_is_there():
+            kind = f"is for CUDA {torch.version.cuda}" if torch.version.cuda else "is for the CPU alone"
+            raise RuntimeError(f"there is an NVIDIA GPU, and torch {torch.__version__}, which {kind}, does not use it")
+        return "no GPU; on the CPU full-size models take minutes a picture"
+    found = [torch.cuda.get_device_properties(k) for k in range(torch.cuda.device_count())]
+    small = [gpu for gpu in found if gpu.total_memory < LITTLE]
+    if small:
+        raise RuntimeError(f"{small[0].name} has {small[0].total_memory / 1e9:.1f} GB, too few for a full-size model")
+    return ", ".join(f"{gpu.name}, {gpu.total_memory / 1e9:.0f} GB" for gpu in found)
+
+
+def gpu_is_there() -> bool:
+    """Whether the machine has an NVIDIA GPU, as its driver and not torch says."""
+    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists()
 
 
 def _torchvision() -> str:
@@ -75,20 +89,22 @@ def _schedules() -> str:
 
 
 def _cache() -> str:
-    from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
+    from huggingface_hub.constants import HF_HUB_CACHE
 
     place = Path(HF_HUB_CACHE)
-    first = next(parent for parent in (place, *place.parents) if parent.exists())
+    first = there(place)
     if not os.access(first, os.W_OK):
         raise RuntimeError(f"{first} cannot be written")
-    return f"{place}" + (" (offline)" if HF_HUB_OFFLINE else "")
+    return f"{place}, {_free(first):.0f} GB free there"
 
 
-def _disk() -> str:
-    free = shutil.disk_usage(Path.cwd()).free / 1e9
-    if free < 1:
-        raise RuntimeError(f"{free:.1f} GB free here")
-    return f"{free:.0f} GB free here"
+def _hub() -> str:
+    from huggingface_hub import get_token
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set: only weights that were fetched before can be used"
+    return "a token" if get_token() else "no token, which gated weights alone need: hf auth login"
 
 
 def _bundled() -> str:
@@ -100,19 +116,45 @@ def _bundled() -> str:
     return "load"
 
 
-CHECKS: list[tuple[str, Callable[[], str], str]] = [
+def checks_of(target: Path) -> list[Check]:
+    """What the place of a target has to be able to do."""
+    place = there(target.expanduser().absolute())
+    return [
+        ("disk", partial(_disk, place), "Free some space, or choose another target."),
+        ("target's file system", partial(_files, place), "Choose a target on a local disk."),
+    ]
+
+
+def _disk(place: Path) -> str:
+    free = _free(place)
+    if free < 1:
+        raise RuntimeError(f"{free:.1f} GB free at {place}")
+    return f"{free:.0f} GB free at {place}"
+
+
+def _files(place: Path) -> str:
+    try_out(place)
+    return "files appear whole, locks hold"
+
+
+def _free(place: Path) -> float:
+    return shutil.disk_usage(place).free / 1e9
+
+
+def there(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    return next(place for place in (path, *path.parents) if place.is_dir())
+
+
+CHECKS: list[Check] = [
     ("Python", _python, "Install Python 3.11 or newer."),
     ("OpenCV", opencv, f"OpenCV needs system libraries: {OPENCV_FIX}."),
     ("torch", _torch, "pip install torch torchvision"),
-    ("device", _device, "Check the GPU's driver with nvidia-smi."),
-    (
-        "torchvision's operators",
-        _torchvision,
-        "torch and torchvision do not fit: pip install --upgrade torch torchvision",
-    ),
+    ("device", _device, f"See what nvidia-smi says, and {FITTING}. With --device cpu it goes on without the GPU."),
+    ("torchvision's operators", _torchvision, f"torch and torchvision do not fit: {FITTING}"),
     ("Prefect's server", _server, "pip install 'fastapi<0.151'"),
     ("Prefect's schedules", _schedules, "pip install 'sqlalchemy<2.1'"),
     ("hub cache", _cache, "Set HF_HOME to a folder that can be written."),
-    ("disk", _disk, "Free some space."),
+    ("hub", _hub, "hf auth login"),
     ("bundled checkpoints", _bundled, "Install Cleanplate again: its weights are missing or broken."),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -9,12 +10,12 @@ from cyclopts import Parameter
 from flows.verbs.talk import print_json
 
 
-def doctor() -> int:
-    """Check the machine: each problem with its fix."""
+def doctor(target: Path = Path()) -> int:
+    """Check the machine, and whether TARGET could hold a result: each problem with its fix."""
     from flows.doctor import examine
 
     problems = 0
-    for name, ok, words in examine():
+    for name, ok, words in examine(target):
         print(f"{'ok  ' if ok else 'FIX '} {name}: {words}")
         problems += not ok
     return 3 if problems else 0

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from flows.job_file import complaints
+from flows.symptoms import fix_of
 
 TALK = Console(stderr=True, soft_wrap=True, highlight=False)
 Json = Annotated[bool, Parameter(help="one JSON object on stdout", negative=(), show_default=False)]
@@ -48,10 +49,7 @@ def code_of(error: Exception) -> int | None:
 
 def words_of(error: Exception) -> str:
     """What to say of such an error."""
-    if isinstance(error, ImportError) and "lib" in str(error):
-        from flows.doctor import OPENCV_FIX
-
-        return f"{error}\nOpenCV needs system libraries: {OPENCV_FIX}"
     if isinstance(error, ValidationError):
         return complaints(error)
-    return str(error)
+    fix = fix_of(str(error)) if code_of(error) == 3 else None
+    return f"{error}\n{fix}" if fix else str(error)

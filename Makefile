@@ -20,12 +20,14 @@ demo: $(READY)  ## draw sample scenes and clean them, offline; the result is in 
 	$(BIN)/cleanplate demo demo/result
 
 test: $(READY)  ## the tests, and ruff and mypy
+	$(BIN)/python -m tests.flows.browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(READY) ## the tests that take minutes
+	$(BIN)/python -m tests.flows.browser
 	$(BIN)/python -m pytest -m slow
 
 check: $(READY) ## ruff and mypy alone

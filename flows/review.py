@@ -103,6 +103,8 @@ class _About:
         entry |= {"id": thumbnails.identity(row), "there": "file_name" in row}
         if (address := quote(os.fsencode(source))) != source:
             entry["url"] = address
+        if row.get("file_name", f"images/{source}") != f"images/{source}":  # in another format
+            entry["image"] = quote(os.fsencode(row["file_name"]))
         if small := thumbnails.of(self.thumbnails, row):
             entry |= {"window": small.window} | self._pictures(small.paths)
         if source in self.processes:

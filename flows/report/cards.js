@@ -98,7 +98,7 @@ function attempts(row, name) {
   if (!row.attempts) return null;
   const frame = row.window ?? wholeOf(row);
   const tried = row.attempts.map((attempt) => [attempt, `.cleanplate/attempts/${addressOf(row)}/${attempt.number}.png`, false]);
-  if (row.there) tried.push([{ ...row, number: row.attempt ?? tried.length + 1 }, `images/${addressOf(row)}`, true]);
+  if (row.there) tried.push([{ ...row, number: row.attempt ?? tried.length + 1 }, addressOfImage(row), true]);
   tried.sort(([one], [other]) => one.number - other.number);
   return element('div', { className: 'attempts', role: 'group', 'aria-label': `Attempts at ${name}` }, ...tried.map(([attempt, src, published]) => {
     const title = `attempt ${attempt.number}${published ? ', published' : ''}`;

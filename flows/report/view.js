@@ -64,11 +64,11 @@ function smallView(row, name) {
   if (layers.length) return makeView(row.window, name, layers);
   if (!row.there) return element('div', { className: 'view bare' }, 'no picture to show');
   const bare = element('div', { className: 'view bare' });
-  bare.append(imageOf(`${base(row)}${addressOf(row)}`, name, {
+  bare.append(imageOf(addressOfImage(row), name, {
     loading: 'lazy', onerror: () => bare.replaceChildren('this browser cannot show it'),
   }));
   return bare;
 }
 
 /** Where the picture itself is: in the target, or on a page for picking in the source. */
-const base = (row) => (picking ? facts.source : 'images/');
+const addressOfImage = (row) => row.image ?? (picking ? facts.source : 'images/') + addressOf(row);

@@ -39,7 +39,7 @@ function showZoom() {
 /** The picture itself with the thumbnails of before and mask laid into their places; outside the mask they are alike. */
 function largeView(row, name) {
   const small = smallLayers(row);
-  const own = attempt === null ? `${base(row)}${addressOf(row)}` : `.cleanplate/attempts/${addressOf(row)}/${attempt}.png`;
+  const own = attempt === null ? addressOfImage(row) : `.cleanplate/attempts/${addressOf(row)}/${attempt}.png`;
   if (lost || !(row.there || attempt !== null)) return small.length ? makeView(row.window, name, beforeToPick(small)) : smallView(row, name);
   const itself = { kind: 'after', src: own, extent: wholeOf(row), lost: () => { lost = true; showZoom(); } };
   const original = facts.originals && row.before ? [{ kind: 'before', src: facts.originals + addressOf(row), extent: wholeOf(row) }] : [];

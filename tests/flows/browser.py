@@ -1,0 +1,109 @@
+"""A real browser for the pages: the Chromium of this machine, driven by Playwright, which fetches none of its own.
+
+`python -m tests.flows.browser` installs Debian's where there is none, apt-get is at hand and we are root.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+ARGUMENTS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]  # it asks nobody
+MISSING = "the pages are tested in Chromium: apt-get install chromium, or name one in CHROMIUM=/path/to/it"
+
+
+def chromium() -> str:
+    """The path of a Chromium. Without one these tests fail: nothing else tells whether the pages work."""
+    found = _found()
+    assert found, MISSING
+    return found
+
+
+def _found() -> str | None:
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+def install() -> None:
+    """Debian's Chromium, unless there is one. Where it cannot be installed, says what to do; the tests will fail."""
+    if not _found() and os.geteuid() == 0 and shutil.which("apt-get"):
+        print("installing chromium, in which the pages are tested")
+        for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"]):
+            subprocess.run(["apt-get", "-qq", *command], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    if not _found():
+        print(MISSING)
+
+
+@contextmanager
+def started() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Reader:
+    """Somebody who reads a page. Remembers what the page asked for, and what it complained of."""
+
+    def __init__(self, browser: Browser, page: Path | str, **options: Any):
+        self.context = browser.new_context(
+            accept_downloads=True, **({"viewport": {"width": 1100, "height": 800}} | options)
+        )
+        self.address = page.as_uri() if isinstance(page, Path) else page
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
+        self.tab = self.open()
+
+    def open(self) -> Page:
+        """The page in a tab of its own, of the same person: with what the browser keeps for it."""
+        tab = self.context.new_page()
+        tab.on("request", lambda request: self.asked.append(request.url))
+        tab.on("console", lambda message: message.type in ("error", "warning") and self.complaints.append(message.text))
+        tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+        tab.goto(self.address)
+        tab.wait_for_selector("body[data-taken]", timeout=60_000)
+        return tab
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.tab.keyboard.press(key)
+
+    def names(self) -> list[str]:
+        return self.tab.locator(".card h2").all_inner_texts()
+
+    def card(self, name: str) -> Locator:
+        return self.tab.locator(".card").filter(has=self.tab.get_by_role("heading", name=name, exact=True))
+
+    def current(self) -> str:
+        return self.tab.locator(".card[aria-current] h2").inner_text()
+
+    def find(self, name: str) -> None:
+        """Leave only the cards with this in their name."""
+        self.tab.fill("#by-name", name)
+        self.press("Escape")
+
+    def download(self) -> str:
+        """What the button gives."""
+        with self.tab.expect_download() as taken:
+            self.tab.click("#save")
+        return Path(taken.value.path()).read_text()
+
+    def elsewhere(self) -> list[str]:
+        """What the page asked for that is no file beside it."""
+        here = self.address.rpartition("/")[0]
+        return [url for url in self.asked if not url.startswith((here, "data:", "blob:"))]
+
+    def close(self) -> None:
+        self.context.close()
+
+
+if __name__ == "__main__":
+    install()

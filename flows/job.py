@@ -22,6 +22,8 @@ from flows.settings import Job
 from flows.source import Survey
 from masks.segmenters import refuse, split_name
 from removal import Choice, choose
+from removal.fetch import license_before
+from removal.licenses import refuse_unaccepted
 
 
 class Watch(Protocol):
@@ -182,7 +184,11 @@ def explain(job: Job, wishes: Wishes, watch: Watch, masks_only: bool) -> None:
 def chosen(job: Job) -> Choice:
     """The checkpoint and method of a job. Raises UsageError for what cannot be done."""
     try:
-        return choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt)
+        choice = choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt)
+        if choice.method != "telea":
+            license = license_before(choice.checkpoint, offline=True)
+            refuse_unaccepted(choice.checkpoint.repo, license, job.accept_license)
+        return choice
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
 

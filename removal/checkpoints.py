@@ -87,6 +87,8 @@ KNOWN = {  # other hub ids whose facts are known, so that they resolve without n
     SD15: Checkpoint(SD15, "sd15", 4, 512, "creativeml-openrail-m", variant="fp16", inpainting="sd15"),
     SD2: Checkpoint(SD2, "sd2", 4, 512, "openrail++", variant="fp16", inpainting="sd2"),
     SDXL: Checkpoint(SDXL, "sdxl", 4, 1024, "openrail++", variant="fp16", inpainting="sdxl"),
+    "stabilityai/sd-turbo": Checkpoint("stabilityai/sd-turbo", "sd2", 4, 512, "sai-nc-community", variant="fp16"),
+    "stabilityai/sdxl-turbo": Checkpoint("stabilityai/sdxl-turbo", "sdxl", 4, 512, "sai-nc-community", variant="fp16"),
 } | {row.repo: row for row in PRESETS.values()}
 MOVED = {  # withdrawn ids and where the same weights live now
     "runwayml/stable-diffusion-v1-5": SD15,
@@ -234,13 +236,7 @@ def _file(path: Path) -> Checkpoint:
 
 def _hub_config(repo: str, revision: str | None, offline: bool) -> dict | None:
     """The UNet's config of a hub id, from the cache, or fetched (1 kB) unless `offline`."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from removal import hub
 
-    try:
-        file = hf_hub_download(repo, "unet/config.json", revision=revision, local_files_only=offline)
-    except LocalEntryNotFoundError:
-        if offline:
-            return None
-        raise
-    return json.loads(Path(file).read_text())
+    file = hub.one_file(repo, "unet/config.json", revision, offline)
+    return json.loads(file.read_text()) if file else None

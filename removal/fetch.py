@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from removal import hub
 from removal.checkpoints import Checkpoint, parent_repo
@@ -17,7 +16,6 @@ def fetch(
     offline: bool = False,
     accept_license: bool = False,
     of: tuple[str, ...] = tuple(NETWORKS),
-    bar: Any = None,
 ) -> Path:
     """The diffusers folder of a checkpoint, its own or in the hub's cache, or its single file.
 
@@ -27,8 +25,12 @@ def fetch(
     refuse_unaccepted(checkpoint.repo, license_before(checkpoint, offline), accept_license)
     if checkpoint.is_local:
         return Path(checkpoint.repo)
-    chosen = partial(needed, variant=checkpoint.variant, of=of)
-    return hub.snapshot(checkpoint.repo, chosen, checkpoint.revision, offline, bar)
+    return hub.snapshot(checkpoint.repo, files_wanted(checkpoint, of), checkpoint.revision, offline)
+
+
+def files_wanted(checkpoint: Checkpoint, of: tuple[str, ...] = tuple(NETWORKS)) -> hub.Chosen:
+    """Which files of its repo a checkpoint needs, as `hub.snapshot` and `hub.look` ask."""
+    return partial(needed, variant=checkpoint.variant, of=of)
 
 
 def configs_for(checkpoint: Checkpoint, offline: bool = False) -> Path:

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 Chosen = Callable[[list[str]], list[str]]  # of a repo's files those that are needed; ValueError where it lacks some
 CARD = "README.md"  # says the licence
@@ -27,11 +26,11 @@ class Download:
     missing: int
 
 
-def snapshot(repo: str, chosen: Chosen, revision: str | None = None, offline: bool = False, bar: Any = None) -> Path:
+def snapshot(repo: str, chosen: Chosen, revision: str | None = None, offline: bool = False) -> Path:
     """The folder of the hub's cache that holds the chosen files of a repo, fetched unless they are there.
 
-    The token is huggingface_hub's own affair (HF_TOKEN, or `hf auth login`). `bar` is a tqdm class that is told of the
-    bytes. Without a connection the cache has to do. Raises Unavailable.
+    The token is huggingface_hub's own affair (HF_TOKEN, or `hf auth login`). Without a connection the cache has to do.
+    Raises Unavailable.
     """
     from huggingface_hub import snapshot_download
 
@@ -39,10 +38,7 @@ def snapshot(repo: str, chosen: Chosen, revision: str | None = None, offline: bo
         try:
             plan = look(repo, chosen, revision)
             _room_for(plan)
-            shown = {"tqdm_class": bar} if bar else {}
-            return Path(
-                snapshot_download(repo, revision=revision, allow_patterns=[*plan.files], max_workers=2, **shown)
-            )
+            return Path(snapshot_download(repo, revision=revision, allow_patterns=[*plan.files]))
         except Exception as error:
             if not _unreachable(error):
                 raise Unavailable(why_not(repo, revision, error)) from error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from removal import hub
 from removal.diffusers_folder import WEIGHTS, one_set, read_json
+
+if TYPE_CHECKING:
+    import torch
 
 TAESD = {"sd15": "madebyollin/taesd", "sd2": "madebyollin/taesd", "sdxl": "madebyollin/taesdxl"}  # MIT, 10 MB
 

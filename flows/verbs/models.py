@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from cyclopts import App
+from typing import Annotated, Any
 
-from flows.verbs.talk import Json, print_json
+from cyclopts import App, Parameter
+
+from flows.verbs.talk import TALK, Json, print_json
 from flows.verbs.usage import example
+
+ACCEPTED = Parameter(help="its licence forbids commercial use, and that is fine", negative=(), show_default=False)
 
 models_app = App(
     name="models", help="The models there are, and which would be used and why.", help_epilogue=example("models")
@@ -23,8 +27,16 @@ def models() -> None:
 
 
 @models_app.command(help_epilogue=example("models explain sdxl"))
-def explain(model: str, *, method: str = "auto", offline: bool = True, json: Json = False) -> None:
-    """Which checkpoint and method a model means, and why.
+def explain(
+    model: str,
+    *,
+    method: str = "auto",
+    lora: list[str] | None = None,
+    vae: str = "",
+    offline: bool = True,
+    json: Json = False,
+) -> None:
+    """Which checkpoint and method a model means, and why; and what a LoRA or another autoencoder makes of it.
 
     Presets and withdrawn ids are resolved from the shipped table. `--no-offline` asks the hub about other ids.
     """
@@ -41,9 +53,47 @@ def explain(model: str, *, method: str = "auto", offline: bool = True, json: Jso
         "method": None if choice.method == "auto" else choice.method,
         "reason": choice.reason,
         "license": row.license,
-    }
+    } | _beside(lora or [], vae, row.family)
     if json:
         print_json(facts)
         return
     for key, value in facts.items():
         print(f"{key:12} {'-' if value is None else value}")
+
+
+def _beside(loras: list[str], vae: str, family: str | None) -> dict[str, Any]:
+    """What is said of what goes beside the checkpoint, where anything does."""
+    from removal.lora import LCM_STEPS, is_lcm, parse_lora
+    from removal.taesd import TAESD
+
+    facts: dict[str, Any] = {}
+    if loras:
+        facts["lora"] = ", ".join(f"{place} × {weight:g}" for place, weight in map(parse_lora, loras))
+    if any(map(is_lcm, loras)):
+        facts["scheduler"] = f"LCM, as that LoRA is made for it: at most {LCM_STEPS} steps, guidance 1"
+    if vae:
+        facts["vae"] = TAESD.get(family or "sd15", vae) if vae == "taesd" else vae
+    return facts
+
+
+@models_app.command(help_epilogue=example("models pull sdxl"))
+def pull(
+    model: str,
+    *,
+    revision: str = "",
+    segmenter: str = "",
+    accept_license: Annotated[bool, ACCEPTED] = False,
+    json: Json = False,
+) -> None:
+    """Fetch a model into the hub's cache, so that `run --offline` has it; prints the folder where it is.
+
+    Of a repo only what a removal needs: configs, and one set of .safetensors. A private or gated one takes HF_TOKEN in
+    the environment. What finds the objects comes too where --segmenter names it.
+    """
+    from flows.pulling import pull_model
+
+    pulled = pull_model(model, revision or None, accept_license, segmenter, lambda said: TALK.print(said, markup=False))
+    if json:
+        print_json(pulled)
+    else:
+        print(pulled["path"])

@@ -9,7 +9,7 @@ from typing import Any
 
 from cyclopts import App, Parameter
 
-from flows.flags import METHODS, signed
+from flows.flags import METHODS, ONLY, signed
 from flows.verbs import job, machine, pages, results, samples
 from flows.verbs.models import models_app
 from flows.verbs.talk import INTERRUPTED, TALK, code_of, say, words_of
@@ -31,6 +31,7 @@ NOT_COMPARED = (
         "provenance",
     ),
 )
+NOT_REDONE = ("source", "job", "flow", "dry_run", "existing", "max_failures")
 
 app = App(
     name="cleanplate",
@@ -52,6 +53,7 @@ def verb(function: Any, line: str) -> None:
 
 verb(signed(job.run), "run photos cleaned --text person")
 verb(signed(job.masks, without=("flow",)), "masks photos cleaned --text person")
+verb(signed(job.redo, without=NOT_REDONE, extra=(ONLY,)), "redo cleaned --only rejected --dilate 24")
 verb(
     signed(job.compare, without=NOT_COMPARED, extra=(METHODS,)),
     "compare photos out --text car --method auto --method telea",

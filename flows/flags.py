@@ -58,6 +58,13 @@ METHODS = inspect.Parameter(
     annotation=Annotated[list[str], Parameter(name="--method", help="a column; repeat for several")],
 )
 
+ONLY = inspect.Parameter(
+    "only",
+    inspect.Parameter.KEYWORD_ONLY,
+    default="rejected,failed,doubtful",
+    annotation=Annotated[str, Parameter(help="which pictures: some of these, with commas")],
+)
+
 
 def signed(function: Any, without: tuple[str, ...] = (), extra: tuple[inspect.Parameter, ...] = ()) -> Any:
     """Give a verb the flags of a job; it receives only those that were given."""

@@ -105,13 +105,18 @@ def run(
             if summary.tried == len(waiting):
                 manifest.overwritten()
         finally:
-            summary.counts, summary.doubtful = manifest.counts(present), manifest.doubtful(present)
-            rows = sum(summary.counts.values())
-            if manifest.published() != rows or not cards.are_there(folder):
-                cards.write(folder, job, manifest.outcomes(present))
-                review.write(folder, (outcome.row() for outcome in manifest.outcomes(present)))
-                manifest.publishes(rows)
+            conclude(job, folder, manifest, present, summary)
     return summary
+
+
+def conclude(job: Job, folder: Folder, manifest: Manifest, present: set[str] | None, summary: Summary) -> None:
+    """Count the rows of the names in `present`, or of all (None), and write the records where they are not as these."""
+    summary.counts, summary.doubtful = manifest.counts(present), manifest.doubtful(present)
+    rows = sum(summary.counts.values())
+    if manifest.published() != rows or not cards.are_there(folder):
+        cards.write(folder, job, manifest.outcomes(present))
+        review.write(folder, (outcome.row() for outcome in manifest.outcomes(present)))
+        manifest.publishes(rows)
 
 
 def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:

@@ -7,18 +7,20 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flows import journal, ledger, lock
+from flows import journal, ledger, lock, staging
 from flows.faults import EnvironmentFault
 from flows.folder import PRIVATE, Folder, mask_name, pending_mask_name
+from flows.overrides import void
 from flows.prompt_files import Wishes
 from flows.records import Outcome, digest
 from flows.settings import REMOVAL_SETTINGS, Job
 
+Then = Callable[[sqlite3.Connection, str], None]  # what is noted of a picture in the transaction of its row
 NO_MASK = -1  # as the size of a mask file that is not there; null where an early version did not ask
 
 
@@ -175,9 +177,16 @@ class Manifest:
         with self.file:
             self.file.execute("update pictures set mask_mtime = ? where name = ?", (mtime, os.fsencode(name)))
 
-    def record(self, folder: Folder, outcome: Outcome, seen: Seen, job: Job) -> None:
-        """Commit the row of a picture that is already in its place. Raises EnvironmentFault when it cannot be."""
-        out_size = folder.path(outcome.file_name).stat().st_size if outcome.file_name else None
+    def record(
+        self, folder: Folder, outcome: Outcome, seen: Seen, job: Job, staged: Path | None = None, then: Then = void
+    ) -> None:
+        """Commit the row of a picture that is already in its place, or lies `staged` and will be put there next.
+
+        What is to be noted of it besides, `then` does in the same transaction; a run forgets what held for it alone.
+        Raises EnvironmentFault when it cannot be committed.
+        """
+        place = staged or (folder.path(outcome.file_name) if outcome.file_name else None)
+        out_size = place.stat().st_size if place else None
         row = (
             os.fsencode(outcome.source), json.dumps(outcome.row()), outcome.status, seen.size, seen.mtime, seen.wanted,
             made_with(outcome.status, job), out_size, *_mask_of(folder, outcome), self.round,
@@ -189,6 +198,7 @@ class Manifest:
                     f"insert or replace into pictures (name, row, {COLUMNS}) values ({', '.join('?' * len(row))})", row
                 )
                 journal.forget(self.file, outcome.source)
+                then(self.file, outcome.source)
         except sqlite3.Error as error:
             raise EnvironmentFault(f"the manifest cannot be written: {error}; mend that, then run again") from error
         if before and before.file_name and before.file_name != outcome.file_name and not self._names(before.file_name):
@@ -206,6 +216,7 @@ class Manifest:
         if self.published() < 0:
             folder.sweep()
         self._end_moves(folder)
+        staging.end_moves(folder, self.outcome)
         self.journal.look_back()
 
     def _end_moves(self, folder: Folder) -> None:

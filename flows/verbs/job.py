@@ -1,4 +1,4 @@
-"""run, masks, compare: the job on a folder."""
+"""run, masks, redo, compare: the job on a folder."""
 
 from __future__ import annotations
 
@@ -35,6 +35,39 @@ def compare(source: str, target: str, methods: list[str], json: bool = False, jo
     rows = draw(job_of(job, given | {"source": source, "target": target}), methods, say)
     if json:
         print_json({"target": target, "rows": rows})
+
+
+def redo(
+    target: str,
+    only: str = "rejected,failed,doubtful",
+    json: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
+    **given: Any,
+) -> int:
+    """Do again what was rejected, failed or is doubtful, and not accepted; with changed settings, if any are given.
+
+    They stay with these pictures. Where one was clicked, it is looked for there. The earlier result stays until there
+    is another, and is then kept in TARGET/.cleanplate/attempts. Always runs in this process.
+    """
+    from flows.progress import Terminal
+    from flows.redo import redo as again
+
+    if given.get("offline"):
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    kinds = frozenset(kind.strip() for kind in only.split(",") if kind.strip())
+    with Terminal(quiet, verbose) as terminal:
+        with patient(say):
+            summary = again(Path(target).expanduser(), kinds, given, terminal)
+        if summary.interrupted:
+            say(INTERRUPTED)
+        else:
+            terminal.conclude(target, summary.tried, summary.counts, summary.doubtful)
+    code = summary.exit_code or (1 if summary.done["failed"] else 0)
+    if json:
+        after = {"counts": summary.counts, "doubtful": summary.doubtful}
+        print_json({"target": target, "exit_code": code, "done": dict(summary.done), **after})
+    return code
 
 
 def _work(

@@ -100,7 +100,7 @@ def attempts(target: Path, name: str) -> list[str]:
 def files(target: Path) -> dict[str, bytes]:
     """Everything that is published or put by."""
     kept = [file for file in target.rglob("*") if file.is_file() and not file.name.startswith(("manifest", "lock"))]
-    rows = {"metadata.jsonl", "failures.jsonl"}  # which hold seconds
+    rows = {"metadata.jsonl", "failures.jsonl", "report.html"}  # which hold seconds
     return {str(file.relative_to(target)): file.read_bytes() for file in kept if file.name not in rows}
 
 

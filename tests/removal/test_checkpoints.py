@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from removal.checkpoints import KNOWN, METHODS, MOVED, PRESETS, SD2, SD15, SDXL, Checkpoint, choose, look_up
+from removal.licenses import is_noncommercial, refuse_unaccepted
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"
 ATTENDED = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
@@ -145,7 +146,7 @@ def test_an_unknown_model_is_answered_with_the_presets(model):
 @pytest.mark.parametrize("model", [*PRESETS, *KNOWN])
 def test_what_is_known_needs_no_network_even_when_it_may_be_asked(model, no_network):
     choice = choose(model, offline=False)
-    without = model.endswith("style")  # the one row whose inpainting checkpoint does not exist
+    without = model.endswith(("style", "turbo"))  # no inpainting checkpoint was made of them
     assert (choice.method, choice.checkpoint.in_channels) == (("blending", 4) if without else ("inpainting", 9))
     assert choice.checkpoint.license
 
@@ -248,3 +249,31 @@ def test_a_file_of_something_else_is_refused(file):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*gone\.safetensors"):
         choose(str(tmp_path / "gone.safetensors"))
+
+
+# Licences ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("license", "refused"),
+    [
+        ("cc-by-nc-4.0", True),
+        ("sai-nc-community", True),
+        ("flux-1-dev-non-commercial-license", True),
+        ("s-lab-license-1.0", True),
+        ("openrail++", False),
+        ("creativeml-openrail-m", False),
+        ("apache-2.0", False),
+        (None, False),
+    ],
+)
+def test_a_licence_that_forbids_commercial_use_needs_a_yes(license, refused):
+    assert is_noncommercial(license) == refused
+    refuse_unaccepted("a checkpoint", license, accepted=True)
+    if refused:
+        with pytest.raises(ValueError, match=f"a checkpoint has the licence {license}, .* say --accept-license"):
+            refuse_unaccepted("a checkpoint", license, accepted=False)
+
+
+def test_of_what_ships_as_a_preset_nothing_needs_one():
+    assert not [name for name, row in PRESETS.items() if is_noncommercial(row.license)]

@@ -18,7 +18,7 @@ from flows.records import Outcome
 from flows.settings import PATHS, Job
 from flows.troubles import Trouble, Troubles
 
-WHAT = ("text", "point", "box", "prompts", "masks", "protect")
+WHAT = ("text", "point", "box", "prompts", "coco", "category", "masks", "protect")
 ONCE = {"existing", "limit"}  # said for one run, not for its repetition
 FILES = ("metadata.jsonl", "failures.jsonl", "README.md", "job.toml", "report.html")
 

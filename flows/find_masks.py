@@ -67,7 +67,7 @@ def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outco
 
 def _find(job: Job, opened: list[Opened]) -> tuple[list[Looked], list[Looked]]:
     """What was found in each picture (None where a mask is given), and what there is protected."""
-    prompts = [one.wanted.prompts if one.wanted.mask is None else [] for one in opened]
+    prompts = [[] if one.wanted.given else one.wanted.prompts for one in opened]
     images = [one.picture.image for one in opened]
     kept = [protection.phrases(job.protect)] * len(opened)
     looked = look_for(job, [*images, *images], [*prompts, *kept])  # together: a picture is encoded once for both
@@ -101,25 +101,32 @@ def _together(found: list[Found | Exception]) -> Looked:
 
 
 def _given(job: Job, one: Opened) -> Found | Exception:
-    """A mask that the user made: used as it is."""
-    assert one.wanted.mask is not None
+    """A mask that the user made or annotated: used as it is."""
+    where = one.wanted.mask or f"in {job.coco}"
     try:
-        mask = decode_mask(one.wanted.mask.read_bytes(), job.max_pixels)
-    except (BrokenPicture, UnsupportedPicture, OSError) as error:
-        return ValueError(f"its mask {one.wanted.mask} cannot be read: {error}")
+        mask = _drawn(job, one.wanted)
+    except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
+        return ValueError(f"its mask {where} cannot be read: {error}")
     if mask.shape != one.picture.image.shape[:2]:
         return ValueError(
-            f"its mask {one.wanted.mask} is {mask.shape[1]}×{mask.shape[0]} pixels, the upright picture "
+            f"its mask {where} is {mask.shape[1]}×{mask.shape[0]} pixels, the upright picture "
             f"{one.outcome.width}×{one.outcome.height}; they must be the same"
         )
     return Found(mask, 1.0) if mask.any() else nothing(one.picture.image)
+
+
+def _drawn(job: Job, wanted: Wanted) -> np.ndarray:
+    if wanted.mask is not None:
+        return decode_mask(wanted.mask.read_bytes(), job.max_pixels)
+    assert wanted.region is not None
+    return wanted.region.mask()
 
 
 def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked, Looked] | Outcome) -> Outcome:
     if isinstance(looked, Outcome):
         return looked
     one, found, kept = looked
-    outcome = _concluded(job, folder, one, _given(job, one) if one.wanted.mask is not None else found, kept)
+    outcome = _concluded(job, folder, one, _given(job, one) if one.wanted.given else found, kept)
     if outcome.status != "masked":
         shown = {"after" if outcome.file_name else "before": one.picture.image}
         thumbnails.keep(folder, outcome, **shown, icc=thumbnails.profile(one.picture))
@@ -134,13 +141,13 @@ def _concluded(job: Job, folder: Folder, one: Opened, found: Looked, kept: Looke
         line = f" (prompts, line {one.wanted.line})" if one.wanted.line else ""
         return failed(folder, one.outcome, ValueError(f"{found}{line}") if line else found)
     if not found:
-        reason = "nothing was asked of it" if found is None else "its mask is empty" if one.wanted.mask else None
+        reason = "nothing was asked of it" if found is None else "its mask is empty" if one.wanted.given else None
         return nothing_found(job, folder, one.outcome, reason)
     return _written(job, folder, one, found, protection.grown(kept))
 
 
 def _written(job: Job, folder: Folder, one: Opened, found: Found, protected: np.ndarray | None) -> Outcome:
-    given = one.wanted.mask is not None
+    given = one.wanted.given
     dilation = ("0" if given else "10%") if job.dilate == "auto" else job.dilate
     whole = fill_holes(found.mask) if job.fill_holes and not given else found.mask
     radius = dilation_radius(dilation, whole)

@@ -164,7 +164,7 @@ def _due(job: Job, folder: Folder, manifest: Manifest, there: Survey, wishes: Wi
 
 def remembered(job: Job, folder: Folder) -> Job:
     """A job that says nothing of what to remove uses the masks that an earlier `masks` found in its target."""
-    said = job.text or job.point or job.box or job.prompts or job.masks or job.protect
+    said = job.text or job.point or job.box or job.prompts or job.coco or job.masks or job.protect
     before = None if said else cards.read_job(folder)
     return job.model_copy(update=before) if before else job
 

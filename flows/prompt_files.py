@@ -1,4 +1,4 @@
-"""What to find in which picture: the job's own prompts, a prompts.jsonl, or a folder of masks."""
+"""What to find in which picture: the job's own prompts, a prompts.jsonl, a COCO file, or a folder of masks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from flows.coco import Region, read_coco
 from flows.nearest import path_beside
 from flows.pictures import SUFFIXES
 from flows.records import digest
@@ -19,12 +20,13 @@ FAR = 1e6  # pixels; no picture is as wide, and NaN and infinity are not below i
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to remove from one picture: prompts, or the path of a mask. Empty when nothing was asked of it."""
+    """What to remove from one picture: prompts, the path of a mask, or annotations. Empty when nothing was asked."""
 
     texts: tuple[str, ...] = ()
     points: tuple[tuple[float, float, int], ...] = ()
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     mask: Path | None = None
+    region: Region | None = None
     line: int | None = None
 
     @property
@@ -36,12 +38,19 @@ class Wanted:
         return [*found, *(BoxPrompt(box) for box in self.boxes)]
 
     @property
+    def given(self) -> bool:
+        """Whether somebody drew what is to go, so that nothing has to be found."""
+        return self.mask is not None or self.region is not None
+
+    @property
     def key(self) -> str:
         """Changes when something else is wanted of the picture."""
         seen = None
         if self.mask is not None:
             stat = self.mask.stat()
             seen = [stat.st_size, stat.st_mtime_ns]
+        if self.region is not None:
+            return self.region.key
         return digest([self.texts, self.points, self.boxes, seen])
 
 
@@ -66,11 +75,14 @@ def read_wishes(job: Job) -> Wishes:
         if not masks.exists():
             raise ValueError(f"there is no mask or folder of masks at {job.masks}{path_beside(masks)}")
         return Wishes(Wanted(), masks=masks)
+    if job.coco:
+        regions = read_coco(Path(job.coco).expanduser(), job.category)
+        return Wishes(Wanted(), {name: Wanted(region=region) for name, region in regions.items()})
     own = Wanted(tuple(job.text), tuple(job.points), tuple(job.boxes))
     own.prompts  # noqa: B018  a prompt that cannot be is refused here, before anything runs
     if not job.prompts:
         if not own.prompts:
-            raise ValueError("say what to remove: text, point, box, prompts or masks, such as --text person")
+            raise ValueError("say what to remove: text, point, box, prompts, coco or masks, such as --text person")
         return Wishes(own)
     return Wishes(own, read_prompts(Path(job.prompts).expanduser()))
 
@@ -109,7 +121,10 @@ def without_a_partner(wishes: Wishes, names: list[str]) -> list[str]:
     """A message for every row whose file is not among the pictures, and one for pictures that have no mask."""
     known = set(names)
     rows = wishes.rows.items()
-    messages = [f"prompts, line {row.line}: there is no picture {name!r}" for name, row in rows if name not in known]
+    lost = [(name, row) for name, row in rows if name not in known]
+    messages = [f"prompts, line {row.line}: there is no picture {name!r}" for name, row in lost if row.region is None]
+    if annotated := [name for name, row in lost if row.region is not None]:
+        messages.append(f"{len(annotated)} annotated pictures are not there, such as {annotated[0]!r}")
     if wishes.masks is not None and (bare := sum(wishes.of(name).mask is None for name in names)):
         messages.append(f"{bare} of {len(names)} pictures have no mask in {wishes.masks}")
     return messages

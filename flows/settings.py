@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validat
 from pydantic.fields import FieldInfo
 
 MAX_PIXELS = 100_000_000  # 300 MB decoded, of which a dozen may be in memory at once
-PATHS = frozenset({"source", "target", "prompts", "masks"})
+PATHS = frozenset({"source", "target", "prompts", "coco", "masks"})
 ON_DEVICE = ("device", "dtype", "batch_size", "compile")
 NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on one target
     {
         *PATHS,
+        "category",
         *ON_DEVICE,
         "existing",
         "limit",
@@ -57,6 +58,8 @@ class Job(BaseModel):
     point: list[str] = Field([], description="x,y on the object, or x,y,- on what is not meant; repeat")
     box: list[str] = Field([], description="x0,y0,x1,y1 around an object; repeat")
     prompts: str = Field("", description="JSONL file with text, points or boxes per picture")
+    coco: str = Field("", description="COCO file whose annotations of some categories are what to remove")
+    category: list[str] = Field([], description="category of the COCO file to remove; repeat for several")
     masks: str = Field("", description="folder of masks (white = remove), or one mask for all")
     protect: list[str] = Field([], description="phrase that names what is never touched; repeat for several")
     segmenter: str = Field(
@@ -104,7 +107,7 @@ class Job(BaseModel):
     )
     provenance: bool = Field(True, description="say in the XMP of changed pictures that a model painted a part")
 
-    @field_validator("text", "point", "box", "protect", "lora", mode="before")
+    @field_validator("text", "point", "box", "category", "protect", "lora", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) and value else value or []
@@ -157,8 +160,13 @@ class Job(BaseModel):
 
     @model_validator(mode="after")
     def _one_way_to_say_what(self) -> Job:
-        if self.masks and (self.text or self.point or self.box or self.prompts):
-            raise ValueError("masks already say what to remove; leave out text, point, box and prompts")
+        prompts = self.text or self.point or self.box or self.prompts
+        if self.masks and (prompts or self.coco):
+            raise ValueError("masks already say what to remove; leave out text, point, box, prompts and coco")
+        if self.coco and prompts:
+            raise ValueError("the COCO file already says what to remove; leave out text, point, box and prompts")
+        if self.category and not self.coco:
+            raise ValueError("a category is one of a COCO file; say which with coco")
         return self
 
     @model_validator(mode="after")

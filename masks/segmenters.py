@@ -48,12 +48,14 @@ DINO = "IDEA-Research/grounding-dino-tiny"
 SAM2 = "facebook/sam2.1-hiera-base-plus"
 SEGMENTERS = {
     "bundled": Row(ALL, 0.5, "", FREE, "ships inside the package; knows only the sample scenes"),
-    "clipseg": Row(TEXT, 0.4, "CIDAS/clipseg-rd64-refined", FREE, "text, coarse and quick"),
-    "grounded-sam": Row(ALL, 0.3, "vit_b", FREE, "text by Grounding DINO, then SAM", DINO),
-    "grounded-sam2": Row(ALL, 0.3, SAM2, FREE, "text by Grounding DINO, then SAM 2.1", DINO),
-    "owlv2-sam": Row(ALL, 0.2, "vit_b", FREE, "text by OWLv2, then SAM", "google/owlv2-base-patch16-ensemble"),
-    "sam": Row(SHAPES, 0.0, "vit_b", FREE, "points and boxes; weights: vit_b, vit_l, vit_h or a .pth file"),
-    "sam2": Row(SHAPES, 0.0, SAM2, FREE, "points and boxes; weights: a hub id or folder"),
+    "clipseg": Row(TEXT, 0.4, "CIDAS/clipseg-rd64-refined", FREE, "CLIPSeg's heat map: coarse and quick"),
+    "grounded-sam": Row(ALL, 0.3, "vit_b", FREE, "boxes for a text by Grounding DINO, masks by SAM", DINO),
+    "grounded-sam2": Row(ALL, 0.3, SAM2, FREE, "boxes for a text by Grounding DINO, masks by SAM 2.1", DINO),
+    "owlv2-sam": Row(
+        ALL, 0.2, "vit_b", FREE, "boxes for a text by OWLv2, masks by SAM", "google/owlv2-base-patch16-ensemble"
+    ),
+    "sam": Row(SHAPES, 0.0, "vit_b", FREE, "Segment Anything: vit_b, vit_l, vit_h or a .pth file"),
+    "sam2": Row(SHAPES, 0.0, SAM2, FREE, "Segment Anything 2.1"),
 }
 
 

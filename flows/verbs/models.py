@@ -18,12 +18,29 @@ models_app = App(
 
 @models_app.default
 def models() -> None:
-    """The presets: what each loads, under which licence, how large, and what finds the objects."""
+    """The presets: what each loads, under which licence, how large, and what finds the objects. Then the segmenters."""
     from removal import PRESETS
 
     for name, row in PRESETS.items():
         print(f"{name:14} {row.size:>7}  {row.license:23} segmenter {row.segmenter}")
         print(f"{'':14} {row.repo if not row.is_local else 'inside the package'}")
+    print("\nSegmenters (--segmenter NAME, or NAME:WEIGHTS with your own):")
+    _segmenters()
+
+
+def _segmenters() -> None:
+    from masks.prompts import TextPrompt
+    from masks.segmenters import SEGMENTERS, SHAPES
+
+    for name, row in SEGMENTERS.items():
+        takes = [
+            *(["text"] if TextPrompt in row.takes else []),
+            *(["points", "boxes"] if SHAPES[0] in row.takes else []),
+        ]
+        print(f"{name:14} {', '.join(takes):20} {row.license}")
+        print(f"{'':14} {row.about}")
+        if row.weights:
+            print(f"{'':14} {'+'.join(filter(None, (row.weights, row.detector)))}")
 
 
 @models_app.command(help_epilogue=example("models explain sdxl"))

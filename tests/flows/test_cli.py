@@ -217,6 +217,20 @@ def test_explain_knows_presets_and_withdrawn_ids_without_network(cleanplate):
     assert "withdrawn" in err
 
 
+def test_models_lists_every_segmenter_with_what_it_takes_its_licence_and_its_weights(cleanplate):
+    from masks import SEGMENTERS
+
+    _, out, _ = cleanplate("models")
+    listed = out.split("Segmenters")[1].splitlines()
+    assert max(map(len, out.splitlines())) <= 80
+    for name, row in SEGMENTERS.items():
+        (line,) = [line for line in listed if line.split()[:1] == [name]]
+        assert row.license in line
+        assert ("text" in line.split("apache")[0]) == (name not in ("sam", "sam2"))
+        assert ("points" in line) == (name != "clipseg")
+        assert not row.weights or row.weights in listed[listed.index(line) + 2]
+
+
 def test_models_lists_every_preset_with_its_licence(cleanplate):
     from removal import PRESETS
 

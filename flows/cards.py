@@ -16,6 +16,7 @@ from flows.folder import Folder
 from flows.nearest import path_beside
 from flows.records import Outcome
 from flows.settings import PATHS, Job
+from flows.splits import write_splits
 from flows.troubles import Trouble, Troubles
 
 WHAT = ("text", "point", "box", "prompts", "coco", "category", "masks", "protect")
@@ -28,7 +29,9 @@ def write(folder: Folder, job: Job, outcomes: Iterable[Outcome]) -> None:
     counts, doubtful = write_rows(folder, outcomes)
     repeated = job.model_dump(mode="json", exclude=ONCE)
     folder.write("job.toml", to_toml(repeated).encode(errors="backslashreplace"))
-    folder.write("README.md", card(job, counts, doubtful).encode(errors="backslashreplace"))
+    with folder.path("metadata.jsonl").open("rb") as lines:
+        head = write_splits(folder, map(json.loads, lines))
+    folder.write("README.md", (head + card(job, counts, doubtful)).encode(errors="backslashreplace"))
 
 
 def write_rows(folder: Folder, outcomes: Iterable[Outcome]) -> tuple[Counter[str], int]:

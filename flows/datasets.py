@@ -13,9 +13,9 @@ from flows.cards import read_job
 from flows.coco import without
 from flows.faults import UsageError
 from flows.folder import Folder, write_whole
+from flows.splits import split_of
 
 SHARD = 500 << 20  # bytes of pictures in one parquet file, as the hub advises
-SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 COLUMNS = (
     "text",
     "source",
@@ -82,7 +82,7 @@ def write_parquet(target: Path, dest: Path, rows: Iterable[dict[str, Any]] | Non
     columns = ["input", "mask", "output"] if pairs else ["image", "mask"]
     by_split: dict[str, list[dict[str, Any]]] = {}
     for row in pictures:
-        by_split.setdefault(SPLITS.get(row["source"].split("/")[0], "train"), []).append(row)
+        by_split.setdefault(split_of(row["source"]), []).append(row)
     for split, some in by_split.items():
         for number, shard in enumerate(_shards(target, some, pairs)):
             _write_shard(dest / f"{split}-{number:05}.parquet", shard, columns)

@@ -129,14 +129,18 @@ def to_toml(settings: dict[str, Any]) -> str:
     )
 
 
-def card(job: Job, counts: Mapping[str, int], doubtful: int) -> str:
-    """A data-set card in Markdown."""
+WHOLE = """Every picture of the source is named once, in `metadata.jsonl`
+(pictures in `images/`) or in `failures.jsonl` (pictures that are not)."""
+A_PART = "`metadata.jsonl` has a row for every picture in `images/`."
+
+
+def card(job: Job, counts: Mapping[str, int], doubtful: int, whole: bool = True) -> str:
+    """A data-set card in Markdown, of the whole target or of what was exported of it."""
     asked = {key: value for key, value in job.model_dump(mode="json").items() if key not in PATHS and value}
     rows = "\n".join(f"| {status} | {count} |" for status, count in counted(counts, doubtful))
     return f"""# Pictures with objects removed
 
-Made by Cleanplate from `{job.source}`. Every picture of the source is named once, in `metadata.jsonl`
-(pictures in `images/`) or in `failures.jsonl` (pictures that are not). Outside its mask, every pixel is the source's.
+Made by Cleanplate from `{job.source}`. {WHOLE if whole else A_PART} Outside its mask, every pixel is the source's.
 
 | status | pictures |
 |---|---|

@@ -59,6 +59,7 @@ verb(
     "compare photos out --text car --method auto --method telea",
 )
 verb(results.status, "status cleaned")
+verb(results.export, "export cleaned published --accepted --no-originals")
 verb(pages.review, "review cleaned")
 app.command(models_app)
 verb(samples.demo, "demo demo/result")

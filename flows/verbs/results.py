@@ -1,4 +1,4 @@
-"""status: what a target says of itself."""
+"""status, export: what a target says of itself, and what is given away of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from flows.verbs.talk import Json, print_json
+from flows.verbs.talk import Json, print_json, say
 
 MOST = 20  # reasons that are listed, unless all are asked for
 
@@ -41,3 +41,27 @@ def status(
     for step in steps:
         print(f"next: {step}")
     return 1 if found.failures else 0
+
+
+def export(
+    target: Path,
+    dest: Path,
+    *,
+    accepted: Annotated[bool, Parameter(help="only what somebody accepted", negative=(), show_default=False)] = False,
+    no_originals: Annotated[
+        bool, Parameter(help="nothing that shows what was removed", negative=(), show_default=False)
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Copy a result to DEST, to be given away: pictures, masks, records, review page; as a whole or not at all.
+
+    With --no-originals without strips, animations and pictures before, and without what was copied as unsupported.
+    Earlier attempts stay behind in any case.
+    """
+    from flows.export import export as copy
+
+    count = copy(target.expanduser(), dest.expanduser(), accepted, not no_originals, say)
+    if json:
+        print_json({"target": str(target), "dest": str(dest), "pictures": count})
+    else:
+        say(f"{dest}: {count} pictures")

@@ -1,0 +1,120 @@
+"""A finished result to give away: pictures, masks, records and page, as a whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from flows import cards, review, thumbnails
+from flows.faults import EnvironmentFault, UsageError
+from flows.folder import UMASK, Folder, process_name, strip_name
+from flows.job_file import job_of
+from flows.manifest import Manifest
+
+Row = dict[str, Any]
+
+
+def export(
+    target: Path,
+    dest: Path,
+    accepted: bool = False,
+    originals: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+) -> int:
+    """Copy the pictures of a target with their masks, records and review page to `dest`. Returns how many.
+
+    `accepted`: only those that somebody accepted. Without `originals` nothing shows what was removed: no strips, no
+    animations, no picture before, and nothing that was copied because it could not be changed. Earlier attempts stay
+    behind in any case. Raises UsageError for a target without a result and for a `dest` that holds anything, Busy while
+    a run has the target.
+    """
+    _refuse(target, dest)
+    with Manifest(target) as manifest:
+        if manifest.published() < 0:
+            raise UsageError(f"a run of {target} did not come to its end; run it again first, then export it")
+        rows = [row for row in cards.read_rows(target) if row["file_name"] and (not accepted or _accepted(row))]
+        if not originals:
+            rows = [row for row in rows if row["status"] != "unsupported"]
+        if not rows:
+            raise UsageError(f"{target} has nothing to export{' that was accepted' if accepted else ''}")
+        try:
+            return _whole(target, dest, rows, originals, say)
+        except OSError as error:
+            raise EnvironmentFault(f"{dest} cannot be written: {error.strerror or error}") from error
+
+
+def _refuse(target: Path, dest: Path) -> None:
+    next(cards.read_rows(target), None)
+    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
+        raise UsageError(f"{dest} holds something already; export to a folder that is new or empty")
+    one, other = target.resolve(), dest.resolve()
+    if one.is_relative_to(other) or other.is_relative_to(one):
+        raise UsageError(f"{dest} and {target} lie in each other; export to a folder apart from it")
+
+
+def _accepted(row: Row) -> bool:
+    return row["review"] == "accept"
+
+
+def _whole(target: Path, dest: Path, rows: list[Row], originals: bool, say: Callable[[str], None]) -> int:
+    """Make all of it beside `dest`, and put it there at once."""
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{dest.name}-", suffix=".part", dir=dest.parent))
+    try:
+        part.chmod(0o777 & ~UMASK)
+        copied = list(_copied(target, Folder.without_source(part), rows, originals, say))
+        _describe(target, part, copied, originals)
+        os.replace(part, dest)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    return len(copied)
+
+
+def _copied(target: Path, made: Folder, rows: list[Row], originals: bool, say: Callable[[str], None]) -> Iterator[Row]:
+    """Copy what belongs to each row. Yields the rows whose files are what they say; others are said and left out."""
+    of, small = Folder.without_source(target), thumbnails.find(Folder.without_source(target))
+    for row in rows:
+        files = {row["file_name"]: row["sha256_out"]}
+        if row["mask_file_name"]:
+            files[row["mask_file_name"]] = row.get("sha256_mask")
+        try:
+            found = {name: of.path(name).read_bytes() for name in files}
+        except (FileNotFoundError, ValueError) as error:
+            say(f"{row['source']} is left out: {error}")
+            continue
+        if other := [name for name, sha in files.items() if sha and hashlib.sha256(found[name]).hexdigest() != sha]:
+            say(f"{row['source']} is left out: {other[0]} is not the one of its row; run it again")
+            continue
+        for name in _beside(row, small, originals):
+            if of.has(name):
+                found[name] = of.path(name).read_bytes()
+        for name, data in found.items():
+            made.write(name, data)
+        yield row
+
+
+def _beside(row: Row, small: dict[str, dict[str, str]], originals: bool) -> list[str]:
+    """The files that show how a row's picture came about, less those that show the original, unless these may."""
+    thumbs = thumbnails.of(small, row)
+    shown = [path for kind, path in thumbs.paths.items() if originals or kind != "before"] if thumbs else []
+    return [*shown, *([strip_name(row["source"]), process_name(row["source"])] if originals else [])]
+
+
+def _describe(target: Path, part: Path, rows: list[Row], originals: bool) -> None:
+    """The records, the card and the page of what was copied. The source is called by its name alone."""
+    made, job = Folder.without_source(part), job_of(str(target / "job.toml"), {})
+    made.write("metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    made.write("failures.jsonl", b"")
+    named = job.model_copy(update={"source": Path(job.source).name})
+    doubtful = sum(row["verdict"] == "doubtful" for row in rows)
+    card = cards.card(named, Counter(row["status"] for row in rows), doubtful, whole=False)
+    made.write("README.md", card.encode(errors="backslashreplace"))
+    review.write(made, rows, originals)

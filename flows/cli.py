@@ -69,8 +69,8 @@ verb(machine.doctor, "doctor cleaned")
 verb(machine.schema, "schema")
 
 
-def main() -> None:
-    """Run the command line and exit with its code."""
+def main(app: App = app) -> None:
+    """Run a command line and exit with its code."""
     warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:

@@ -26,6 +26,7 @@ from flows import cards, job
 from flows import find_masks as finding
 from flows import remove_masked as removing
 from flows.faults import TooManyFailures, UsageError
+from flows.library_log import passed_on
 from flows.records import Outcome
 from flows.settings import PATHS, Job, parameters
 
@@ -63,7 +64,8 @@ def remove_objects(source: str, target: str, **rest: Any) -> State:
     settings = Job(source=source, target=target, **rest)
     refuse_relative_paths(settings)
     try:
-        summary = job.run(settings, RunLog(), _find, _remove)
+        with passed_on(get_run_logger()):
+            summary = job.run(settings, RunLog(), _find, _remove)
     except TooManyFailures as error:
         _report(settings)
         return Failed(message=str(error))

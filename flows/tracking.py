@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.faults import EnvironmentFault
 from flows.settings import PATHS, Job
@@ -27,18 +27,19 @@ def server_configured() -> bool:
     return bool(profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL"))
 
 
-def run_as_flow(settings: Job) -> State:
-    """Run as the flow, on the configured server or on Prefect's own temporary one.
+def whole_paths(settings: Job) -> dict[str, Any]:
+    """What was said of a job, as parameters of the flow, with paths that mean the same from every folder."""
+    given = settings.model_dump(exclude_unset=True)
+    return given | {key: str(Path(given[key]).expanduser().absolute()) for key in PATHS if given.get(key)}
 
-    Paths are made whole first, so that the run's name and its command to repeat mean the same everywhere.
-    """
+
+def run_as_flow(settings: Job) -> State:
+    """Run as the flow, on the configured server or on Prefect's own temporary one."""
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")  # 20 s is short on a busy machine
     from flows.remove_objects import remove_objects
 
-    given = settings.model_dump(exclude_unset=True)
-    whole = {key: str(Path(given[key]).expanduser().absolute()) for key in PATHS if given.get(key)}
     try:
-        return remove_objects(**given | whole, return_state=True)
+        return remove_objects(**whole_paths(settings), return_state=True)
     except RuntimeError as error:
         if "Failed to reach API" not in str(error):
             raise

@@ -2,11 +2,18 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from flows.job import run as run_here
 from flows.samples import write_scenes
+from tests.flows.prefect_server import given
+from tests.flows.test_lost_runs import parameters, published, whole
+from tests.flows.test_scale import tiny
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +42,6 @@ def deployments(server) -> dict[str, dict]:
 
 
 def test_deploy_all_makes_both_deployments(server):
-    assert "remove-objects/adhoc" in server.deployed
-    assert "remove-objects/nightly" in server.deployed
     assert set(deployments(server)) == {"adhoc", "nightly"}
 
 
@@ -109,17 +114,31 @@ def one_broken(scenes) -> dict:
     """Parameters that need no weights, for a folder with a picture that is none."""
     source = shutil.copytree(scenes / "images", scenes.parent / "one broken")
     (source / "broken.png").write_bytes(b"no picture")
+    Image.new("RGB", (8, 8)).save(source / "odd.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0")  # Pillow warns of it
     return {"source": source, "masks": scenes / "masks", "model": "bundled", "method": "telea"}
 
 
-def test_a_run_with_one_broken_picture_is_partial(server, scenes, one_broken):
-    target = scenes.parent / "partial"
-    ended, run = server.clean(target=target, **one_broken)
+@pytest.fixture(scope="module")
+def partial(server, scenes, one_broken):
+    """The command and the run over that folder."""
+    return server.clean(target=scenes.parent / "partial", **one_broken)
+
+
+def test_a_run_with_one_broken_picture_is_partial(server, partial):
+    ended, run = partial
+    target = Path(run["parameters"]["target"])
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert (run["state"]["type"], run["state"]["name"]) == ("COMPLETED", "Partial")
-    assert run["state"]["message"] == "1 failed, 3 removed (2 doubtful)"  # which Telea blurs
+    assert run["state"]["message"] == "1 failed, 1 nothing found, 3 removed (2 doubtful)"  # which Telea blurs
     assert [row["source"] for row in rows(target / "failures.jsonl")] == ["broken.png"]
     assert "broken.png" in server.artifacts(run)["removal-report"][1]
+
+
+def test_the_log_of_a_run_names_what_failed_and_what_libraries_warn_of(server, partial):
+    """Its lines reach the server a little after its last state."""
+    _, run = partial
+    server.until(lambda: any(line.startswith("failed: broken.png: ") for line in server.log(run)))
+    server.until(lambda: any("Corrupt EXIF data" in line for line in server.log(run)))
 
 
 def test_more_failures_than_allowed_fail_a_run(server, scenes, one_broken):
@@ -149,3 +168,54 @@ def test_wrong_parameters_are_refused_before_a_run_exists(server, scenes, wrong,
     assert ended.returncode == 1
     assert f"'{named}'" in ended.stdout + ended.stderr
     assert server.runs() == before
+
+
+def test_a_schedule_really_makes_runs(server):
+    """With an SQLAlchemy that is too new it makes none, and only the server's log says why."""
+    server("work-pool", "create", "unattended", "--type", "process").check_returncode()
+    deployed = server(
+        "--no-prompt", "deploy", "flows.remove_objects.remove_objects", "--name", "each-minute", "--pool", "unattended",
+        "--cron", "* * * * *", "--param", "source=/data/in", "--param", "target=/data/out",
+    )  # fmt: skip
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    runs = server.first_runs("each-minute", limit=60)
+    assert {run["state"]["type"] for run in runs} <= {"SCHEDULED"}
+
+
+def test_a_cancelled_run_ends_cancelled_and_its_target_is_free_and_goes_on_from_there(server, tmp_path):
+    job = tiny(tmp_path, 1500)
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "deployment", "run", "remove-objects/adhoc", *given(parameters(job)),
+         "--watch"], env=server.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    server.until(lambda: published(job) >= 50)
+    run_id = server.runs()[0]["id"]
+    server("flow-run", "cancel", run_id).check_returncode()
+    assert server.until_state(run_id, "CANCELLED", "COMPLETED")["state"]["name"] == "Cancelled"
+    assert watching.wait(60) == 1
+    done = run_here(job)
+    assert 0 < done.tried < 1500
+    assert whole(job, 1500)
+
+
+def test_jobs_of_both_deployments_take_turns_on_one_gpu(server, tmp_path):
+    """The worker of these tests has no limit of its own: the pool's is at work, which `prefect deploy` has set."""
+    one, other = tiny(tmp_path / "one", 300), tiny(tmp_path / "other", 300)
+    begun = [server.begin("adhoc", **parameters(one)), server.begin("nightly", **parameters(other))]
+    runs = [server.until_state(run_id, "COMPLETED") for run_id in begun]
+    first, second = sorted(runs, key=lambda run: run["start_time"])
+    assert first["end_time"] <= second["start_time"]
+
+
+def test_a_night_does_only_what_is_new(server, tmp_path):
+    job = tiny(tmp_path, 20)
+    new = tmp_path / "images" / "00007.png"
+    kept = new.rename(tmp_path / "later.png")
+    run_here(job)
+    before = {file.name: file.stat().st_mtime_ns for file in Path(job.target, "images").iterdir()}
+    kept.rename(new)
+    ended, run = server.clean("nightly", **parameters(job))
+    assert (ended.returncode, run["state"]["message"]) == (0, "20 removed")
+    after = {file.name: file.stat().st_mtime_ns for file in Path(job.target, "images").iterdir()}
+    assert after.keys() - before.keys() == {"00007.png"}
+    assert {name: after[name] for name in before} == before

@@ -23,18 +23,6 @@ def test_prefects_server_imports():
     assert ended.returncode == 0, ended.stderr
 
 
-def test_a_schedule_really_makes_runs(server):
-    """With an SQLAlchemy that is too new it makes none, and only the server's log says why."""
-    server("work-pool", "create", "unattended", "--type", "process").check_returncode()
-    deployed = server(
-        "--no-prompt", "deploy", "flows.remove_objects.remove_objects", "--name", "each-minute", "--pool", "unattended",
-        "--cron", "* * * * *", "--param", "source=/data/in", "--param", "target=/data/out",
-    )  # fmt: skip
-    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-    runs = server.first_runs("each-minute", limit=60)
-    assert {run["state"]["type"] for run in runs} <= {"SCHEDULED"}
-
-
 @pytest.mark.parametrize("package", ["prefect", "fastapi", "sqlalchemy"])
 def test_installed_versions_obey_the_caps(package):
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]

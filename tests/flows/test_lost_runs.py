@@ -1,0 +1,122 @@
+"""Runs that are killed, or left alone by their worker or the server: what becomes of them."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.job import run
+from flows.settings import Job
+from tests.flows.prefect_server import PrefectServer, deployed, end, prefect_server
+from tests.flows.test_scale import tiny
+
+SAID = ("source", "target", "masks", "model", "method", "verify")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory) -> Iterator[PrefectServer]:
+    """A server of this file's own, without a worker."""
+    with deployed(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("own") / "prefect") as server:
+        yield server
+
+
+def parameters(job: Job) -> dict:
+    return {name: getattr(job, name) for name in SAID}
+
+
+def begun(server: PrefectServer, job: Job, pictures: int = 50) -> str:
+    """A run of a job that has published some pictures."""
+    run_id = server.begin(**parameters(job))
+    server.until(lambda: published(job) >= pictures)
+    return run_id
+
+
+def published(job: Job) -> int:
+    images = Path(job.target, "images")
+    return len([name for name in os.listdir(images) if not name.startswith(".")]) if images.exists() else 0
+
+
+def kill_flow(server: PrefectServer, run_id: str) -> None:
+    os.kill(int(server.run(run_id)["infrastructure_pid"]), signal.SIGKILL)
+
+
+def whole(job: Job, pictures: int) -> bool:
+    """Whether every picture is in its place with its row, and nothing else is; found out by a run that has no work."""
+    left = list(Path(job.target).rglob("*.part"))
+    done = run(job)
+    return (done.tried, done.counts, published(job), left) == (0, {"removed": pictures}, pictures, [])
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_is_killed_goes_on_by_itself(own, tmp_path):
+    job = tiny(tmp_path, 1000)
+    with own.worker("one", "--limit", "1"):
+        run_id = begun(own, job)
+        kill_flow(own, run_id)
+        own.until_state(run_id, "COMPLETED")
+    assert [name for name in own.states(run_id) if name in ("Crashed", "AwaitingRetry", "Completed")] == [
+        "Crashed",
+        "AwaitingRetry",
+        "Completed",
+    ]
+    assert whole(job, 1000)
+
+
+@pytest.mark.slow
+def test_a_run_that_always_dies_is_given_up_after_three_resumes(own, tmp_path):
+    job, other = tiny(tmp_path / "job", 1000), tiny(tmp_path / "other", 1000)
+    with own.worker("one", "--limit", "1"):
+        run_id = begun(own, job, 0)
+        for attempt in (1, 2, 3, 4):
+            own.until(lambda attempt=attempt: own.run(run_id)["run_count"] == attempt)
+            kill_flow(own, run_id)
+        own.until_state(run_id, "CRASHED")
+        later = begun(own, other)
+        kill_flow(own, later)
+        own.until_state(later, "COMPLETED")  # it was resumed, so the first would have been
+    assert own.states(run_id).count("AwaitingRetry") == 3
+    assert own.run(run_id)["state"]["name"] == "Crashed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("word", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_whose_worker_is_lost_is_found_and_goes_on_with_another(own, tmp_path, word):
+    """SIGTERM is how a machine shuts down: the worker takes its run with it and tells nobody."""
+    job = tiny(tmp_path, 1000)
+    with own.worker("lost", "--limit", "1") as worker:
+        run_id = begun(own, job)
+        pid = int(own.run(run_id)["infrastructure_pid"])
+        if word is signal.SIGKILL:
+            os.kill(pid, word)
+            os.killpg(worker.pid, word)
+        else:
+            end(worker)
+        worker.wait()
+    assert own.run(run_id)["state"]["name"] == "Running"
+    with own.worker("next", "--limit", "1"):
+        own.until_state(run_id, "COMPLETED", limit=400)
+    assert "Crashed" in own.states(run_id)
+    assert whole(job, 1000)
+
+
+@pytest.mark.slow
+def test_a_run_outlives_a_server_that_is_killed_and_comes_back(tmp_path):
+    job = tiny(tmp_path, 1500)
+    server = prefect_server(tmp_path / "home", tmp_path / "prefect")
+    with server.up() as process:
+        server.deploy()
+        worker = server.worker("one", "--limit", "1")
+        worker.__enter__()
+        try:
+            run_id = begun(server, job)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            before = published(job)
+            server.until(lambda: published(job) > before)  # work goes on without it
+            with server.up():
+                server.until_state(run_id, "COMPLETED", limit=400)
+        finally:
+            worker.__exit__(None, None, None)
+    assert whole(job, 1500)

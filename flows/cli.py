@@ -61,6 +61,7 @@ verb(
 verb(results.status, "status cleaned")
 verb(results.export, "export cleaned published --accepted --no-originals")
 verb(pages.review, "review cleaned")
+verb(pages.pick, "pick photos")
 app.command(models_app)
 verb(samples.demo, "demo demo/result")
 verb(samples.scenes, "scenes drawn --count 100")

@@ -61,6 +61,12 @@ def rewrite(target: Path) -> Path:
     return write(_folder_of(target), rows)
 
 
+def source_of(target: Path) -> Path | None:
+    """The folder of the originals, when it can be reached from here."""
+    folder = _folder_of(target)
+    return None if folder.source == folder.target else folder.source
+
+
 def _folder_of(target: Path) -> Folder:
     """The target with the source that its job names, or alone when that cannot be reached from here."""
     try:

@@ -13,14 +13,14 @@ function makeCard(row) {
       field(row, name),
       attempts(row, name)));
   card.addEventListener('focusin', () => { if (current !== row) select(row, false); });
-  card.querySelector('.view').addEventListener('dblclick', () => openZoom(row));
+  card.querySelector('.view').addEventListener(picking ? 'click' : 'dblclick', () => openZoom(row, picking));
   updateCard(row, card);
   return card;
 }
 
 function badges(row) {
+  if (picking) return null;
   const made = element('p', { className: 'badges' });
-  if (picking) return made;
   made.append(element('span', { className: `badge ${row.status.replace(' ', '-')}` }, row.status));
   if (row.verdict) made.append(' ', element('span', { className: `badge ${row.verdict}` }, row.verdict));
   made.append(' ', element('span', { className: 'badge decision' }));
@@ -121,6 +121,7 @@ function updateCard(row, card = cards.get(row.index)) {
     const pick = place.querySelector('.pick-button');
     if (pick) pick.textContent = marks ? `Pick (${marks})` : 'Pick';
   }
+  if (picking && card && row.width) paintMarks(card.querySelector('.view'), row, wholeOf(row));
   const badge = card?.querySelector('.decision');
   if (badge) badge.textContent = verdict ? `${verdict}ed` : '';
 }

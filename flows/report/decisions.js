@@ -61,8 +61,10 @@ const unsaved = () => rows.filter((row) => decided.has(row.id) && !decided.get(r
 
 function lineOf(row) {
   const { review, note, text, points, boxes } = decisionOf(row);
-  const what = { ...(points.length && { points }), ...(boxes.length && { boxes }) };
-  const line = picking ? { file_name: row.source, ...(text && { text }), ...what }
+  const onIt = points.some(([, , label]) => label === 1); // what lies beside an object needs one to lie beside
+  const what = { ...(onIt && { points }), ...(boxes.length && { boxes }) };
+  const phrases = text.split(';').map((phrase) => phrase.trim()).filter(Boolean);
+  const line = picking ? { file_name: row.source, ...(phrases.length && { text: phrases.length > 1 ? phrases : phrases[0] }), ...what }
     : { file_name: row.source, review, note, ...what };
   return `${JSON.stringify(line)}\n`;
 }

@@ -4,7 +4,7 @@ const KEYS = [
   ...(picking ? [] : [['a', 'accept, and on to the next'], ['r', 'reject, and on to the next'], ['m', 'show the mask'], ['b', 'before, after, half and half'], ['g', 'how it came about, where --gif kept that'], ['n', 'write a note; Escape leaves it']]),
   ['z', 'zoom; again or Escape to close'], ['+ −', 'larger and smaller, in the zoom'],
   ['p', 'pick: click on the object, shift-click beside it, drag a box'],
-  ['arrows, Enter', 'in pick: move the cross-hair, mark a point; with shift one pixel, a point beside it'], ['b b', 'in pick: two corners of a box'], ['u', 'in pick: undo'],
+  ['← → Enter', 'in pick: move the cross-hair, mark a point; with Shift by one pixel, and beside the object'], ['b b', 'in pick: two corners of a box'], ['u', 'in pick: undo'],
   ['/', 'find a name'], ['?', 'this list'],
 ];
 let letters = true; // whether single keys do anything, for those whose speech software or habits press them
@@ -46,6 +46,7 @@ function act(event) {
   if (key === '/' && !zoomed) { byId('by-name').focus(); return true; }
   if (key === 'p' && current) { if (zoomed) togglePicking(); else openZoom(current, true); return true; }
   if (pickingNow && !target.closest('.bar, #pick-tools') && pickByKey(event)) return true;
+  if (key === 'Enter' && target.classList.contains('card')) { openZoom(current, picking); return true; }
   if (key === 'z' && current) { if (zoomed) closeZoom(); else openZoom(current); return true; }
   if (zoomed && ['+', '=', '-'].includes(key)) { rescale(key === '-' ? -1 : 1); return true; }
   if (!zoomed && key === 'PageDown') return turn(1);

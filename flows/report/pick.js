@@ -76,27 +76,35 @@ function pixelAt(event) {
     within(top + ((event.clientY - shown.top) / shown.height) * (bottom - top), top, bottom)];
 }
 
-/** Draws every mark, and what is being drawn, over the view, at the same size on the screen at any scale. */
+/** Draws the marks in the zoom, and what is being drawn there. */
 function drawMarks() {
   const view = zoomView();
-  view?.querySelector('svg')?.remove();
-  if (!view || !zoomed || view.classList.contains('bare')) return;
-  const { points, boxes } = decisionOf(zoomed);
-  const [left, top, right, bottom] = frameOf(zoomed);
-  const unit = (right - left) / Math.max(1, view.clientWidth); // picture pixels to a screen pixel
-  const svg = shape('svg', { viewBox: `${left} ${top} ${right - left} ${bottom - top}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' });
-  const box = ([x0, y0, x1, y1], kind) => svg.append(shape('rect', { x: x0, y: y0, width: x1 - x0, height: y1 - y0, class: kind }));
-  boxes.forEach((one) => box(one, 'box'));
-  const second = drag?.to ?? cursor;
-  const first = drag?.from ?? corner;
-  if (first && second && (corner || drag.far)) box([Math.min(first[0], second[0]), Math.min(first[1], second[1]), Math.max(first[0], second[0]) + 1, Math.max(first[1], second[1]) + 1], 'box open');
-  for (const [x, y, label] of points) svg.append(shape('circle', { cx: x + 0.5, cy: y + 0.5, r: 6 * unit, class: label ? 'object' : 'background' }));
-  if (cursor) {
-    const [x, y] = [cursor[0] + 0.5, cursor[1] + 0.5];
-    svg.append(shape('path', { d: `M${x - 14 * unit} ${y}H${x + 14 * unit}M${x} ${y - 14 * unit}V${y + 14 * unit}`, class: 'cursor' }));
-  }
-  view.append(svg);
+  if (!view || !zoomed) return;
+  const svg = paintMarks(view, zoomed, frameOf(zoomed));
+  if (!svg) return;
+  const [first, second] = [drag?.from ?? corner, drag?.to ?? cursor];
+  if (first && second && (corner || drag.far)) svg.append(frame([Math.min(first[0], second[0]), Math.min(first[1], second[1]), Math.max(first[0], second[0]) + 1, Math.max(first[1], second[1]) + 1], 'box open'));
+  if (!cursor) return;
+  const [x, y, far] = [cursor[0] + 0.5, cursor[1] + 0.5, 14 * svg.unit];
+  svg.append(shape('path', { d: `M${x - far} ${y}H${x + far}M${x} ${y - far}V${y + far}`, class: 'cursor' }));
 }
+
+/** Lays a row's marks over a view that shows `[left, top, right, bottom]` of it, of one size on the screen at any scale. */
+function paintMarks(view, row, [left, top, right, bottom]) {
+  view.querySelector('svg')?.remove();
+  const image = view.classList.contains('bare') ? view.querySelector('img') : view;
+  if (!image || !image.clientWidth) return null;
+  const { points, boxes } = decisionOf(row);
+  const svg = shape('svg', { viewBox: `${left} ${top} ${right - left} ${bottom - top}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' });
+  svg.unit = (right - left) / image.clientWidth; // pixels of the picture to one of the screen
+  svg.append(...boxes.map((box) => frame(box, 'box')), ...points.map(([x, y, label]) => (
+    shape('circle', { cx: x + 0.5, cy: y + 0.5, r: 6 * svg.unit, class: label ? 'object' : 'background' }))));
+  if (image !== view) Object.assign(svg.style, { left: `${image.offsetLeft}px`, top: `${image.offsetTop}px`, width: `${image.clientWidth}px`, height: `${image.clientHeight}px` });
+  view.append(svg);
+  return svg;
+}
+
+const frame = ([x0, y0, x1, y1], kind) => shape('rect', { x: x0, y: y0, width: x1 - x0, height: y1 - y0, class: kind });
 
 function shape(tag, attributes) {
   const made = document.createElementNS(MARK, tag);

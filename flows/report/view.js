@@ -62,11 +62,14 @@ function smallLayers(row) {
 function smallView(row, name) {
   const layers = smallLayers(row);
   if (layers.length) return makeView(row.window, name, layers);
-  if (!row.there) return element('div', { className: 'view bare' }, 'no picture to show');
-  const bare = element('div', { className: 'view bare' });
-  bare.append(imageOf(addressOfImage(row), name, {
-    loading: 'lazy', onerror: () => bare.replaceChildren('this browser cannot show it'),
-  }));
+  const bare = element('div', { className: 'view bare' }, row.there ? '' : 'no picture to show');
+  if (!row.there) return bare;
+  const image = imageOf(addressOfImage(row), name, { loading: 'lazy', onerror: () => bare.replaceChildren('this browser cannot show it') });
+  image.onload = () => {
+    if (!row.width) [row.width, row.height] = [image.naturalWidth, image.naturalHeight];
+    paintMarks(bare, row, wholeOf(row));
+  };
+  bare.append(image);
   return bare;
 }
 

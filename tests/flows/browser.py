@@ -96,10 +96,15 @@ class Reader:
             self.tab.click("#save")
         return Path(taken.value.path()).read_text()
 
+    def download_closed(self) -> str:
+        """The same, out of the zoom."""
+        self.press("Escape")
+        return self.download()
+
     def elsewhere(self) -> list[str]:
         """What the page asked for that is no file beside it."""
-        here = self.address.rpartition("/")[0]
-        return [url for url in self.asked if not url.startswith((here, "data:", "blob:"))]
+        here = ("file:" if self.address.startswith("file:") else self.address.rpartition("/")[0], "data:", "blob:")
+        return [url for url in self.asked if not url.startswith(here)]
 
     def close(self) -> None:
         self.context.close()

@@ -53,3 +53,29 @@ def s3_bucket(s3: Any, tmp_path: Path) -> str:
     name = "bucket-" + hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]
     fsspec.filesystem("s3", skip_instance_cache=True).mkdir(name)
     return f"s3://{name}"
+
+
+@pytest.fixture(scope="module")  # its event loop would be in the way of other tests that run one
+def browser():
+    from tests.flows.browser import started
+
+    with started() as one:
+        yield one
+
+
+@pytest.fixture
+def reading(browser):
+    """A function that opens a page as one more reader. Whatever they do, nothing is complained of and nobody asked."""
+    from tests.flows.browser import Reader
+
+    readers = []
+
+    def read(page, **options) -> Reader:
+        readers.append(Reader(browser, page, **options))
+        return readers[-1]
+
+    yield read
+    for reader in readers:
+        assert reader.complaints == []
+        assert reader.elsewhere() == []
+        reader.close()

@@ -13,35 +13,13 @@ from flows.encoding import encode_image
 from flows.job import run
 from flows.mask_files import encode_mask
 from flows.settings import Job
-from tests.flows.browser import Reader, started
+from tests.flows.browser import Reader
 
 ODD = 'odd/"quo\'ted" & <script>alert(1)<b>.png'
 LINES = "odd/two\nlines.png"
 BYTES = os.fsdecode(b"odd/byte\xff.png")
 WIDTH, HEIGHT = 240, 160
 BALL = (150, 60, 20)  # x, y, radius
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with started() as one:
-        yield one
-
-
-@pytest.fixture
-def reading(browser):
-    """A function that opens a page as one more reader. Whatever they do, nothing is complained of and nobody asked."""
-    readers = []
-
-    def read(page, **options) -> Reader:
-        readers.append(Reader(browser, page, **options))
-        return readers[-1]
-
-    yield read
-    for reader in readers:
-        assert reader.complaints == []
-        assert reader.elsewhere() == []
-        reader.close()
 
 
 def drawn(background: int) -> np.ndarray:

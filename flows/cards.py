@@ -19,7 +19,7 @@ from flows.settings import PATHS, Job
 from flows.splits import write_splits
 from flows.troubles import Trouble, Troubles
 
-WHAT = ("text", "point", "box", "prompts", "coco", "category", "masks", "protect")
+WHAT = ("text", "point", "box", "prompts", "coco", "category", "masks", "mask_pattern", "protect")
 ONCE = {"existing", "limit"}  # said for one run, not for its repetition
 FILES = ("metadata.jsonl", "failures.jsonl", "README.md", "job.toml", "report.html")
 

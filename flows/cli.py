@@ -24,6 +24,8 @@ NOT_COMPARED = (
         "nothing_found",
         "verify",
         "tries",
+        "copy_others",
+        "prune",
         "gif",
         "concat",
         "format",

@@ -22,7 +22,7 @@ def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
     """
     raise_if_environment(error)
     folder.remove(folder.image_name(outcome.source))
-    _forget(folder, outcome)
+    forget(folder, outcome)
     if outcome.mask_file_name is None:
         _without_mask(folder, outcome)
     return replace(outcome, status="failed", reason=_in_words(error), file_name=None, sha256_out=None)
@@ -69,13 +69,13 @@ def _published(folder: Folder, outcome: Outcome, name: str, as_asked: Callable[[
 def _without_mask(folder: Folder, outcome: Outcome) -> Outcome:
     folder.remove(mask_name(outcome.source))
     folder.remove(pending_mask_name(outcome.source))
-    _forget(folder, outcome)
+    forget(folder, outcome)
     return replace(
         outcome, mask_file_name=None, sha256_mask=None, mask_area=None, score=None, objects=None, dilate=None
     )
 
 
-def _forget(folder: Folder, outcome: Outcome) -> None:
+def forget(folder: Folder, outcome: Outcome) -> None:
     """Take away what shows how an earlier result came about."""
     folder.remove(strip_name(suffixed(outcome.source, folder.container)))
     folder.remove(process_name(outcome.source))

@@ -11,11 +11,12 @@ from pydantic.fields import FieldInfo
 from flows.settings import parameters
 
 GROUPS = {
-    "What to remove": "text point box prompts coco category masks protect segmenter threshold nothing_found",
+    "What to remove": "text point box prompts coco category masks mask_pattern protect segmenter threshold "
+    "nothing_found",
     "Mask": "dilate fill_holes max_area",
     "Removal": "model revision method steps strength prefill attention prompt guidance seed context lora vae",
     "Run": "device dtype batch_size compile existing limit max_failures max_pixels verify tries offline accept_license",
-    "Output": "format quality provenance gif concat",
+    "Output": "format quality provenance gif concat copy_others prune",
 }
 
 

@@ -9,7 +9,9 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from flows.faults import EnvironmentFault
 from flows.nearest import path_beside
@@ -92,6 +94,21 @@ class Folder:
             ) from error
         return hashlib.sha256(data).hexdigest()
 
+    def bring(self, name: str, relative: str) -> bool:
+        """Copy a file of the source, whole or not at all, with its time. Returns False where that was done already."""
+        source, path = self.source / name, self.path(relative)
+        seen = source.stat()
+        if path.is_file() and (path.stat().st_size, path.stat().st_mtime_ns) == (seen.st_size, seen.st_mtime_ns):
+            return False
+        try:
+            self._inside(path.parent)
+            with appearing(path) as file, source.open("rb") as read:
+                shutil.copyfileobj(read, file)
+            os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+        except OSError as error:
+            raise EnvironmentFault(f"{name} cannot be copied to {path}: {error.strerror or error}") from error
+        return True
+
     def has(self, relative: str) -> bool:
         """Whether there is such a file in the target."""
         return os.path.exists(self.path(relative))  # a name too long for the file system is not there either
@@ -157,12 +174,19 @@ class Folder:
 
 def write_whole(path: Path, data: bytes | bytearray) -> None:
     """Write a file that appears whole or not at all, with the folders above it."""
+    with appearing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def appearing(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written, which takes its name when the block ends well, and else was never there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(prefix=".cleanplate-", suffix=".part", dir=path.parent)
     try:
         with open(handle, "wb") as file:
             os.fchmod(handle, 0o666 & ~UMASK)
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(handle)
         os.replace(part, path)

@@ -14,8 +14,10 @@ from flows.forecast import Forecast, forecast
 from flows.interrupts import interrupted
 from flows.ledger import LEDGER
 from flows.manifest import Manifest
+from flows.others import copy_others
 from flows.portions import Find, Remove, Work, others, outcomes
 from flows.prompt_files import Wishes, read_wishes, without_a_partner
+from flows.pruning import prune
 from flows.records import Outcome
 from flows.remove_masked import remove_masked
 from flows.settings import Job
@@ -84,6 +86,9 @@ def run(
     with Manifest(folder.target) as manifest:
         manifest.tidy(folder)
         waiting = _due(job, folder, manifest, there, wishes, masks_only)
+        if job.prune and (gone := prune(manifest, folder, there.all)):
+            watch.say(f"{gone} pictures are no longer in {job.source}; their results were taken away")
+            manifest.publishes(-1)
         finished = len(names) - len(waiting)
         begun = waiting[: job.limit or None]
         watch.begin(len(begun), finished)
@@ -104,6 +109,8 @@ def run(
             summary.interrupted = interrupted() and summary.tried < len(begun)
             if summary.tried == len(waiting):
                 manifest.overwritten()
+            if job.copy_others and not interrupted():
+                watch.say(f"{copy_others(folder)} files that are no pictures copied")
         finally:
             conclude(job, folder, manifest, present, summary)
     return summary
@@ -142,6 +149,8 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
 def _prepared(job: Job, watch: Watch, masks_only: bool) -> tuple[Folder, Job, Wishes]:
     """A job's folders, the job with what was remembered, and its wishes, once nothing speaks against them."""
     folder = Folder(job.source, job.target, job.format)
+    if folder.single and (job.prune or job.copy_others):
+        raise UsageError("prune and copy-others are for a whole folder, not for one picture of it")
     job = remembered(job, folder) if not masks_only else job
     wishes = read_wishes(job)
     explain(job, wishes, watch, masks_only)

@@ -17,6 +17,7 @@ from flows.faults import EnvironmentFault
 from flows.folder import PRIVATE, Folder, mask_name, pending_mask_name
 from flows.overrides import void
 from flows.prompt_files import Wishes
+from flows.pruning import remove_published
 from flows.records import Outcome, digest
 from flows.settings import REMOVAL_SETTINGS, Job
 
@@ -201,15 +202,10 @@ class Manifest:
                 then(self.file, outcome.source)
         except sqlite3.Error as error:
             raise EnvironmentFault(f"the manifest cannot be written: {error}; mend that, then run again") from error
-        if before and before.file_name and before.file_name != outcome.file_name and not self._names(before.file_name):
-            folder.remove(before.file_name)  # what it was published as in another container
+        if before and before.file_name != outcome.file_name:
+            remove_published(self.file, folder, before)
         if folder.has(pending_mask_name(outcome.source)):
             folder.move(pending_mask_name(outcome.source), mask_name(outcome.source))
-
-    def _names(self, file_name: str) -> bool:
-        """Whether some row tells of a published file."""
-        row = "select 1 from pictures where json_extract(row, '$.file_name') = ? limit 1"
-        return self.file.execute(row, (file_name,)).fetchone() is not None
 
     def tidy(self, folder: Folder) -> None:
         """Clear up after a run that died, if one did: half-written files, masks without a row, names in work."""

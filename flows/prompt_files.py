@@ -61,10 +61,11 @@ class Wishes:
     all: Wanted
     rows: dict[str, Wanted] = field(default_factory=dict)
     masks: Path | None = None
+    pattern: str = ""
 
     def of(self, name: str) -> Wanted:
         if self.masks is not None:
-            return Wanted(mask=self.masks if self.masks.is_file() else _beside(self.masks, name))
+            return Wanted(mask=self.masks if self.masks.is_file() else _beside(self.masks, name, self.pattern))
         return self.rows.get(name, self.all)
 
 
@@ -74,7 +75,7 @@ def read_wishes(job: Job) -> Wishes:
         masks = Path(job.masks).expanduser()
         if not masks.exists():
             raise ValueError(f"there is no mask or folder of masks at {job.masks}{path_beside(masks)}")
-        return Wishes(Wanted(), masks=masks)
+        return Wishes(Wanted(), masks=masks, pattern=job.mask_pattern)
     if job.coco:
         regions = read_coco(Path(job.coco).expanduser(), job.category)
         return Wishes(Wanted(), {name: Wanted(region=region) for name, region in regions.items()})
@@ -182,14 +183,20 @@ def _plain(error: Exception) -> str:
     return str(error)
 
 
-def _beside(folder: Path, name: str) -> Path | None:
-    """The mask of a picture: the same relative path with any picture's suffix, or the name with `.png` added."""
+def _beside(folder: Path, name: str, pattern: str) -> Path | None:
+    """The mask of a picture: as the pattern says, or the same relative path with any picture's suffix, with `.png`
+    added, or with `_mask` before its suffix.
+    """
     whole = folder / name
+    if pattern:
+        file = whole.parent / pattern.replace("{stem}", whole.stem).replace("{name}", whole.name)
+        return file if file.is_file() else None
     for candidate in (whole.with_name(whole.name + ".png"), whole):
         if candidate.is_file():
             return candidate
-    for suffix in sorted(SUFFIXES):
-        for spelling in (suffix, suffix.upper()):
-            if whole.with_suffix(spelling).is_file():
-                return whole.with_suffix(spelling)
+    for stem in (whole.stem, f"{whole.stem}_mask"):
+        for suffix in sorted(SUFFIXES):
+            for spelling in (suffix, suffix.upper()):
+                if (candidate := whole.with_name(stem + spelling)).is_file():
+                    return candidate
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,9 @@ NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on
         "offline",
         "accept_license",
         "gif",
+        "copy_others",
+        "prune",
+        "mask_pattern",
         "concat",
         "verify",
         "provenance",
@@ -61,6 +65,7 @@ class Job(BaseModel):
     coco: str = Field("", description="COCO file whose annotations of some categories are what to remove")
     category: list[str] = Field([], description="category of the COCO file to remove; repeat for several")
     masks: str = Field("", description="folder of masks (white = remove), or one mask for all")
+    mask_pattern: str = Field("", description="name of a picture's mask, such as {stem}_mask.png; also {name}")
     protect: list[str] = Field([], description="phrase that names what is never touched; repeat for several")
     segmenter: str = Field(
         "auto", description="what finds it, such as grounded-sam, sam2 or NAME:WEIGHTS; `models` lists them"
@@ -105,6 +110,8 @@ class Job(BaseModel):
     quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
         None, description="of JPEG, lossy WebP and AVIF; none: a JPEG's own tables, 90, or 95 for what becomes a JPEG"
     )
+    copy_others: bool = Field(False, description="also copy files that are no pictures, such as captions beside them")
+    prune: bool = Field(False, description="take away the results of pictures that are no longer in the source")
     provenance: bool = Field(True, description="say in the XMP of changed pictures that a model painted a part")
 
     @field_validator("text", "point", "box", "category", "protect", "lora", mode="before")
@@ -165,6 +172,8 @@ class Job(BaseModel):
             raise ValueError("masks already say what to remove; leave out text, point, box, prompts and coco")
         if self.coco and prompts:
             raise ValueError("the COCO file already says what to remove; leave out text, point, box and prompts")
+        if self.mask_pattern and not ({"{stem}", "{name}"} & {*re.findall(r"{\w+}", self.mask_pattern)} and self.masks):
+            raise ValueError("a mask pattern has {stem} or {name} in it, and needs the folder of masks")
         if self.category and not self.coco:
             raise ValueError("a category is one of a COCO file; say which with coco")
         return self

@@ -20,29 +20,37 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "eval"), "test"),
 }
-PICTURES = ["images/**", "masks/**"]  # not strips/ and process/
 
 
 def write_splits(folder: Folder, rows: Iterable[dict[str, Any]]) -> str:
     """Write a list of each split, where all pictures lie in folders of such names. Returns the head of the card."""
     by_split: dict[str, list[str]] = {}
+    pictures = _pictures(folder)
     for earlier in {*SPLITS.values()}:
         folder.remove(_list_of(earlier))
     for row in rows:
         split = SPLITS.get(row["source"].split("/")[0].lower()) if "/" in row["source"] else None
         if split is None:  # some picture is of no split, and then there are none
-            return _head({"train": ["metadata.jsonl", *PICTURES]})
+            return _head({"train": ["metadata.jsonl", pictures]})
         by_split.setdefault(split, []).append(json.dumps(_line(folder, row)))
     if not by_split:
-        return _head({"train": ["metadata.jsonl", *PICTURES]})
+        return _head({"train": ["metadata.jsonl", pictures]})
     for split, lines in by_split.items():
         folder.write(_list_of(split), "".join(f"{line}\n" for line in lines).encode())
-    return _head({split: [_list_of(split), *PICTURES] for split in by_split})
+    return _head({split: [_list_of(split), pictures] for split in by_split})
 
 
 def split_of(source: str) -> str:
     """The split of a picture, by the folder that it lies in; train where that says nothing."""
     return SPLITS.get(source.split("/")[0].lower(), "train") if "/" in source else "train"
+
+
+def _pictures(folder: Folder) -> str:
+    """Some pictures, so that the package knows by their suffixes what it loads; the lists name them all.
+
+    Not images/** where there are masks: a list of the source's own may have been copied there.
+    """
+    return "masks/**" if any(folder.path("masks").rglob("*.png")) else "images/**"
 
 
 def _list_of(split: str) -> str:

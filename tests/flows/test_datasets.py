@@ -12,6 +12,7 @@ import pytest
 
 from flows.datasets import write_pairs, write_parquet
 from flows.encoding import encode_image
+from flows.faults import UsageError
 from flows.job import run
 from flows.mask_files import encode_mask
 from flows.settings import Job
@@ -116,3 +117,107 @@ def test_only_the_rows_that_are_asked_for_are_exported(tmp_path):
     rows = [json.loads(line) for line in (target / "metadata.jsonl").open()]
     assert write_pairs(target, tmp_path / "pairs", rows[1:]) == 1
     assert [path.name for path in (tmp_path / "pairs/output").iterdir()] == ["b.png"]
+
+
+def downloaded(root: Path) -> list[str]:
+    """A folder as img2dataset makes it: numbered shards, sidecars beside every picture, statistics."""
+    names = [f"00000/{number:09}.jpg" for number in range(2)]
+    for name in names:
+        file = root / "in" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.with_suffix(".json").write_text('{"caption": "a street", "status": "success"}')
+        file.with_suffix(".txt").write_text("a street")
+    (root / "in" / "00000_stats.json").write_text('{"count": 2}')
+    (root / "in" / "00000" / "metadata.jsonl").write_text('{"file_name": "000000000.jpg", "caption": "a street"}\n')
+    (root / "in" / ".hidden").write_text("left out")
+    return names
+
+
+def test_sidecars_travel_along_byte_for_byte_and_the_target_still_loads(tmp_path, load):
+    names = downloaded(tmp_path)
+    target = cleaned(tmp_path, names, copy_others=True)
+    for file in (tmp_path / "in").rglob("*"):
+        if file.is_file() and file.suffix != ".jpg":
+            copied = target / "images" / file.relative_to(tmp_path / "in")
+            assert copied.exists() == (file.name != ".hidden")
+            assert file.name == ".hidden" or copied.read_bytes() == file.read_bytes()
+    assert {row["source"] for row in load(target)["train"]} == set(names)
+
+
+def test_a_sidecar_that_changed_is_copied_again_and_no_other(tmp_path):
+    from flows.folder import Folder
+    from flows.others import copy_others
+
+    target = cleaned(tmp_path, downloaded(tmp_path), copy_others=True)
+    folder = Folder(str(tmp_path / "in"), str(target))
+    assert copy_others(folder) == 0
+    (tmp_path / "in/00000/000000001.txt").write_text("a harbour")
+    assert copy_others(folder) == 1
+    assert (target / "images/00000/000000001.txt").read_text() == "a harbour"
+
+
+def test_without_the_flag_nothing_but_pictures_is_copied(tmp_path):
+    target = cleaned(tmp_path, downloaded(tmp_path))
+    assert {file.suffix for file in (target / "images").rglob("*") if file.is_file()} == {".jpg"}
+
+
+def files_of(target: Path) -> set[str]:
+    shown = {file.relative_to(target).as_posix() for file in target.rglob("*") if file.is_file()}
+    return {file for file in shown if file.split("/")[0] in ("images", "masks", "strips", "process")}
+
+
+def test_prune_takes_away_all_there_is_of_pictures_that_went_away_and_only_then(tmp_path):
+    target = cleaned(tmp_path, ["a.png", "deep/b.png", "c.png"])
+    (tmp_path / "in/deep/b.png").unlink()
+    before = files_of(target)
+    cleaned(tmp_path, ["a.png"])
+    assert files_of(target) == before
+    cleaned(tmp_path, ["a.png"], prune=True)
+    assert before - files_of(target) == {"images/deep/b.png", "masks/deep/b.png.png", "strips/deep/b.png"}
+    rows = [json.loads(line)["source"] for line in (target / "metadata.jsonl").open()]
+    assert rows == ["a.png", "c.png"]
+    (tmp_path / "in/deep").mkdir(exist_ok=True)
+    cleaned(tmp_path, ["a.png", "deep/b.png"])
+    assert files_of(target) == before
+
+
+def test_prune_does_not_take_away_what_another_picture_is_published_as(tmp_path):
+    target = cleaned(tmp_path, ["a.jpg"], format="png")
+    (tmp_path / "in/a.jpg").unlink()
+    cleaned(tmp_path, ["a.png"], format="png", prune=True)
+    assert {file for file in files_of(target) if file.startswith("images/")} == {"images/a.png"}
+
+
+def test_prune_refuses_an_empty_source(tmp_path):
+    target = cleaned(tmp_path, ["a.png"])
+    (tmp_path / "in/a.png").unlink()
+    with pytest.raises(UsageError, match="holds no pictures"):
+        cleaned(tmp_path, [], prune=True)
+    assert (target / "images/a.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "mask"),
+    [
+        ("", "a.png"),
+        ("", "a.jpg.png"),
+        ("", "a_mask.png"),
+        ("", "a.PNG"),
+        ("{stem}-m.bmp", "a-m.bmp"),
+        ("{name}_", "a.jpg_"),
+    ],
+)
+def test_a_mask_is_found_by_the_ways_in_which_people_name_them(tmp_path, pattern, mask):
+    picture, file = tmp_path / "in/deep/a.jpg", tmp_path / "masks/deep" / mask
+    for path in (picture, tmp_path / "masks/deep/x", file):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_bytes(encode_image(np.zeros((*HOLE.shape, 3), np.uint8), "JPEG"))
+    file.write_bytes(encode_mask(HOLE))
+    where = {"source": str(tmp_path / "in"), "target": str(tmp_path / "out"), "masks": str(tmp_path / "masks")}
+    assert run(Job(**where, method="telea", mask_pattern=pattern)).done == {"removed": 1}
+
+
+@pytest.mark.parametrize("wrong", ["mask.png", "{nam}.png"])
+def test_a_mask_pattern_that_names_no_picture_is_refused(tmp_path, wrong):
+    with pytest.raises(ValueError, match="a mask pattern has"):
+        Job(source=str(tmp_path), target="out", masks=str(tmp_path), mask_pattern=wrong)

@@ -1,0 +1,37 @@
+"""Results that are taken away: of pictures that left the source, and those in the container of an earlier run."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+from flows.endings import forget
+from flows.folder import Folder, mask_name, pending_mask_name
+from flows.records import Outcome
+
+if TYPE_CHECKING:
+    from flows.manifest import Manifest
+
+
+def prune(manifest: Manifest, folder: Folder, present: set[str]) -> int:
+    """Take away the results and rows of every picture that is not among the names in `present`. Returns how many.
+
+    A row goes first: what a killed run leaves behind is then a file that nobody tells of, and no row that lies.
+    """
+    gone = [outcome for outcome in manifest.outcomes(None) if outcome.source not in present]
+    for outcome in gone:
+        with manifest.file:
+            manifest.file.execute("delete from pictures where name = ?", (os.fsencode(outcome.source),))
+        remove_published(manifest.file, folder, outcome)
+        folder.remove(mask_name(outcome.source))
+        folder.remove(pending_mask_name(outcome.source))
+        forget(folder, outcome)
+    return len(gone)
+
+
+def remove_published(rows: sqlite3.Connection, folder: Folder, outcome: Outcome) -> None:
+    """Take away the picture that a row told of until now, unless another row does."""
+    told = "select 1 from pictures where json_extract(row, '$.file_name') = ? limit 1"
+    if outcome.file_name and rows.execute(told, (outcome.file_name,)).fetchone() is None:
+        folder.remove(outcome.file_name)

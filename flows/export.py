@@ -70,7 +70,7 @@ def _whole(target: Path, dest: Path, rows: list[Row], originals: bool, say: Call
     try:
         part.chmod(0o777 & ~UMASK)
         copied = list(_copied(target, Folder.without_source(part), rows, originals, say))
-        _describe(target, part, copied, originals)
+        _describe(target, part, dest, copied, originals)
         os.replace(part, dest)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
@@ -108,7 +108,7 @@ def _beside(row: Row, small: dict[str, dict[str, str]], originals: bool) -> list
     return [*shown, *([strip_name(row["source"]), process_name(row["source"])] if originals else [])]
 
 
-def _describe(target: Path, part: Path, rows: list[Row], originals: bool) -> None:
+def _describe(target: Path, part: Path, dest: Path, rows: list[Row], originals: bool) -> None:
     """The records, the card and the page of what was copied. The source is called by its name alone."""
     made, job = Folder.without_source(part), job_of(str(target / "job.toml"), {})
     made.write("metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
@@ -117,4 +117,4 @@ def _describe(target: Path, part: Path, rows: list[Row], originals: bool) -> Non
     doubtful = sum(row["verdict"] == "doubtful" for row in rows)
     card = cards.card(named, Counter(row["status"] for row in rows), doubtful, whole=False)
     made.write("README.md", card.encode(errors="backslashreplace"))
-    review.write(made, rows, originals)
+    review.write(made, rows, originals, dest)

@@ -24,11 +24,12 @@ LEFT_OUT = {"file_name", "mask_file_name", "sha256_in", "sha256_out", "settings"
 OF_AN_ATTEMPT = ("method", "seed", "dilate", "verdict", "doubt", "reason", "review", "note")
 
 
-def write(folder: Folder, rows: Iterable[Mapping[str, Any]], originals: bool = True) -> Path:
+def write(folder: Folder, rows: Iterable[Mapping[str, Any]], originals: bool = True, place: Path | None = None) -> Path:
     """Write report.html of a target's rows (`Outcome.row()`), worst first. Returns its path.
 
     Up to 500 pictures stand in the file itself; more are loaded from .cleanplate/report/. Without `originals` neither
-    the page nor what it loads shows a pixel of the source that is not in the result.
+    the page nor what it loads shows a pixel of the source that is not in the result. `place` is where the target will
+    be, when it is made elsewhere.
     """
     ordered = sorted((*_urgency(row), json.dumps(_known(row))) for row in rows)
     found = thumbnails.find(folder)
@@ -37,14 +38,14 @@ def write(folder: Folder, rows: Iterable[Mapping[str, Any]], originals: bool = T
     if bare:
         thumbnails.make(folder, bare)
         found = thumbnails.find(folder)
-    inline = len(ordered) <= INLINE
+    inline, place = len(ordered) <= INLINE, (place or folder.target).resolve()
     about = _About(folder, found, _processes(folder), _attempts(folder), originals, inline)
     entries = (about.entry(json.loads(row)) for *_, row in ordered)
     files = [] if inline else list(_write_chunks(folder, entries))
     page = Page(
-        title=folder.target.resolve().name,
+        title=place.name,
         kind="review",
-        key=digest(str(folder.target.resolve())),
+        key=digest(str(place)),
         total=len(ordered),
         files=files,
         source=_way_to_source(folder) if originals else None,

@@ -10,6 +10,7 @@ from typing import Any
 from cyclopts import App, Parameter
 
 from flows.flags import METHODS, ONLY, signed
+from flows.interrupts import terminable
 from flows.verbs import job, machine, pages, results, samples
 from flows.verbs.models import models_app
 from flows.verbs.talk import INTERRUPTED, TALK, code_of, say, words_of
@@ -77,10 +78,11 @@ def main(app: App = app) -> None:
     warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
-        code = app()
-    except KeyboardInterrupt:
+        with terminable():
+            code = app()
+    except KeyboardInterrupt as error:
         say(INTERRUPTED)
-        code = 130
+        code = code_of(error)
     except BrokenPipeError:  # such as `cleanplate status cleaned | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141

@@ -6,6 +6,8 @@ import errno
 from collections.abc import Callable
 from typing import TypeVar
 
+from flows.watchdog import expect
+
 Made = TypeVar("Made")
 
 ENVIRONMENT = frozenset(
@@ -39,6 +41,7 @@ def raise_if_environment(error: BaseException) -> None:
 
 def each(work: Callable[..., list[Made]], *columns: list) -> list[Made | Exception]:
     """`work` on all rows of equal columns at once; if that fails, row by row, so that one's trouble stays its own."""
+    expect(len(columns[0]))
     try:
         return list(work(*columns))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Ctrl-C: once, what is in work is finished and nothing more begun; twice, the run stops at once."""
+"""Ctrl-C: once, what is in work is finished and nothing more begun; twice, the run stops at once. So does SIGTERM."""
 
 from __future__ import annotations
 
@@ -11,6 +11,31 @@ from typing import Any, TypeVar
 Due = TypeVar("Due")
 
 _ASKED = threading.Event()  # signals belong to a process, and so does this
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, as from a system that shuts down and waits for seconds only."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """While this lasts, SIGTERM raises Terminated where the main thread is: what is written is whole, the rest is not.
+
+    Where somebody else heeds SIGTERM it changes nothing.
+    """
+    default = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if not default or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

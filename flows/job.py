@@ -19,9 +19,10 @@ from flows.portions import Find, Remove, Work, others, outcomes
 from flows.prompt_files import Wishes, read_wishes, without_a_partner
 from flows.pruning import prune
 from flows.records import Outcome
-from flows.remove_masked import remove_masked
+from flows.remove_masked import GROUP, remove_masked
 from flows.settings import Job
 from flows.source import Survey
+from flows.watchdog import expect, watched
 from masks.segmenters import refuse, split_name
 from removal import Choice, choose
 from removal.fetch import license_before
@@ -101,11 +102,13 @@ def run(
         try:
             for outcome, seen in passed:
                 manifest.record(folder, outcome, seen, job)
-            for outcome, seen in outcomes(work, begun):
-                manifest.record(folder, outcome, seen, job)
-                summary.done[outcome.status] += 1
-                watch.did(outcome)
-                _judge(job, summary)
+            with watched(job.hang_timeout, lambda: _last_words(job, manifest)):
+                for outcome, seen in outcomes(work, begun):
+                    manifest.record(folder, outcome, seen, job)
+                    summary.done[outcome.status] += 1
+                    watch.did(outcome)
+                    expect(GROUP)
+                    _judge(job, summary)
             summary.interrupted = interrupted() and summary.tried < len(begun)
             if summary.tried == len(waiting):
                 manifest.overwritten()
@@ -205,6 +208,17 @@ def chosen(job: Job) -> Choice:
         return choice
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
+
+
+def _last_words(job: Job, manifest: Manifest) -> str:
+    """What a run says that ends itself because a call hangs."""
+    names = manifest.journal.hangs()
+    others = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (
+        f"nothing was finished for {job.hang_timeout:g} seconds a picture, and so this run ends itself, at work on "
+        f"{', '.join(names[:3])}{others}; the same command goes on, and takes these last, each alone. "
+        "If they are only slow, give --hang-timeout more seconds"
+    )
 
 
 def _left_out(there: Survey) -> list[str]:

@@ -51,10 +51,12 @@ class Journal:
                 self.file.executemany("update flights set flying = 0 where name = ?", _keys(names))
                 self.file.executemany("delete from flights where deaths = 0 and name = ?", _keys(names))
 
-    def hangs(self) -> None:
-        """Note that the process ends itself because of what is in work. When that is one, it need not happen twice."""
+    def hangs(self) -> list[str]:
+        """Note that the process ends itself because of what is in work, and name it. One alone need not do so twice."""
         with self.file:
             self.file.execute("update flights set alone = alone + 1 where flying = 1")
+        rows = self.file.execute("select name from flights where flying > 0 order by name")
+        return [os.fsdecode(name) for (name,) in rows]
 
 
 def forget(file: sqlite3.Connection, name: str) -> None:

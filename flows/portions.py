@@ -14,6 +14,7 @@ from flows.manifest import Manifest, Seen, look_at
 from flows.prompt_files import Wishes
 from flows.records import Outcome, digest
 from flows.settings import Job
+from flows.watchdog import expect
 
 PORTION = 32  # pictures that one call of a step, and so one task of the flow, is given
 
@@ -59,6 +60,7 @@ def outcomes(work: Work, waiting: list[str]) -> Iterator[tuple[Outcome, Seen]]:
         if suspects.get(portion[0], 0) >= ENOUGH:
             yield _set_aside(work, portion[0]), seen[portion[0]]
             continue
+        expect(len(portion))
         with work.manifest.journal.in_work(portion):
             yield from ((outcome, seen[outcome.source]) for outcome in _done(work, portion))
 

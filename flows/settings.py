@@ -103,6 +103,9 @@ class Job(BaseModel):
     max_pixels: int = Field(MAX_PIXELS, ge=1, description="refuse a picture of more pixels, before it is decoded")
     verify: bool = Field(True, description="judge every result, unless a prompt put something there")
     tries: int = Field(1, ge=1, le=6, description="attempts per doubtful picture")
+    hang_timeout: float = Field(
+        1800, ge=0, description="end a run that takes longer for one picture, seconds; 0: never"
+    )
     offline: bool = Field(False, description="fetch nothing")
     gif: bool = Field(False, description="also write the denoising to process/; another pass of the model a picture")
     concat: bool = Field(False, description="also write original | mask | result to strips/")

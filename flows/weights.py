@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from flows.faults import EnvironmentFault
+from flows.watchdog import at_leisure
 
 Loaded = TypeVar("Loaded")
 
@@ -29,6 +30,7 @@ def load(loader: Callable[[], Loaded]) -> Loaded:
     """Load weights with `loader`. What is missing there is no picture's fault: raises EnvironmentFault."""
     quiet_libraries()
     try:
-        return loader()
+        with at_leisure():  # they may be fetched first
+            return loader()
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise EnvironmentFault(f"the models cannot be loaded: {error}") from error

@@ -11,7 +11,7 @@ from flows.interrupts import patient
 from flows.job_file import job_of
 from flows.settings import Job
 from flows.tracking import run_as_flow, server_configured
-from flows.verbs.talk import INTERRUPTED, code_of, print_json, say
+from flows.verbs.talk import INTERRUPTED, code_of, print_json, say, words_of
 
 
 def run(source: str, target: str, **given: Any) -> int:
@@ -83,30 +83,46 @@ def _work(
     **given: Any,
 ) -> int:
     from flows import job as whole_job
-    from flows.cards import standing
     from flows.progress import Terminal
 
     settings = job_of(job, given | {"source": source, "target": target})
     if settings.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
     if not dry_run and not masks_only and (server_configured() if flow is None else flow):
-        code, done = as_flow(settings), None
-        after: Any = standing(Path(target).expanduser()) if json else None
-    else:
-        with Terminal(quiet, verbose) as terminal:
-            work = whole_job.look if dry_run else whole_job.run
+        code = as_flow(settings)
+        if json:
+            print_json({"target": target, "exit_code": code, "done": None, **_stands(target)})
+        return code
+    with Terminal(quiet, verbose) as terminal:
+        work = whole_job.look if dry_run else whole_job.run
+        try:
             with patient(say):
                 summary = work(settings, terminal, masks_only=masks_only)
-            if summary.interrupted:
-                say(INTERRUPTED)
-            elif not dry_run:
-                terminal.conclude(settings.target, summary.tried, summary.counts, summary.doubtful)
-        code, done, after = summary.exit_code, dict(summary.done), summary
+        except (Exception, KeyboardInterrupt) as error:
+            if json and (stopped_with := code_of(error)) is not None:
+                done = {"done": dict(terminal.counts), **_stands(target), "error": words_of(error)}
+                print_json({"target": target, "exit_code": stopped_with, **done})
+            raise
+        if summary.interrupted:
+            say(INTERRUPTED)
+        elif not dry_run:
+            terminal.conclude(settings.target, summary.tried, summary.counts, summary.doubtful)
     if json:
-        counts = {"counts": after.counts, "doubtful": after.doubtful}
-        takes = {"takes": asdict(after.takes)} if dry_run else {}
-        print_json({"target": target, "exit_code": code, "done": done, **counts, **takes})
-    return code
+        counts = {"counts": summary.counts, "doubtful": summary.doubtful}
+        takes = {"takes": asdict(summary.takes)} if dry_run and summary.takes else {}
+        print_json({"target": target, "exit_code": summary.exit_code, "done": dict(summary.done), **counts, **takes})
+    return summary.exit_code
+
+
+def _stands(target: str) -> dict[str, Any]:
+    """How a target stands after a run that stopped; empty where it has no records."""
+    from flows.cards import standing
+
+    try:
+        after = standing(Path(target).expanduser())
+    except (ValueError, OSError):
+        return {"counts": {}, "doubtful": 0}
+    return {"counts": after.counts, "doubtful": after.doubtful}
 
 
 def as_flow(settings: Job) -> int:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from pydantic import ValidationError
 from rich.console import Console
 
+from flows.interrupts import Terminated
 from flows.job_file import complaints
 from flows.symptoms import fix_of
 
@@ -40,15 +41,19 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def code_of(error: Exception) -> int | None:
+def code_of(error: BaseException) -> int | None:
     """The exit code of an error that a user can mend; None for one that is ours."""
+    if isinstance(error, KeyboardInterrupt):
+        return 143 if isinstance(error, Terminated) else 130
     if isinstance(error, ImportError):
         return 3
     return getattr(error, "code", 2 if isinstance(error, (ValueError, FileNotFoundError)) else None)
 
 
-def words_of(error: Exception) -> str:
+def words_of(error: BaseException) -> str:
     """What to say of such an error."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
     if isinstance(error, ValidationError):
         return complaints(error)
     fix = fix_of(str(error)) if code_of(error) == 3 else None

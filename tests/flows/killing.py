@@ -1,0 +1,50 @@
+"""Kills the command line at a chosen point of its work: in a process of its own, forked where all is imported."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+
+CONTEXT = multiprocessing.get_context("forkserver")
+LIMIT = 240  # seconds for one run on a busy machine
+
+
+def killed(log: Path, arguments: tuple[str, ...], point: int, by: signal.Signals) -> int:
+    """The exit code of a command that gets a signal at its `point`th audit event (opening, renaming, ...); 0: never."""
+    CONTEXT.set_forkserver_preload(["tests.flows.loaded"])
+    process = CONTEXT.Process(target=_run, args=(str(log), arguments, point, by))
+    process.start()
+    process.join(LIMIT)
+    if process.exitcode is None:
+        process.kill()
+        raise TimeoutError(log.read_text())
+    return process.exitcode
+
+
+def points(log: Path) -> int:
+    """How many points a command had that nobody killed."""
+    return int(log.read_text().rsplit("points: ", 1)[1])
+
+
+def _run(log: str, arguments: tuple[str, ...], point: int, by: signal.Signals) -> None:
+    from flows import cli
+
+    lines = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(lines, 1)
+    os.dup2(lines, 2)
+    sys.argv = ["cleanplate", *arguments]
+    seen = [0]
+
+    def look(event: str, _: tuple) -> None:
+        seen[0] += 1
+        if seen[0] == point:
+            os.kill(os.getpid(), by)
+
+    sys.addaudithook(look)
+    try:
+        cli.main()
+    finally:
+        print(f"points: {seen[0]}", file=sys.stderr, flush=True)

@@ -21,7 +21,7 @@ from flows.prompt_files import Wanted, read_wishes
 from flows.records import Outcome, digest
 from flows.settings import Job
 from flows.weights import load
-from masks import Found, Prompt, dilation_radius, fill_holes, load_segmenter
+from masks import Found, Prompt, dilation_radius, fill_holes, load_segmenter, shadow_of
 from masks.prompts import nothing, outside, union
 from masks.segmenters import refuse
 from removal import PRESETS
@@ -151,6 +151,8 @@ def _written(job: Job, folder: Folder, one: Opened, found: Found, protected: np.
     dilation = ("0" if given else "10%") if job.dilate == "auto" else job.dilate
     whole = fill_holes(found.mask) if job.fill_holes and not given else found.mask
     radius = dilation_radius(dilation, whole)
+    if job.shadow:
+        whole = whole | shadow_of(one.picture.image, whole)
     mask, reason = protection.spare(whole, radius, protected, job.protect)
     if not mask.any():
         return nothing_found(job, folder, one.outcome, reason)

@@ -13,7 +13,7 @@ from flows.settings import parameters
 GROUPS = {
     "What to remove": "text point box prompts coco category masks mask_pattern protect segmenter threshold "
     "nothing_found",
-    "Mask": "dilate fill_holes max_area",
+    "Mask": "dilate fill_holes shadow max_area",
     "Removal": "model revision method steps strength prefill attention prompt guidance seed context lora vae",
     "Run": "device dtype batch_size compile existing limit max_failures max_pixels hang_timeout verify tries offline "
     "accept_license",

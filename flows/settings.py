@@ -76,6 +76,7 @@ class Job(BaseModel):
         "auto", description="grow the mask: pixels, or a share of the object's size; auto: 10% if found, 0 if given"
     )
     fill_holes: bool = Field(True, description="fill what a mask encloses")
+    shadow: bool = Field(False, description="also mask the shadow that an object casts on a ground of one colour")
     max_area: float = Field(0.6, gt=0, le=1, description="refuse a mask that covers more of the picture")
     model: str = Field("sd15", description="preset, hub id, diffusers folder or .safetensors file")
     revision: str = Field("", description="commit of a hub id, to pin it")

@@ -3,6 +3,7 @@
 from masks.morphology import dilate, dilation_radius, fill_holes, hull
 from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, TextPrompt
 from masks.segmenters import SEGMENTERS, Segmenter, load_segmenter
+from masks.shadows import shadow_of
 
 __all__ = [
     "SEGMENTERS",
@@ -17,4 +18,5 @@ __all__ = [
     "fill_holes",
     "hull",
     "load_segmenter",
+    "shadow_of",
 ]

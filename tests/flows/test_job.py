@@ -510,3 +510,23 @@ def test_strips_show_original_mask_and_result(scenes):
     assert strip.shape == (128, 3 * 128 + 8, 3)
     assert (strip[:, :128] == pixels(scenes / "images" / "0000.png")).all()
     assert (strip[:, -128:] == pixels(scenes.parent / "out" / "images" / "0000.png")).all()
+
+
+def test_with_shadow_a_shadow_that_the_mask_would_not_reach_joins_it(tmp_path):
+    """A dark band below a thing on a plain ground; the mask is given, and reaches 4 pixels farther."""
+    (tmp_path / "in").mkdir()
+    image, given = np.full((120, 160, 3), 150, np.uint8), np.zeros((120, 160), np.uint8)
+    image[60:80, 60:100] = 90
+    image[30:60, 50:90], given[30:60, 50:90] = (200, 30, 30), 255
+    Image.fromarray(image).save(tmp_path / "in/a.png")
+    Image.fromarray(given).save(tmp_path / "mask.png")
+    settings = {"masks": str(tmp_path / "mask.png"), "model": "bundled", "method": "telea", "dilate": 4}
+    masks = {}
+    for shadow in (False, True):
+        out = tmp_path / f"out{shadow}"
+        run(Job(source=str(tmp_path / "in"), target=str(out), shadow=shadow, **settings))
+        masks[shadow] = np.asarray(Image.open(out / "masks/a.png.png")) > 0
+    band = np.s_[68:76, 64:86]
+    assert not masks[False][band].any()
+    assert masks[True][band].all()
+    assert masks[True].sum() < 2.2 * masks[False].sum()

@@ -16,25 +16,32 @@ from flows.folder import Folder
 from flows.nearest import path_beside
 from flows.records import Outcome
 from flows.settings import PATHS, Job
+from flows.shards import parse_shard, records_of
 from flows.splits import write_splits
 from flows.troubles import Trouble, Troubles
 
 WHAT = ("text", "point", "box", "prompts", "coco", "category", "masks", "mask_pattern", "protect")
-ONCE = {"existing", "limit"}  # said for one run, not for its repetition
+ONCE = {"existing", "limit", "shard"}  # said for one run, not for its repetition
 FILES = ("metadata.jsonl", "failures.jsonl", "README.md", "job.toml", "report.html")
+FILES_OF_A_SHARD = ("metadata.jsonl", "failures.jsonl", "job.toml")
 
 
 def write(folder: Folder, job: Job, outcomes: Iterable[Outcome]) -> None:
     """Write metadata.jsonl, failures.jsonl, README.md and job.toml from the manifest's rows."""
     counts, doubtful = write_rows(folder, outcomes)
-    repeated = job.model_dump(mode="json", exclude=ONCE)
-    folder.write("job.toml", to_toml(repeated).encode(errors="backslashreplace"))
+    write_job(folder, job)
     with folder.path("metadata.jsonl").open("rb") as lines:
         head = write_splits(folder, map(json.loads, lines))
     folder.write("README.md", (head + card(job, counts, doubtful)).encode(errors="backslashreplace"))
 
 
-def write_rows(folder: Folder, outcomes: Iterable[Outcome]) -> tuple[Counter[str], int]:
+def write_job(folder: Folder, job: Job, place: str = "") -> None:
+    """Write job.toml: what a repetition of this run needs to be told."""
+    repeated = job.model_dump(mode="json", exclude=ONCE)
+    folder.write(f"{place}job.toml", to_toml(repeated).encode(errors="backslashreplace"))
+
+
+def write_rows(folder: Folder, outcomes: Iterable[Outcome], place: str = "") -> tuple[Counter[str], int]:
     """Write metadata.jsonl and failures.jsonl. Returns how many rows there are by status, and how many are doubtful."""
     counts: Counter[str] = Counter()
     doubtful = 0
@@ -44,14 +51,14 @@ def write_rows(folder: Folder, outcomes: Iterable[Outcome]) -> tuple[Counter[str
         doubtful += outcome.verdict == "doubtful"
         lines = failures if outcome.failed else delivered
         lines += json.dumps(outcome.row()).encode() + b"\n"
-    folder.write("metadata.jsonl", delivered)
-    folder.write("failures.jsonl", failures)
+    folder.write(f"{place}metadata.jsonl", delivered)
+    folder.write(f"{place}failures.jsonl", failures)
     return counts, doubtful
 
 
-def are_there(folder: Folder) -> bool:
-    """Whether nobody took a record file away."""
-    return all(folder.path(name).exists() for name in FILES)
+def are_there(folder: Folder, place: str = "") -> bool:
+    """Whether nobody took a record file away; a shard has fewer of them in its own place."""
+    return all(folder.path(f"{place}{name}").exists() for name in (FILES if not place else FILES_OF_A_SHARD))
 
 
 def read_job(folder: Folder) -> dict[str, Any] | None:
@@ -74,6 +81,11 @@ class Standing:
     rejected: int
     failures: list[dict[str, Any]]
     troubles: list[Trouble]
+
+
+def standing_of(job: Job) -> Standing:
+    """How the pictures of a job stand: those of its target, or of its shard."""
+    return standing(Path(job.target).expanduser() / records_of(parse_shard(job.shard)))
 
 
 def standing(target: Path) -> Standing:

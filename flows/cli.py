@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from flows.flags import METHODS, ONLY, signed
 from flows.interrupts import terminable
-from flows.verbs import job, machine, pages, results, samples
+from flows.verbs import job, machine, merge, pages, results, samples
 from flows.verbs.models import models_app
 from flows.verbs.talk import INTERRUPTED, TALK, code_of, say, words_of
 from flows.verbs.usage import example, wrong
@@ -63,6 +63,7 @@ verb(
 )
 verb(results.status, "status cleaned")
 verb(results.export, "export cleaned published --accepted --no-originals")
+verb(merge.merge, "merge cleaned")
 verb(pages.review, "review cleaned")
 verb(pages.pick, "pick photos")
 app.command(models_app)

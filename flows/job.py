@@ -6,14 +6,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flows import cards, due, protection, review
+from flows import cards, due, protection
+from flows.conclusion import conclude
 from flows.faults import TooManyFailures, UsageError
 from flows.find_masks import find_masks, segmenter_of
 from flows.folder import Folder
 from flows.forecast import Forecast, forecast
 from flows.interrupts import interrupted
-from flows.ledger import LEDGER
+from flows.ledger import ledger_of
 from flows.manifest import Manifest
+from flows.merge import refuse_beside
 from flows.others import copy_others
 from flows.portions import Find, Remove, Work, others, outcomes
 from flows.prompt_files import Wishes, read_wishes, without_a_partner
@@ -21,6 +23,7 @@ from flows.pruning import prune
 from flows.records import Outcome
 from flows.remove_masked import GROUP, remove_masked
 from flows.settings import Job
+from flows.shards import parse_shard, records_of
 from flows.source import Survey
 from flows.watchdog import expect, watched
 from masks.segmenters import refuse, split_name
@@ -80,11 +83,14 @@ def run(
     """
     watch = watch or Nobody()
     folder, job, wishes = _prepared(job, watch, masks_only)
-    there = folder.survey()
-    names = there.names
-    for message in (*without_a_partner(wishes, names), *_left_out(there)):
+    whole, shard = folder.survey(), parse_shard(job.shard)
+    for message in (*without_a_partner(wishes, whole.names), *_left_out(whole)):
         watch.say(message)
-    with Manifest(folder.target) as manifest:
+    there = shard.deal(whole) if shard else whole
+    names = there.names
+    with Manifest(folder.target, shard=shard) as manifest:
+        refuse_beside(job, folder.target)
+        _refuse_unmounted(job, whole, manifest)
         manifest.tidy(folder)
         waiting = _due(job, folder, manifest, there, wishes, masks_only)
         if job.prune and (gone := prune(manifest, folder, there.all)):
@@ -99,6 +105,8 @@ def run(
         passed = list(others(work, there.others))
         if begun or passed:
             manifest.publishes(-1)
+        if shard:
+            cards.write_job(folder, job, records_of(shard))
         try:
             for outcome, seen in passed:
                 manifest.record(folder, outcome, seen, job)
@@ -115,29 +123,22 @@ def run(
             if job.copy_others and not interrupted():
                 watch.say(f"{copy_others(folder)} files that are no pictures copied")
         finally:
-            conclude(job, folder, manifest, present, summary)
+            summary.counts, summary.doubtful = conclude(job, folder, manifest, present)
     return summary
-
-
-def conclude(job: Job, folder: Folder, manifest: Manifest, present: set[str] | None, summary: Summary) -> None:
-    """Count the rows of the names in `present`, or of all (None), and write the records where they are not as these."""
-    summary.counts, summary.doubtful = manifest.counts(present), manifest.doubtful(present)
-    rows = sum(summary.counts.values())
-    if manifest.published() != rows or not cards.are_there(folder):
-        cards.write(folder, job, manifest.outcomes(present))
-        review.write(folder, (outcome.row() for outcome in manifest.outcomes(present)))
-        manifest.publishes(rows)
 
 
 def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
     """What `run` would do, with its refusals; writes nothing, not even to the manifest."""
     folder, job, wishes = _prepared(job, watch, masks_only)
-    there, pace = folder.survey(), None
-    names = waiting = there.names
-    for message in _left_out(there):
+    whole, shard, pace = folder.survey(), parse_shard(job.shard), None
+    for message in _left_out(whole):
         watch.say(message)
-    if folder.has(LEDGER):
-        with Manifest(folder.target, only_look=True) as manifest:
+    there = shard.deal(whole) if shard else whole
+    names = waiting = there.names
+    if folder.has(ledger_of(shard)):
+        with Manifest(folder.target, only_look=True, shard=shard) as manifest:
+            refuse_beside(job, folder.target)
+            _refuse_unmounted(job, whole, manifest)
             pace = None if masks_only else manifest.pace()
             waiting = _due(job, folder, manifest, there, wishes, masks_only)
     finished = len(names) - len(waiting)
@@ -162,8 +163,6 @@ def _prepared(job: Job, watch: Watch, masks_only: bool) -> tuple[Folder, Job, Wi
 
 def _due(job: Job, folder: Folder, manifest: Manifest, there: Survey, wishes: Wishes, masks_only: bool) -> list[str]:
     """What is to be done on a target, after everything that the target itself has against it."""
-    if not there.all and not manifest.is_empty():
-        raise UsageError(f"{job.source} holds no pictures, but its target has rows; is it mounted?")
     manifest.refuse(job)
     manifest.settle(job, masks_only)
     waiting = list(due.waiting(manifest, folder, there.names, wishes, job, masks_only))
@@ -172,6 +171,11 @@ def _due(job: Job, folder: Folder, manifest: Manifest, there: Survey, wishes: Wi
             f"{len(there.names) - len(waiting)} pictures are finished in {job.target}, and existing is 'error'"
         )
     return waiting
+
+
+def _refuse_unmounted(job: Job, whole: Survey, manifest: Manifest) -> None:
+    if not whole.all and not manifest.is_empty():
+        raise UsageError(f"{job.source} holds no pictures, but its target has rows; is it mounted?")
 
 
 def remembered(job: Job, folder: Folder) -> Job:

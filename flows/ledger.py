@@ -6,12 +6,14 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 from flows import journal, overrides
 from flows.folder import PRIVATE
+from flows.shards import Shard
 
 LEDGER = f"{PRIVATE}/manifest.sqlite"
 SCHEMA = """
@@ -24,12 +26,16 @@ create table if not exists facts (key text primary key, value text);
 LATER = ("mask_size integer", "mask_mtime integer", "mask_sha text", "round integer")  # columns that came after
 
 
-def opened(target: Path, only_look: bool = False) -> sqlite3.Connection:
-    """The ledger of a target, with every table and column; one of an earlier version is widened.
+def ledger_of(shard: Shard | None) -> str:
+    """Where below the target the ledger of a run is."""
+    return f"{shard.records}/manifest.sqlite" if shard else LEDGER
+
+
+def opened(file: Path, only_look: bool = False) -> sqlite3.Connection:
+    """A ledger with every table and column; one of an earlier version is widened.
 
     With `only_look` it is a copy in memory: not a byte is written beside the file. Raises OSError or sqlite3.Error.
     """
-    file = target / LEDGER
     ledger = _copy(file) if only_look else sqlite3.connect(file, check_same_thread=False)
     ledger.executescript(
         "pragma journal_mode=wal; pragma synchronous=full;" + SCHEMA + overrides.SCHEMA + journal.SCHEMA
@@ -52,3 +58,24 @@ def _copy(file: Path) -> sqlite3.Connection:
         with closing(sqlite3.connect(f"file:{quote(os.fsencode(file))}?mode={mode}", uri=True)) as ledger:
             ledger.backup(whole)
     return whole
+
+
+def take_up(ledger: sqlite3.Connection, file: Path, holds: Callable[[str], bool] = lambda name: True) -> None:
+    """Copy what another ledger says of the names that `holds` tells, in place of what this one says of them."""
+    ledger.create_function("held", 1, lambda name: holds(os.fsdecode(name)))
+    ledger.execute("attach database ? as other", (os.fsencode(file),))
+    try:
+        with ledger:
+            tables = "select name from other.sqlite_master where type = 'table' and name != 'facts'"
+            for (table,) in ledger.execute(tables).fetchall():  # each has a row for a name
+                columns = ", ".join(row[1] for row in ledger.execute(f"pragma other.table_info({table})"))
+                rows = f"select {columns} from other.{table} where held(name)"
+                ledger.execute(f"insert or replace into {table} ({columns}) {rows}")
+            theirs = dict(ledger.execute("select key, value from other.facts"))
+            ours = dict(ledger.execute("select key, value from facts"))
+            facts = {"job": theirs.get("job"), "overwriting": theirs.get("overwriting") or ours.get("overwriting")}
+            facts["round"] = str(max(int(theirs.get("round") or 0), int(ours.get("round") or 0)))
+            told = [(key, value) for key, value in facts.items() if value is not None]
+            ledger.executemany("insert or replace into facts values (?, ?)", told)
+    finally:
+        ledger.execute("detach database other")

@@ -6,6 +6,9 @@ import fcntl
 import os
 from pathlib import Path
 
+from flows.folder import PRIVATE
+from flows.shards import Shard, refuse_unmerged
+
 
 class Busy(Exception):
     """Another run holds the target."""
@@ -13,27 +16,44 @@ class Busy(Exception):
     code = 75
 
 
-def take(file: Path, only_look: bool = False) -> int:
-    """Lock a file, made if need be, and return its descriptor; closing that frees the lock.
+def hold(target: Path, shard: Shard | None = None, only_look: bool = False, merging: bool = False) -> list[int]:
+    """Lock a target for one run: descriptors to be freed. Shards hold it together, and each its own records alone.
 
-    Raises Busy when another process has it. With `only_look` nothing is made; -1 stands for no file.
+    Raises Busy when another process has it; UsageError for who is not `merging` when there are shards to be merged.
     """
-    flags = os.O_RDONLY if only_look else os.O_RDWR | os.O_CREAT
+    locks = [_take(target / PRIVATE, f"{target}", only_look, shared=shard is not None)]
     try:
-        lock = os.open(file, flags, 0o644)
+        if shard:
+            locks.append(_take(target / shard.records, f"shard {shard} of {target}", only_look))
+        elif not merging:
+            refuse_unmerged(target)
+    except BaseException:
+        free(locks)
+        raise
+    return locks
+
+
+def free(locks: list[int]) -> None:
+    for lock in locks:
+        if lock >= 0:
+            os.close(lock)
+
+
+def _take(place: Path, held: str, only_look: bool, shared: bool = False) -> int:
+    """Lock a folder by a file in it, made if need be; with `only_look` nothing is made, and -1 stands for no file."""
+    flags = os.O_RDONLY
+    if not only_look:
+        place.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT
+    try:
+        lock = os.open(place / "lock", flags, 0o644)
     except FileNotFoundError:
         if only_look:
             return -1
         raise
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
-        target = file.parent.parent
-        raise Busy(f"another run is working on {target}; wait for it, or choose another target") from error
+        raise Busy(f"another run is working on {held}; wait for it, or choose another target") from error
     return lock
-
-
-def free(lock: int) -> None:
-    if lock >= 0:
-        os.close(lock)

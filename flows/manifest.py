@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 from flows import journal, ledger, lock, staging
 from flows.faults import EnvironmentFault
-from flows.folder import PRIVATE, Folder, mask_name, pending_mask_name
+from flows.folder import Folder, mask_name, pending_mask_name
 from flows.overrides import void
 from flows.prompt_files import Wishes
 from flows.pruning import remove_published
 from flows.records import Outcome, digest
 from flows.settings import REMOVAL_SETTINGS, Job
+from flows.shards import Shard
 
 Then = Callable[[sqlite3.Connection, str], None]  # what is noted of a picture in the transaction of its row
 NO_MASK = -1  # as the size of a mask file that is not there; null where an early version did not ask
@@ -70,17 +71,18 @@ def look_at(folder: Folder, names: list[str], wishes: Wishes) -> dict[str, Seen]
 class Manifest:
     """The ledger of a target. A picture is published first and its row committed after, so a row never lies."""
 
-    def __init__(self, target: Path, only_look: bool = False):
-        """Take the lock; with `only_look` open a copy, and touch nothing.
+    def __init__(self, target: Path, only_look: bool = False, shard: Shard | None = None, merging: bool = False):
+        """Take the lock, of a shard its own; with `only_look` open a copy, and touch nothing.
 
-        Raises Busy when another run has it, EnvironmentFault when the target cannot be written.
+        Raises Busy when another run has it, UsageError when the records of shards are newer and this is not to merge
+        them, EnvironmentFault when the target cannot be written.
         """
-        private = target / PRIVATE
+        file, self.shard = target / ledger.ledger_of(shard), shard
         try:
-            if not only_look:
-                private.mkdir(parents=True, exist_ok=True)
-            self.lock = lock.take(private / "lock", only_look)
-            self.file = ledger.opened(target, only_look)
+            self.locks = lock.hold(target, shard, only_look, merging)
+            self.file = ledger.opened(file, only_look)
+            if shard and self.is_empty() and (target / ledger.LEDGER).exists() and not only_look:
+                ledger.take_up(self.file, target / ledger.LEDGER, shard.holds)
         except (OSError, sqlite3.Error) as error:
             raise EnvironmentFault(f"the target {target} cannot be written: {error}") from error
         self.journal = journal.Journal(self.file)
@@ -90,7 +92,7 @@ class Manifest:
 
     def __exit__(self, *reason: object) -> None:
         self.file.close()
-        lock.free(self.lock)
+        lock.free(self.locks)
 
     def refuse(self, job: Job) -> None:
         """Compare the job's settings with those of the target.
@@ -209,7 +211,7 @@ class Manifest:
 
     def tidy(self, folder: Folder) -> None:
         """Clear up after a run that died, if one did: half-written files, masks without a row, names in work."""
-        if self.published() < 0:
+        if self.published() < 0 and self.shard is None:  # what is half-written may be another shard's
             folder.sweep()
         self._end_moves(folder)
         staging.end_moves(folder, self.outcome)
@@ -221,6 +223,8 @@ class Manifest:
         So masks/ holds nothing but what a row tells of, and what somebody made by hand.
         """
         for name, pending in folder.pending_masks():
+            if self.shard and not self.shard.holds(name):
+                continue
             row = self.known_of(name)
             if row and row.mask_sha == hashlib.sha256(folder.path(pending).read_bytes()).hexdigest():
                 folder.move(pending, mask_name(name))

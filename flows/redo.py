@@ -109,7 +109,8 @@ def redo(
             summary.interrupted = interrupted() and summary.tried < len(waiting)
         finally:
             staging.end_moves(folder, manifest.outcome)
-            conclude(job, folder, manifest, None if folder.single else there.all, summary)
+            present = None if folder.single else there.all
+            summary.counts, summary.doubtful = conclude(job, folder, manifest, present)
     return summary
 
 

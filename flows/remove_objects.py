@@ -29,6 +29,7 @@ from flows.faults import TooManyFailures, UsageError
 from flows.library_log import passed_on
 from flows.records import Outcome
 from flows.settings import PATHS, Job, parameters
+from flows.shards import parse_shard, records_of
 
 
 @task(name="find-masks", cache_policy=NO_CACHE, persist_result=False)
@@ -122,13 +123,17 @@ class RunLog:
 
 def _report(settings: Job) -> None:
     """A table of counts, and a summary with the first ten failures and the command to repeat."""
-    found = cards.standing(Path(settings.target).expanduser())
+    found = cards.standing_of(settings)
     table = [{"status": status, "pictures": count} for status, count in cards.counted(found.counts, found.doubtful)]
     create_table_artifact(table, key="removal-summary")
     worst = "\n".join(f"- `{row['source']}`: {row['reason']}" for row in found.failures[:10]) or "None failed."
-    command = shlex.join(
-        ["cleanplate", "run", settings.source, settings.target, "--job", f"{settings.target}/job.toml"]
-    )
-    create_markdown_artifact(
-        f"# {settings.source} → {settings.target}\n\n{worst}\n\nAgain: `{command}`", key="removal-report"
-    )
+    shard = parse_shard(settings.shard)
+    again = ["run", settings.source, settings.target, "--job", f"{settings.target}/{records_of(shard)}job.toml"]
+    steps = f"Again: `{_command(*again, *(['--shard', settings.shard] if shard else []))}`"
+    if shard:
+        steps += f"\n\nWhen all shards have run: `{_command('merge', settings.target)}`"
+    create_markdown_artifact(f"# {settings.source} → {settings.target}\n\n{worst}\n\n{steps}", key="removal-report")
+
+
+def _command(*words: str) -> str:
+    return shlex.join(["cleanplate", *words])

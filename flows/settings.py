@@ -20,6 +20,7 @@ NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on
         *ON_DEVICE,
         "existing",
         "limit",
+        "shard",
         "max_failures",
         "offline",
         "accept_license",
@@ -46,6 +47,7 @@ def _number_or(pattern: str) -> WithJsonSchema:
 
 
 Dilation = Annotated[int | str, _number_or(r"^(auto|\d+|\d+(\.\d+)?%)$")]
+Part = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^([1-9]\d*/[1-9]\d*)?$"})]
 Allowance = Annotated[int | str, _number_or(r"^\d+(\.\d+)?%?$")]
 
 
@@ -100,6 +102,7 @@ class Job(BaseModel):
     compile: bool = Field(False, description="compile the UNet: minutes at first, faster from thousands of pictures on")
     existing: Literal["skip", "overwrite", "error"] = Field("skip", description="what to do with finished pictures")
     limit: int = Field(0, ge=0, description="stop after so many pictures; 0: all")
+    shard: Part = Field("", description="i/n: do the i-th of n parts of the folder; when all are done, `merge`")
     max_failures: Allowance = Field("10%", description="stop above so many failures: a number, or a share after 20")
     max_pixels: int = Field(MAX_PIXELS, ge=1, description="refuse a picture of more pixels, before it is decoded")
     verify: bool = Field(True, description="judge every result, unless a prompt put something there")
@@ -153,6 +156,14 @@ class Job(BaseModel):
 
         if value != "auto":
             parse_dilation(value)
+        return value
+
+    @field_validator("shard")
+    @classmethod
+    def _shard(cls, value: str) -> str:
+        from flows.shards import parse_shard
+
+        parse_shard(value)
         return value
 
     @field_validator("max_failures")

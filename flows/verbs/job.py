@@ -91,7 +91,7 @@ def _work(
     if not dry_run and not masks_only and (server_configured() if flow is None else flow):
         code = as_flow(settings)
         if json:
-            print_json({"target": target, "exit_code": code, "done": None, **_stands(target)})
+            print_json({"target": target, "exit_code": code, "done": None, **_stands(settings)})
         return code
     with Terminal(quiet, verbose) as terminal:
         work = whole_job.look if dry_run else whole_job.run
@@ -100,7 +100,7 @@ def _work(
                 summary = work(settings, terminal, masks_only=masks_only)
         except (Exception, KeyboardInterrupt) as error:
             if json and (stopped_with := code_of(error)) is not None:
-                done = {"done": dict(terminal.counts), **_stands(target), "error": words_of(error)}
+                done = {"done": dict(terminal.counts), **_stands(settings), "error": words_of(error)}
                 print_json({"target": target, "exit_code": stopped_with, **done})
             raise
         if summary.interrupted:
@@ -114,12 +114,12 @@ def _work(
     return summary.exit_code
 
 
-def _stands(target: str) -> dict[str, Any]:
-    """How a target stands after a run that stopped; empty where it has no records."""
-    from flows.cards import standing
+def _stands(settings: Job) -> dict[str, Any]:
+    """How a job stands after a run that stopped; empty where it has no records."""
+    from flows.cards import standing_of
 
     try:
-        after = standing(Path(target).expanduser())
+        after = standing_of(settings)
     except (ValueError, OSError):
         return {"counts": {}, "doubtful": 0}
     return {"counts": after.counts, "doubtful": after.doubtful}

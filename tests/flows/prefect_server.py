@@ -59,11 +59,10 @@ class PrefectServer:
             yield process
 
     @contextmanager
-    def worker(self, name: str, **environment: str) -> Iterator[subprocess.Popen]:
-        """A worker on the pool `gpu` for one GPU, as the deployments' file says, from when the server knows it."""
-        with self.started(
-            name, "worker", "start", "--pool", "gpu", "--name", name, "--limit", "1", **environment
-        ) as it:
+    def worker(self, name: str, *options: str, **environment: str) -> Iterator[subprocess.Popen]:
+        """A worker on the pool `gpu`, from when the server knows it."""
+        command = ("worker", "start", "--pool", "gpu", "--name", name, *options)
+        with self.started(name, *command, **environment) as it:
             self.until(lambda: name in [one["name"] for one in self.ask("work_pools/gpu/workers/filter")], name)
             yield it
 

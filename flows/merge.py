@@ -1,0 +1,106 @@
+"""Shards beside each other: what they refuse of one another, and `merge`, which joins their records to one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.conclusion import conclude
+from flows.faults import EnvironmentFault, UsageError
+from flows.folder import Folder
+from flows.job_file import job_of
+from flows.ledger import ledger_of, take_up
+from flows.manifest import Manifest
+from flows.settings import Job
+from flows.shards import Shard, holder, parse_shard, records_of, shards_of
+
+
+@dataclass
+class Merged:
+    """How a target stands after `merge`: its counts, and how many pictures of which shard (as "2/8") have no row."""
+
+    source: str
+    counts: dict[str, int]
+    doubtful: int
+    missing: dict[str, int]
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.missing or self.counts.get("failed") else 0
+
+
+def merge(target: Path) -> Merged:
+    """Join the records of all shards of a target, in whatever order they ran, and write its record files.
+
+    What a shard did is taken up and its own records go, so that one that was lost can be run again alone, and merged
+    again. Raises UsageError when there is nothing to merge or shards were made with other settings, Busy while a run or
+    a shard works on the target.
+    """
+    shards = shards_of(target)
+    jobs = {shard: job for shard in shards if (job := _job(target, shard))}
+    if not jobs:
+        raise UsageError(f"{target} has no shards to merge; run each with --shard first, such as --shard 1/2")
+    job = _agreed(jobs)
+    folder = Folder(job.source, str(target), job.format)
+    with Manifest(target, merging=True) as manifest:
+        manifest.publishes(-1)
+        for shard in shards:
+            _take_up(manifest, target / ledger_of(shard))
+        manifest.tidy(folder)
+        there = folder.survey()
+        counts, doubtful = conclude(job, folder, manifest, None if folder.single else there.all)
+        missing = _missing(manifest, there.all, shards[0].count)
+        for shard in shards:
+            folder.clear(shard.records)
+    return Merged(job.source, counts, doubtful, missing)
+
+
+def refuse_beside(job: Job, target: Path) -> None:
+    """Refuse what the shards beside it have against a job that is one. Raises UsageError."""
+    own, others = parse_shard(job.shard), shards_of(target)
+    if own is None:
+        return
+    for shard in others:
+        if shard.count != own.count:
+            raise UsageError(
+                f"{target} is dealt out to {shard.count} shards, not {own.count}: give --shard i/{shard.count}, "
+                f"or `cleanplate merge {target}` first"
+            )
+    _agreed({own: job} | {shard: of for shard in others if (of := _job(target, shard)) and shard != own})
+
+
+def _job(target: Path, shard: Shard) -> Job | None:
+    """The job of a shard; None for one that did not come to begin."""
+    file = target / f"{records_of(shard)}job.toml"
+    return job_of(str(file), {}) if file.exists() else None
+
+
+def _agreed(jobs: dict[Shard, Job]) -> Job:
+    """The first of some jobs, which paint alike. Raises UsageError where they do not."""
+    (first, job), *rest = jobs.items()
+    for shard, other in rest:
+        theirs = other.settings
+        differ = [f"--{name.replace('_', '-')}" for name, value in job.settings.items() if theirs[name] != value]
+        if differ:
+            raise UsageError(
+                f"shards {first} and {shard} were given other settings ({', '.join(differ)}); give both the same"
+            )
+    return job
+
+
+def _take_up(manifest: Manifest, file: Path) -> None:
+    if not file.exists():  # an earlier merge was interrupted while it cleared up
+        return
+    try:
+        take_up(manifest.file, file)
+    except sqlite3.Error as error:
+        raise EnvironmentFault(f"{file} cannot be merged: {error}; mend that, then merge again") from error
+
+
+def _missing(manifest: Manifest, names: set[str], count: int) -> dict[str, int]:
+    """How many of these names have no row, by the shard that holds them."""
+    known = manifest.known()
+    lost = Counter(holder(name, count) for name in names if name not in known)
+    return {str(shard): lost[shard] for shard in sorted(lost)}

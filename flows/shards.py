@@ -1,0 +1,80 @@
+"""Shards: a folder's pictures dealt out to several runs, each with a lock and records of its own until `merge`.
+
+Names are dealt by their hash, not by their place in the list: a stride over sorted names would deal every later picture
+anew when one is added, and shards would do each other's work again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.faults import UsageError
+from flows.folder import PRIVATE
+from flows.source import Survey
+
+SHARDS = f"{PRIVATE}/shards"
+FOLDER = re.compile(r"([1-9]\d*)-of-([1-9]\d*)")
+
+
+@dataclass(frozen=True, order=True)
+class Shard:
+    """The `index`-th (from 1) of `count` shares of a folder's names."""
+
+    count: int
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    @property
+    def records(self) -> str:
+        """The folder of its records, below the target."""
+        return f"{SHARDS}/{self.index}-of-{self.count}"
+
+    def deal(self, there: Survey) -> Survey:
+        """Its share of what is in a folder."""
+        names = [name for name in there.names if self.holds(name)]
+        others = {name: why for name, why in there.others.items() if self.holds(name)}
+        return Survey(names, others, there.links)
+
+    def holds(self, name: str) -> bool:
+        """Whether a picture is of this share."""
+        return self == holder(name, self.count)
+
+
+def holder(name: str, count: int) -> Shard:
+    """The shard that holds a picture: decided by its name alone, the same on every machine."""
+    number = int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big")
+    return Shard(count, number % count + 1)
+
+
+def records_of(shard: Shard | None) -> str:
+    """Where below the target a run keeps its record files: in the target itself, or in its shard's own folder."""
+    return f"{shard.records}/" if shard else ""
+
+
+def parse_shard(text: str) -> Shard | None:
+    """The shard that "2/8" names; none for "". Raises ValueError for what names none."""
+    if not text:
+        return None
+    index, _, count = text.partition("/")
+    if index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count):
+        return Shard(int(count), int(index))
+    raise ValueError(f"a shard is i/n with i from 1 to n, such as 2/8, not {text!r}")
+
+
+def shards_of(target: Path) -> list[Shard]:
+    """The shards of a target that have records which are not merged yet, in order."""
+    place = target / SHARDS
+    found = [FOLDER.fullmatch(entry.name) for entry in place.iterdir()] if place.is_dir() else []
+    return sorted(Shard(int(one[2]), int(one[1])) for one in found if one)
+
+
+def refuse_unmerged(target: Path) -> None:
+    """Raises UsageError for a target whose own records lag behind those of its shards."""
+    if shards_of(target):
+        raise UsageError(f"{target} has shards that are not merged: `cleanplate merge {target}` first")

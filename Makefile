@@ -38,9 +38,8 @@ check: $(READY) ## ruff and mypy alone
 quality: $(READY) ## the bundled models on 200 unseen scenes beside simple fills; sheets to look at in demo/quality
 	$(BIN)/python -m tests.benchmarks.quality
 
-bench: $(READY) ## speed beside a plain diffusers loop, and how busy a run keeps its model
-	$(BIN)/python -m tests.benchmarks.speed
-	$(BIN)/python -m tests.benchmarks.overlap
+bench: $(READY) ## counts, equality, overlap, speed beside a plain diffusers loop, and a GPU's share (BENCH="--json FILE")
+	$(BIN)/python -m tests.benchmarks.bench $(BENCH)
 
 train: $(READY) ## train the bundled checkpoints again, from a seed; hours without a GPU, resumes (QUICK=--quick: a minute)
 	$(BIN)/python -m removal.bundled.train $(QUICK)

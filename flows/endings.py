@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from flows.encoding import reencoded
 from flows.faults import raise_if_environment
-from flows.folder import Folder, attempts_name, mask_name, pending_mask_name, process_name, strip_name, suffixed
+from flows.folder import Folder, attempts_name, mask_name, pending_mask_name, process_name, strip_name
 from flows.pictures import BrokenPicture, UnsupportedPicture
 from flows.records import Outcome
 from flows.settings import Job
@@ -77,7 +77,7 @@ def _without_mask(folder: Folder, outcome: Outcome) -> Outcome:
 
 def forget(folder: Folder, outcome: Outcome) -> None:
     """Take away what shows how an earlier result came about."""
-    folder.remove(strip_name(suffixed(outcome.source, folder.container)))
+    folder.remove(strip_name(outcome.source))
     folder.remove(process_name(outcome.source))
     folder.clear(attempts_name(outcome.source))
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from flows import cards, review, thumbnails
+from flows.datasets import write_coco, write_pairs, write_parquet
 from flows.faults import EnvironmentFault, UsageError
 from flows.folder import UMASK, Folder, process_name, strip_name
 from flows.job_file import job_of
 from flows.manifest import Manifest
+from flows.splits import write_splits
 
 Row = dict[str, Any]
 
@@ -27,8 +29,14 @@ def export(
     accepted: bool = False,
     originals: bool = True,
     say: Callable[[str], None] = lambda _: None,
+    coco: bool = False,
+    pairs: bool = False,
+    parquet: bool = False,
 ) -> int:
     """Copy the pictures of a target with their masks, records and review page to `dest`. Returns how many.
+
+    `coco` adds the COCO file of the job without what was removed. `pairs` makes a data set of pictures before and after
+    instead, `parquet` one of pictures and masks in parquet files; both together, pairs in such files.
 
     `accepted`: only those that somebody accepted. Without `originals` nothing shows what was removed: no strips, no
     animations, no picture before, and nothing that was copied because it could not be changed. Earlier attempts stay
@@ -36,6 +44,8 @@ def export(
     a run has the target.
     """
     _refuse(target, dest)
+    if pairs and not originals:
+        raise UsageError("pairs hold the originals; leave out --no-originals or --hf-pairs")
     with Manifest(target) as manifest:
         if manifest.published() < 0:
             raise UsageError(f"a run of {target} did not come to its end; run it again first, then export it")
@@ -45,7 +55,11 @@ def export(
         if not rows:
             raise UsageError(f"{target} has nothing to export{' that was accepted' if accepted else ''}")
         try:
-            return _whole(target, dest, rows, originals, say)
+            if parquet:
+                return _whole(dest, lambda part: write_parquet(target, part, rows, pairs))
+            if pairs:
+                return _whole(dest, lambda part: write_pairs(target, part, rows))
+            return _whole(dest, lambda part: _copy(target, part, dest, rows, originals, say, coco))
         except OSError as error:
             raise EnvironmentFault(f"{dest} cannot be written: {error.strerror or error}") from error
 
@@ -63,19 +77,28 @@ def _accepted(row: Row) -> bool:
     return row["review"] == "accept"
 
 
-def _whole(target: Path, dest: Path, rows: list[Row], originals: bool, say: Callable[[str], None]) -> int:
-    """Make all of it beside `dest`, and put it there at once."""
+def _copy(
+    target: Path, part: Path, dest: Path, rows: list[Row], originals: bool, say: Callable[[str], None], coco: bool
+) -> int:
+    copied = list(_copied(target, Folder.without_source(part), rows, originals, say))
+    _describe(target, part, dest, copied, originals)
+    if coco:
+        write_coco(target, part, copied)
+    return len(copied)
+
+
+def _whole(dest: Path, fill: Callable[[Path], int]) -> int:
+    """Fill a folder beside `dest`, and put it there at once. Returns what `fill` does."""
     dest.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{dest.name}-", suffix=".part", dir=dest.parent))
     try:
         part.chmod(0o777 & ~UMASK)
-        copied = list(_copied(target, Folder.without_source(part), rows, originals, say))
-        _describe(target, part, dest, copied, originals)
+        count = fill(part)
         os.replace(part, dest)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    return len(copied)
+    return count
 
 
 def _copied(target: Path, made: Folder, rows: list[Row], originals: bool, say: Callable[[str], None]) -> Iterator[Row]:
@@ -105,7 +128,10 @@ def _beside(row: Row, small: dict[str, dict[str, str]], originals: bool) -> list
     """The files that show how a row's picture came about, less those that show the original, unless these may."""
     thumbs = thumbnails.of(small, row)
     shown = [path for kind, path in thumbs.paths.items() if originals or kind != "before"] if thumbs else []
-    return [*shown, *([strip_name(row["source"]), process_name(row["source"])] if originals else [])]
+    return [
+        *shown,
+        *([strip_name(row["source"]), process_name(row["source"])] if originals else []),
+    ]
 
 
 def _describe(target: Path, part: Path, dest: Path, rows: list[Row], originals: bool) -> None:
@@ -115,6 +141,6 @@ def _describe(target: Path, part: Path, dest: Path, rows: list[Row], originals: 
     made.write("failures.jsonl", b"")
     named = job.model_copy(update={"source": Path(job.source).name})
     doubtful = sum(row["verdict"] == "doubtful" for row in rows)
-    card = cards.card(named, Counter(row["status"] for row in rows), doubtful, whole=False)
+    card = write_splits(made, rows) + cards.card(named, Counter(row["status"] for row in rows), doubtful, whole=False)
     made.write("README.md", card.encode(errors="backslashreplace"))
     review.write(made, rows, originals, dest)

@@ -9,6 +9,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from flows.faults import EnvironmentFault
 from flows.folder import Folder, mask_name, pending_mask_name
 from flows.overrides import void
 from flows.prompt_files import Wishes
-from flows.pruning import remove_published
+from flows.pruning import remove_published, row_of
 from flows.records import Outcome, digest
 from flows.settings import REMOVAL_SETTINGS, Job
 from flows.shards import Shard
@@ -214,7 +215,7 @@ class Manifest:
         if self.published() < 0 and self.shard is None:  # what is half-written may be another shard's
             folder.sweep()
         self._end_moves(folder)
-        staging.end_moves(folder, self.outcome)
+        staging.end_moves(folder, partial(row_of, self.file))
         self.journal.look_back()
 
     def _end_moves(self, folder: Folder) -> None:

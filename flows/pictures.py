@@ -17,7 +17,11 @@ from flows.exif import ORIENTATION
 from flows.metadata import Kept, kept
 from flows.settings import MAX_PIXELS
 
-SUFFIXES = frozenset([".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif"])
+CONTAINERS = {
+    **dict.fromkeys([".jpg", ".jpeg", ".jfif"], "JPEG"), **dict.fromkeys([".tif", ".tiff"], "TIFF"),
+    ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".avif": "AVIF", ".gif": "GIF",
+}  # fmt: skip
+SUFFIXES = frozenset(CONTAINERS)
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")  # JPEG opens MPO too
 Image.MAX_IMAGE_PIXELS = None  # `_refuse` looks before anything is decoded; Pillow's limit is one for all threads
 STARTS = {
@@ -79,6 +83,11 @@ def open_upright(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image
         return opened, ImageOps.exif_transpose(opened) if turned else opened
 
     return _not_broken(opening, data)
+
+
+def container_of(name: str) -> str:
+    """The container that a name's suffix promises."""
+    return CONTAINERS[suffix_of(name)]
 
 
 def suffix_of(name: str) -> str:

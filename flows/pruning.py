@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from typing import TYPE_CHECKING
@@ -32,6 +33,11 @@ def prune(manifest: Manifest, folder: Folder, present: set[str]) -> int:
 
 def remove_published(rows: sqlite3.Connection, folder: Folder, outcome: Outcome) -> None:
     """Take away the picture that a row told of until now, unless another row does."""
-    told = "select 1 from pictures where json_extract(row, '$.file_name') = ? limit 1"
-    if outcome.file_name and rows.execute(told, (outcome.file_name,)).fetchone() is None:
+    if outcome.file_name and row_of(rows, outcome.file_name) is None:
         folder.remove(outcome.file_name)
+
+
+def row_of(rows: sqlite3.Connection, file_name: str) -> Outcome | None:
+    """The row that tells of a published file, such as images/a.png of a source a.jpg."""
+    found = rows.execute("select row from pictures where json_extract(row, '$.file_name') = ?", (file_name,)).fetchone()
+    return Outcome(**json.loads(found[0])) if found else None

@@ -16,11 +16,11 @@ from flows.attempts import Climb, climb, concluded
 from flows.drawings import mask_in_white, strip
 from flows.encoding import converted, encode, encode_image, marked
 from flows.endings import failed, nothing_found
-from flows.folder import Folder, mask_name, pending_mask_name, process_name, strip_name, suffixed
+from flows.folder import Folder, mask_name, pending_mask_name, process_name, strip_name
 from flows.interrupts import until_interrupted
 from flows.ladder import Masked, ladder
 from flows.mask_files import decode_mask, encode_mask, mask_area
-from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
+from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, container_of, decode
 from flows.pipeline import ahead, in_groups, threads
 from flows.records import Outcome
 from flows.settings import Job
@@ -100,8 +100,8 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
         saved = folder.write(folder.image_name(name), data)
         folder.remove(process_name(name))  # it showed how an earlier result came about
         if job.concat:
-            shown = encode_image(strip([picture.image, mask_in_white(mask), result]), picture.format)
-            folder.write(strip_name(suffixed(name, job.format)), shown)
+            shown = encode_image(strip([picture.image, mask_in_white(mask), result]), container_of(name))
+            folder.write(strip_name(name), shown)
     except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
         return climbed, failed(folder, outcome, error)
     outcome = replace(

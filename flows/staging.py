@@ -30,7 +30,7 @@ def end_moves(folder: Folder, row: Callable[[str], Outcome | None]) -> None:
     """Settle the pictures whose rows were committed just before their redo died, and forget what else is staged."""
     images = folder.path(f"{STAGE}/images")
     for file in sorted(images.rglob("*")) if images.exists() else ():
-        outcome = row(file.relative_to(images).as_posix()) if file.is_file() else None
+        outcome = row(f"images/{file.relative_to(images).as_posix()}") if file.is_file() else None
         if outcome and outcome.sha256_out == hashlib.sha256(file.read_bytes()).hexdigest():
             settle(folder, outcome)
     folder.clear(STAGE)

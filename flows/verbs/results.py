@@ -51,6 +51,13 @@ def export(
     no_originals: Annotated[
         bool, Parameter(help="nothing that shows what was removed", negative=(), show_default=False)
     ] = False,
+    coco: Annotated[
+        bool, Parameter(help="also the COCO file, without what was removed", negative=(), show_default=False)
+    ] = False,
+    hf_pairs: Annotated[
+        bool, Parameter(help="pictures before and after instead, to train on", negative=(), show_default=False)
+    ] = False,
+    parquet: Annotated[bool, Parameter(help="parquet files instead", negative=(), show_default=False)] = False,
     json: Json = False,
 ) -> None:
     """Copy a result to DEST, to be given away: pictures, masks, records, review page; as a whole or not at all.
@@ -60,7 +67,7 @@ def export(
     """
     from flows.export import export as copy
 
-    count = copy(target.expanduser(), dest.expanduser(), accepted, not no_originals, say)
+    count = copy(target.expanduser(), dest.expanduser(), accepted, not no_originals, say, coco, hf_pairs, parquet)
     if json:
         print_json({"target": str(target), "dest": str(dest), "pictures": count})
     else:

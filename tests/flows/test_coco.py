@@ -19,6 +19,7 @@ from pycocotools.coco import COCO
 from flows.coco import read_coco
 from flows.datasets import write_coco
 from flows.encoding import encode_image
+from flows.export import export
 from flows.faults import UsageError
 from flows.job import run
 from flows.mask_files import decode_mask
@@ -120,6 +121,14 @@ def test_what_was_removed_is_gone_from_the_copy_and_all_else_is_as_it_was(source
         read = COCO(str(file))
     assert sorted(read.getAnnIds(imgIds=[7])) == [40]
     assert read.annToMask(read.loadAnns([40])[0]).any()
+
+
+def test_export_gives_the_copy_along_with_the_pictures(source):
+    target, dest = cleaned(source), source.parent / "given"
+    assert export(target, dest, coco=True) == 3
+    after = json.loads((dest / "instances.json").read_text())
+    assert [one["id"] for one in after["annotations"]] == [40, 13]
+    assert all((dest / "images" / image["file_name"]).exists() for image in after["images"])
 
 
 def test_pictures_that_failed_are_not_in_the_copy_and_converted_ones_have_their_new_name(source):

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from flows.datasets import write_pairs, write_parquet
 from flows.encoding import encode_image
+from flows.export import export
 from flows.faults import UsageError
 from flows.job import run
 from flows.mask_files import encode_mask
 from flows.settings import Job
 
+ROOT = Path(__file__).parents[2]
 HOLE = np.zeros((24, 36), bool)
 HOLE[6:14, 9:20] = True
 
@@ -221,3 +226,34 @@ def test_a_mask_is_found_by_the_ways_in_which_people_name_them(tmp_path, pattern
 def test_a_mask_pattern_that_names_no_picture_is_refused(tmp_path, wrong):
     with pytest.raises(ValueError, match="a mask pattern has"):
         Job(source=str(tmp_path), target="out", masks=str(tmp_path), mask_pattern=wrong)
+
+
+def exported(target: Path, *flags: str) -> tuple[int, Path]:
+    """`cleanplate export` with these flags: how it ended, and where to."""
+    dest = target.parent / "given"
+    command = [sys.executable, "-m", "flows", "export", str(target), str(dest), *flags]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120).returncode, dest
+
+
+def test_export_gives_a_copy_that_loads_as_the_target_does(tmp_path, load):
+    code, dest = exported(cleaned(tmp_path, SPLIT))
+    assert code == 0
+    assert {split: len(rows) for split, rows in load(dest).items()} == {"train": 2, "validation": 1, "test": 1}
+
+
+def test_export_gives_pairs_and_parquet_when_asked(tmp_path, load):
+    code, dest = exported(cleaned(tmp_path, ["a.png", "b.png"]), "--hf-pairs", "--parquet")
+    assert code == 0
+    assert [path.suffix for path in dest.iterdir()] == [".parquet"]
+    assert {"input", "mask", "output"} <= set(load(dest)["train"].column_names)
+
+
+def test_export_of_pairs_without_originals_is_refused(tmp_path):
+    assert exported(cleaned(tmp_path, ["a.png"]), "--hf-pairs", "--no-originals")[0] == 2
+
+
+def test_strips_keep_name_and_kind_of_the_source_also_where_pictures_are_converted(tmp_path):
+    target = cleaned(tmp_path, ["a.jpg"], format="webp")
+    assert export(target, tmp_path / "given") == 1
+    assert Image.open(tmp_path / "given/strips/a.jpg").format == "JPEG"
+    assert Image.open(tmp_path / "given/images/a.webp").format == "WEBP"

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from flows import thumbnails
 from flows.folder import PRIVATE, Folder, attempts_name, mask_name, process_name, strip_name
 from flows.records import Outcome
 
@@ -22,6 +23,7 @@ def settle(folder: Folder, outcome: Outcome) -> None:
             folder.remove(relative)
     if outcome.mask_file_name is None:
         folder.remove(mask_name(name))
+    thumbnails.adopt(folder, STAGE, name)
     if outcome.file_name:  # last: while it is staged, `end_moves` knows that there is more to put
         folder.move(f"{STAGE}/{outcome.file_name}", outcome.file_name)
 

@@ -66,6 +66,19 @@ def keep(
             folder.write(f"{place}/{path}", _encoded(_small(image, window), icc))
 
 
+def adopt(folder: Folder, stage: str, source: str) -> None:
+    """Take a picture's thumbnails from the folder of the target where it was done again, in place of its own."""
+    owner = digest(source)
+    for kind in KINDS:
+        place = f"{REPORT}/{kind}/{owner[:2]}"
+        for old in _listed(folder, place):
+            if old.startswith(owner):
+                folder.remove(f"{place}/{old}")
+        for new in _listed(folder, f"{stage}/{place}"):
+            if new.startswith(owner):
+                folder.move(f"{stage}/{place}/{new}", f"{place}/{new}")
+
+
 def find(folder: Folder) -> dict[str, dict[str, str]]:
     """The thumbnails that a target has: paths by kind, by owner; for `of`."""
     found: dict[str, dict[str, str]] = {}
@@ -179,7 +192,7 @@ def _mask(folder: Folder, outcome: Outcome) -> np.ndarray | None:
 
 def _listed(folder: Folder, relative: str) -> Iterator[str]:
     try:
-        yield from os.listdir(folder.path(relative))
+        yield from os.listdir(folder.path(relative))  # a copy: files may be moved meanwhile
     except (FileNotFoundError, NotADirectoryError):
         return
 

@@ -69,10 +69,11 @@ function lineOf(row) {
   return `${JSON.stringify(line)}\n`;
 }
 
+const asked = ({ points, boxes, text }) => points.length || boxes.length || text;
+
 /** Every line that has something to say; a picture without prompts has none in a prompts file. */
 function lines() {
-  const says = ({ points, boxes, text }) => points.length || boxes.length || text;
-  return rows.filter((row) => (picking ? says(decisionOf(row)) : decided.has(row.id))).map(lineOf);
+  return rows.filter((row) => (picking ? asked(decisionOf(row)) : decided.has(row.id))).map(lineOf);
 }
 
 function markSaved(some) {
@@ -112,13 +113,13 @@ async function send() {
 
 function showProgress() {
   const of = (test) => rows.reduce((count, row) => count + (test(decisionOf(row)) ? 1 : 0), 0);
-  const open = unsaved().length;
+  const [open, all] = [unsaved().length, facts.total.toLocaleString('en')];
   byId('progress').textContent = picking
-    ? `${of((d) => d.points.length || d.boxes.length || d.text)} of ${facts.total} pictures have prompts`
-    : `${of((d) => d.review === 'accept')} accepted, ${of((d) => d.review === 'reject')} rejected of ${facts.total}`;
+    ? `${of(asked)} of ${all} pictures have prompts`
+    : `${of((d) => d.review === 'accept')} accepted, ${of((d) => d.review === 'reject')} rejected of ${all}`;
   byId('save').textContent = facts.save ? (open ? `Saving ${open} …` : 'All saved')
     : `Download ${FILE}${open ? ` (${open} new)` : ''}`;
-  byId('save').disabled = facts.save ? !open : !lines().length;
+  byId('save').disabled = facts.save ? !open : !decided.size && !(picking && rows.some((row) => asked(asMade(row))));
 }
 
 function startDecisions() {

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from flows import cards, decisions, review
+from flows import cards, decisions, records, review, thumbnails
+from flows.drawings import encode_gif
 from flows.encoding import encode_image
+from flows.folder import Folder
 from flows.job import run
 from flows.mask_files import encode_mask
+from flows.pictures import decode
+from flows.records import Outcome
+from flows.redo import redo
+from flows.remove_masked import remove_masked
 from flows.settings import Job
+from flows.verdicts import judge
 from tests.flows.browser import Reader
 
 ODD = 'odd/"quo\'ted" & <script>alert(1)<b>.png'
@@ -49,17 +58,14 @@ def source(tmp_path):
     return tmp_path / "in"
 
 
+def job_of(source, place, target: str = "out") -> Job:
+    paths = {"source": str(source), "target": str(place / target), "masks": str(place / "masks")}
+    return Job(**paths, model="bundled", method="telea")
+
+
 @pytest.fixture
 def result(source, tmp_path):
-    run(
-        Job(
-            source=str(source),
-            target=str(tmp_path / "out"),
-            masks=str(tmp_path / "masks"),
-            model="bundled",
-            method="telea",
-        )
-    )
+    run(job_of(source, tmp_path))
     return tmp_path / "out"
 
 
@@ -133,8 +139,6 @@ def colour_in(page: Reader, view, x: int, y: int) -> tuple[int, int, int]:
         box["y"] + (y + 0.5 - top) / (bottom - top) * box["height"],
     )
     clip = {"x": place[0], "y": place[1], "width": 1, "height": 1}
-    from flows.pictures import decode
-
     return tuple(int(level) for level in decode(page.tab.screenshot(clip=clip)).image[0, 0])
 
 
@@ -187,3 +191,185 @@ def test_a_keyboard_alone_reviews_everything_and_the_target_takes_it_in(result, 
 
 def source_of(page: Reader, index: int) -> str:
     return page.tab.evaluate("index => rows[index].source", index)
+
+
+def test_decisions_survive_a_reload_and_stay_with_the_result_that_they_were_made_on(result, source, reading, tmp_path):
+    page = reading(result / "report.html")
+    page.tab.locator("#cards").focus()
+    page.press("r", "a")
+    page.card("plain.png").locator(".note").fill("look again")
+    page.card("plain.png").locator(".note").press("Enter")
+    page.tab.reload()
+    page.tab.wait_for_selector("body[data-taken]")
+    assert "1 accepted, 1 rejected of 8" in page.tab.locator("#progress").inner_text()
+    assert page.card("plain.png").locator(".note").input_value() == "look again"
+    (source / "plain.png").write_bytes(encode_image(drawn(255)))  # it is another picture now, and done again
+    run(job_of(source, tmp_path))
+    page.tab.reload()
+    page.tab.wait_for_selector("body[data-taken]")
+    assert page.card("plain.png").locator(".note").input_value() == ""
+    assert "1 accepted, 1 rejected of 8" in page.tab.locator("#progress").inner_text()
+
+
+def test_another_target_knows_nothing_of_these_decisions(result, source, reading, tmp_path):
+    page = reading(result / "report.html")
+    page.tab.locator("#cards").focus()
+    page.press("r", "a")
+    run(job_of(source, tmp_path, target="other"))
+    page.tab.goto((tmp_path / "other" / "report.html").as_uri())
+    page.tab.wait_for_selector("body[data-taken]")
+    assert "0 accepted, 0 rejected of 8" in page.tab.locator("#progress").inner_text()
+
+
+def test_a_browser_that_keeps_nothing_says_so_and_the_decisions_still_leave(result, reading):
+    page = reading(result / "report.html")
+    page.context.add_init_script(
+        "Object.defineProperty(window, 'localStorage', {get() { throw new Error('refused'); }})"
+    )
+    page.tab.reload()
+    page.tab.wait_for_selector("body[data-taken]")
+    assert page.tab.locator("#notice").is_hidden()
+    page.tab.locator("#cards").focus()
+    page.press("r")
+    assert "download decisions.jsonl before you leave" in page.tab.locator("#notice").inner_text()
+    assert json.loads(page.download())["review"] == "reject"
+
+
+def test_pressing_again_takes_a_decision_back(result, reading):
+    page = reading(result / "report.html")
+    page.tab.locator("#cards").focus()
+    page.press("a", "k")
+    card = page.card(page.current())
+    assert card.get_attribute("data-review") == "accept"
+    page.press("a")
+    assert card.get_attribute("data-review") == ""
+    assert page.tab.locator("#save").is_disabled()
+
+
+@pytest.mark.parametrize(
+    ("filters", "left"),
+    [
+        ({"#by-name": "ONE"}, {"a/one.png"}),
+        ({"#by-folder": "a/"}, {"a/one.png", "a/b/two.jpg"}),
+        ({"#by-folder": "a/b/"}, {"a/b/two.jpg"}),
+        ({"status": "failed"}, {"broken.png"}),
+        ({"status": "nothing found"}, {"empty.png"}),
+        ({"#by-verdict": "none"}, {"broken.png", "empty.png"}),
+        ({"#by-review": "reject"}, {"broken.png"}),
+        ({"#by-folder": "a/", "#by-name": "two"}, {"a/b/two.jpg"}),
+    ],
+)
+def test_filters_leave_what_fits_all_of_them(result, reading, filters, left):
+    page = reading(result / "report.html")
+    page.tab.locator("#cards").focus()
+    page.press("r")  # the first, which is broken.png
+    for place, value in filters.items():
+        if place == "status":
+            page.tab.locator(f'#states [data-status="{value}"]').click()
+        elif place == "#by-name":
+            page.tab.fill(place, value)
+        else:
+            page.tab.select_option(place, value)
+    assert set(page.names()) == left
+    assert page.tab.locator("#said").inner_text() == f"{len(left)} of 8 pictures"
+
+
+def test_the_process_is_shown_where_there_is_one(result, reading):
+    (result / "process" / "a").mkdir(parents=True)
+    (result / "process" / "a" / "one.png.gif").write_bytes(encode_gif([drawn(0), drawn(90)], [100, 100]))
+    review.rewrite(result)
+    page = reading(result / "report.html")
+    assert page.tab.get_by_role("button", name="Process").count() == 1
+    page.card("a/one.png").locator("h2").click()
+    page.press("g")
+    shown = page.card("a/one.png").locator("img.process")
+    shown.evaluate("image => image.decode()")
+    assert shown.evaluate("image => image.naturalWidth") == WIDTH
+    page.press("g")
+    assert shown.count() == 0
+
+
+def test_rejected_by_keyboard_done_again_and_both_attempts_beside_each_other(source, reading, tmp_path):
+    planted = {"plain.png", ODD}
+
+    def pasted_back(job, masked):
+        """The removal, but for some pictures that it leaves as they were."""
+        for outcome in remove_masked(job, masked):
+            if outcome.source not in planted:
+                yield outcome
+                continue
+            data = (source / outcome.source).read_bytes()
+            (tmp_path / "out" / outcome.file_name).write_bytes(data)
+            seen = judge(decode(data).image, _ball())
+            sha256 = hashlib.sha256(data).hexdigest()
+            yield replace(outcome, sha256_out=sha256, verdict=seen.word, doubt=seen.doubt)
+
+    run(job_of(source, tmp_path), remove=pasted_back)
+    page = reading(tmp_path / "out" / "report.html")
+    assert page.names()[0] == "broken.png"
+    assert set(page.names()[1:3]) == planted  # the worst first
+    page.tab.locator("#cards").focus()
+    for _ in page.names():
+        page.press("r" if page.current() in planted else "a")  # and it is the next one's turn
+    found = decisions.read_decisions(page.download())
+    assert {one.file_name for one in found if one.review == "reject"} == planted
+    decisions.apply(tmp_path / "out", found)
+    again = redo(tmp_path / "out", frozenset({"rejected"}))
+    assert again.done == {"removed": 2}
+    second = reading(tmp_path / "out" / "report.html")
+    for name in planted:
+        attempts = second.card(name).locator(".attempts figure")
+        assert attempts.locator("b").all_inner_texts() == ["attempt 1", "attempt 2, published"]
+        for image in attempts.locator("img").all():
+            image.evaluate("image => image.decode()")
+    assert second.tab.locator(".attempts").count() == 2
+    second.card("plain.png").get_by_role("button", name="Zoom").click()
+    second.tab.get_by_role("button", name="Attempt 1").click()
+    earlier = second.tab.locator("#stage .layer.after img")
+    earlier.evaluate("image => image.decode()")
+    assert earlier.get_attribute("src").endswith("attempts/plain.png/1.png")
+
+
+def many(place, count: int):
+    """A result of so many pictures, without the pictures: rows, and thumbnails that are all the same files."""
+    folder = Folder.without_source(place)
+    known = {"width": WIDTH, "height": HEIGHT, "verdict": "gone", "method": "telea"}
+    rows = []
+    for number in range(count):
+        name, sha, status = f"part {number % 7}/{number:05}.png", str(number), "removed" if number % 50 else "failed"
+        rows.append(Outcome(name, status, sha256_in=sha, sha256_out=sha, doubt=number / count, **known).row())
+    thumbnails.keep(folder, Outcome("first", "removed"), drawn(0), drawn(90), _ball())
+    made = thumbnails.find(folder)[records.digest("first")]
+    for row in rows:
+        owner, version = thumbnails.identity(row).split(".")
+        for kind, path in made.items():
+            name = folder.path(path).name.split(".", 2)[2]
+            link = place / thumbnails.REPORT / kind / owner[:2] / f"{owner}.{version}.{name}"
+            link.parent.mkdir(exist_ok=True)
+            os.link(folder.path(path), link)
+    return folder, rows
+
+
+def test_ten_thousand_rows_stay_usable(reading, tmp_path):
+    (tmp_path / "out").mkdir()
+    folder, rows = many(tmp_path / "out", 10_000)
+    page = reading(review.write(folder, rows))
+    assert page.tab.locator("body").get_attribute("data-taken") == "10000"
+    assert page.tab.locator(".card").count() == 100
+    assert page.tab.locator("#states").inner_text().split("\n")[0] == "all 10,000"
+    assert page.names()[0] == "part 3/09950.png"  # of the failed ones the most doubtful
+    page.tab.locator(".card img").first.evaluate("image => image.decode()")
+    page.tab.locator("#cards").focus()
+    page.press("PageDown")
+    assert page.tab.locator("#page").inner_text() == "page 2 of 100, 10,000 pictures"
+    page.press("PageUp", *["r"] * 105)  # over the end of the page
+    assert "105 rejected of 10,000" in page.tab.locator("#progress").inner_text()
+    assert page.tab.locator("#page").inner_text().startswith("page 2 of 100")
+    page.find("/00001.png")
+    assert page.names() == ["part 1/00001.png"]
+    page.press("a")
+    page.tab.reload()
+    page.tab.wait_for_selector('body[data-taken="10000"]')
+    assert "1 accepted, 105 rejected of 10,000" in page.tab.locator("#progress").inner_text()
+    assert len(page.download().splitlines()) == 106
+    assert all(url.startswith(((tmp_path / "out").as_uri(), "blob:")) for url in page.asked)

@@ -6,13 +6,14 @@ import time
 from collections import Counter
 from types import TracebackType
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from flows.cards import in_words
 from flows.records import Outcome
 from flows.verbs.talk import TALK, on_terminal, say
 
 EVERY = 10.0  # seconds between two plain lines
+SPEED_OVER = 300.0  # seconds; masks of a portion come at once, so do results of a batch
 
 
 class Terminal:
@@ -31,8 +32,8 @@ class Terminal:
             self.say(f"{finished} pictures are finished already; {total} to do")
         if total and on_terminal() and not self.quiet:
             self.bar = Progress(
-                TextColumn("cleaning"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                TextColumn("{task.fields[counts]}"), console=TALK,
+                SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                TextColumn("{task.fields[counts]}"), console=TALK, speed_estimate_period=SPEED_OVER,
             )  # fmt: skip
             self.bar.add_task("cleaning", total=total, counts="")
             self.bar.start()

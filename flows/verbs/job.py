@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.interrupts import patient
 from flows.job_file import job_of
 from flows.settings import Job
 from flows.tracking import run_as_flow, server_configured
 from flows.verbs.talk import INTERRUPTED, code_of, print_json, say, words_of
+
+if TYPE_CHECKING:
+    from flows.job import Summary
+    from flows.progress import Terminal
 
 
 def run(source: str, target: str, **given: Any) -> int:
@@ -56,18 +60,9 @@ def redo(
     if given.get("offline"):
         os.environ["HF_HUB_OFFLINE"] = "1"
     kinds = frozenset(kind.strip() for kind in only.split(",") if kind.strip())
-    with Terminal(quiet, verbose) as terminal:
-        with patient(say):
-            summary = again(Path(target).expanduser(), kinds, given, terminal)
-        if summary.interrupted:
-            say(INTERRUPTED)
-        else:
-            terminal.conclude(target, summary.tried, summary.counts, summary.doubtful)
-    code = summary.exit_code or (1 if summary.done["failed"] else 0)
-    if json:
-        after = {"counts": summary.counts, "doubtful": summary.doubtful}
-        print_json({"target": target, "exit_code": code, "done": dict(summary.done), **after})
-    return code
+    with Terminal(quiet, verbose) as terminal, patient(say):
+        summary = again(Path(target).expanduser(), kinds, given, terminal)
+    return _ended(terminal, target, summary, summary.exit_code or (1 if summary.done["failed"] else 0), json)
 
 
 def _work(
@@ -103,15 +98,20 @@ def _work(
                 done = {"done": dict(terminal.counts), **_stands(settings), "error": words_of(error)}
                 print_json({"target": target, "exit_code": stopped_with, **done})
             raise
-        if summary.interrupted:
-            say(INTERRUPTED)
-        elif not dry_run:
-            terminal.conclude(settings.target, summary.tried, summary.counts, summary.doubtful)
+    return _ended(terminal, target, summary, summary.exit_code, json)
+
+
+def _ended(terminal: Terminal, target: str, summary: Summary, code: int, json: bool) -> int:
+    """Say how a run, or a look at what it would do, has ended, below its bar."""
+    if summary.interrupted:
+        say(INTERRUPTED)
+    elif summary.takes is None:
+        terminal.conclude(target, summary.tried, summary.counts, summary.doubtful)
     if json:
         counts = {"counts": summary.counts, "doubtful": summary.doubtful}
-        takes = {"takes": asdict(summary.takes)} if dry_run and summary.takes else {}
-        print_json({"target": target, "exit_code": summary.exit_code, "done": dict(summary.done), **counts, **takes})
-    return summary.exit_code
+        takes = {"takes": asdict(summary.takes)} if summary.takes else {}
+        print_json({"target": target, "exit_code": code, "done": dict(summary.done), **counts, **takes})
+    return code
 
 
 def _stands(settings: Job) -> dict[str, Any]:

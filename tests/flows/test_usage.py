@@ -1,10 +1,7 @@
 """Wrong usage: what was meant, and what would have worked. Help, completion and the job file's schema."""
 
 import json
-import os
-import pty
 import re
-import select
 import shlex
 import subprocess
 import sys
@@ -164,42 +161,6 @@ def test_completion_knows_the_verbs_and_flags(shell):
     for verb in VERBS:
         assert verb[0] in script
     assert "segmenter" in script
-
-
-def on_a_terminal(*arguments: object, width: int = 80) -> tuple[int, str]:
-    """The command on a terminal of its own: (exit code, what it showed)."""
-    ours, its = pty.openpty()
-    settings = {**os.environ, "COLUMNS": str(width), "TERM": "xterm-256color"}
-    program = [sys.executable, "-m", "flows", *map(str, arguments)]
-    with subprocess.Popen(program, stdin=its, stdout=its, stderr=its, env=settings) as process:
-        os.close(its)
-        shown = b""
-        while select.select([ours], [], [], 60)[0]:
-            try:
-                shown += os.read(ours, 65536)
-            except OSError:  # the other end is closed
-                break
-        os.close(ours)
-    return process.returncode, shown.decode().replace("\r\n", "\n")
-
-
-def test_on_a_terminal_of_80_columns_no_word_is_broken():
-    code, shown = on_a_terminal("run", ".", "/o", "--text", "ball", "--model", "bundeld")
-    assert code == 2
-    assert max(map(len, shown.splitlines())) <= 80
-    assert " ".join(shown.split()).startswith("unknown model 'bundeld'; give a preset (bundled, bundled-base,")
-
-
-def test_a_long_path_overflows_rather_than_breaks():
-    path = "/nowhere/" + "x" * 100
-    assert path in on_a_terminal("run", path, "/o", "--text", "ball")[1]
-
-
-def test_colour_is_left_out_where_it_is_not_wanted(monkeypatch):
-    colour = re.compile(r"\x1b\[[0-9;]*3[0-9]")
-    assert colour.search(on_a_terminal("run", "--help")[1])
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert not colour.search(on_a_terminal("run", "--help")[1])
 
 
 @pytest.mark.parametrize(

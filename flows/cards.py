@@ -72,13 +72,14 @@ def read_job(folder: Folder) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a target stands: its pictures by status, how many are doubtful or rejected, the rows of the failed ones,
-    and what is wrong, the worst first.
+    """How a target stands: its pictures by status, how many are doubtful or rejected, how many of the doubtful
+    nobody has reviewed, the rows of the failed ones, and what is wrong, the worst first.
     """
 
     counts: dict[str, int]
     doubtful: int
     rejected: int
+    to_review: int
     failures: list[dict[str, Any]]
     troubles: list[Trouble]
 
@@ -91,14 +92,15 @@ def standing_of(job: Job) -> Standing:
 def standing(target: Path) -> Standing:
     """How a target stands, from its records. Raises UsageError when there are none."""
     counts: Counter[str] = Counter()
-    doubtful, failures, troubles = 0, [], Troubles()
+    doubtful, to_review, failures, troubles = 0, 0, [], Troubles()
     for row in read_rows(target):
         counts[row["status"]] += 1
         doubtful += row["verdict"] == "doubtful"
+        to_review += row["verdict"] == "doubtful" and row["review"] is None
         if row["status"] == "failed":
             failures.append(row)
         troubles.add(row)
-    return Standing(dict(counts), doubtful, troubles.count("rejected"), failures, troubles.worst_first())
+    return Standing(dict(counts), doubtful, troubles.count("rejected"), to_review, failures, troubles.worst_first())
 
 
 def read_rows(target: Path) -> Iterator[dict[str, Any]]:
@@ -120,6 +122,10 @@ def next_steps(target: Path, found: Standing) -> list[str]:
     if found.counts.get("masked"):
         source = tomllib.loads((target / "job.toml").read_text(encoding="utf-8"))["source"]
         steps.append(shlex.join(["cleanplate", "run", source, str(target)]))
+    if found.to_review:
+        steps.append(shlex.join(["cleanplate", "review", str(target)]))
+    if found.rejected:
+        steps.append(shlex.join(["cleanplate", "redo", str(target), "--only", "rejected"]))
     return steps
 
 
@@ -148,7 +154,9 @@ A_PART = "`metadata.jsonl` has a row for every picture in `images/`."
 
 def card(job: Job, counts: Mapping[str, int], doubtful: int, whole: bool = True) -> str:
     """A data-set card in Markdown, of the whole target or of what was exported of it."""
-    asked = {key: value for key, value in job.model_dump(mode="json").items() if key not in PATHS and value}
+    asked = {
+        key: value for key, value in job.model_dump(mode="json").items() if key not in (*PATHS, "report_url") and value
+    }
     rows = "\n".join(f"| {status} | {count} |" for status, count in counted(counts, doubtful))
     return f"""# Pictures with objects removed
 

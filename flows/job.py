@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flows import cards, due, protection
+from flows import canary, cards, due, protection
 from flows.conclusion import conclude
 from flows.faults import TooManyFailures, UsageError
 from flows.find_masks import find_masks, segmenter_of
@@ -48,12 +48,13 @@ class Nobody:
 
 @dataclass
 class Summary:
-    """What a run did (`done`, by status), and how its target stands then: `counts`, and how many are `doubtful`.
+    """What a run did (`done`, by status; `doubted` of them), and how its target stands then: `counts`, `doubtful`.
 
     `interrupted`: somebody asked it to stop before it was through. `takes`: what a run that was only looked at would.
     """
 
     done: Counter[str] = field(default_factory=Counter)
+    doubted: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     pictures: int = 0
     doubtful: int = 0
@@ -111,12 +112,10 @@ def run(
             for outcome, seen in passed:
                 manifest.record(folder, outcome, seen, job)
             with watched(job.hang_timeout, lambda: _last_words(job, manifest)):
-                for outcome, seen in outcomes(work, begun):
-                    manifest.record(folder, outcome, seen, job)
-                    summary.done[outcome.status] += 1
-                    watch.did(outcome)
-                    expect(GROUP)
-                    _judge(job, summary)
+                for first, part in zip((True, False), canary.split(begun, job.canary), strict=False):
+                    _do(work, part, summary, watch)
+                    if job.canary and first and summary.tried == len(part):
+                        watch.say(canary.judge(job, summary.tried, summary.done["failed"], summary.doubted))
             summary.interrupted = interrupted() and summary.tried < len(begun)
             if summary.tried == len(waiting):
                 manifest.overwritten()
@@ -125,6 +124,16 @@ def run(
         finally:
             summary.counts, summary.doubtful = conclude(job, folder, manifest, present)
     return summary
+
+
+def _do(work: Work, names: list[str], summary: Summary, watch: Watch) -> None:
+    for outcome, seen in outcomes(work, names):
+        work.manifest.record(work.folder, outcome, seen, work.job)
+        summary.done[outcome.status] += 1
+        summary.doubted += outcome.verdict == "doubtful"
+        watch.did(outcome)
+        expect(GROUP)
+        _judge(work.job, summary)
 
 
 def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:

@@ -122,17 +122,21 @@ class RunLog:
 
 
 def _report(settings: Job) -> None:
-    """A table of counts, and a summary with the first ten failures and the command to repeat."""
+    """A table of counts, and a summary: how many wait for review, the first ten failures, the command to repeat."""
     found = cards.standing_of(settings)
     table = [{"status": status, "pictures": count} for status, count in cards.counted(found.counts, found.doubtful)]
     create_table_artifact(table, key="removal-summary")
+    page = f"[report.html]({settings.report_url})" if settings.report_url else f"`{settings.target}/report.html`"
+    review = f"{found.to_review} to review: {page}"
     worst = "\n".join(f"- `{row['source']}`: {row['reason']}" for row in found.failures[:10]) or "None failed."
     shard = parse_shard(settings.shard)
     again = ["run", settings.source, settings.target, "--job", f"{settings.target}/{records_of(shard)}job.toml"]
     steps = f"Again: `{_command(*again, *(['--shard', settings.shard] if shard else []))}`"
     if shard:
         steps += f"\n\nWhen all shards have run: `{_command('merge', settings.target)}`"
-    create_markdown_artifact(f"# {settings.source} → {settings.target}\n\n{worst}\n\n{steps}", key="removal-report")
+    create_markdown_artifact(
+        f"# {settings.source} → {settings.target}\n\n{review}\n\n{worst}\n\n{steps}", key="removal-report"
+    )
 
 
 def _command(*words: str) -> str:

@@ -22,6 +22,8 @@ NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on
         "limit",
         "shard",
         "max_failures",
+        "canary",
+        "report_url",
         "offline",
         "accept_license",
         "gif",
@@ -104,6 +106,7 @@ class Job(BaseModel):
     limit: int = Field(0, ge=0, description="stop after so many pictures; 0: all")
     shard: Part = Field("", description="i/n: do the i-th of n parts of the folder; when all are done, `merge`")
     max_failures: Allowance = Field("10%", description="stop above so many failures: a number, or a share after 20")
+    canary: int = Field(0, ge=0, description="so many first; stop above max_failures of them doubtful or failed")
     max_pixels: int = Field(MAX_PIXELS, ge=1, description="refuse a picture of more pixels, before it is decoded")
     verify: bool = Field(True, description="judge every result, unless a prompt put something there")
     tries: int = Field(1, ge=1, le=6, description="attempts per doubtful picture")
@@ -113,6 +116,7 @@ class Job(BaseModel):
     offline: bool = Field(False, description="fetch nothing")
     gif: bool = Field(False, description="also write the denoising to process/; another pass of the model a picture")
     concat: bool = Field(False, description="also write original | mask | result to strips/")
+    report_url: str = Field("", description="where report.html can be read, for the link in Prefect's artifact")
     format: Literal["same", "png", "jpeg", "webp"] = Field("same", description="what pictures are written as")
     quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
         None, description="of JPEG, lossy WebP and AVIF; none: a JPEG's own tables, 90, or 95 for what becomes a JPEG"
@@ -164,6 +168,13 @@ class Job(BaseModel):
         from flows.shards import parse_shard
 
         parse_shard(value)
+        return value
+
+    @field_validator("report_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"(https?|file)://[^\s()<>]+", value):
+            raise ValueError(f"where the report can be read is such as https://host/cleaned/report.html, not {value!r}")
         return value
 
     @field_validator("max_failures")
@@ -224,12 +235,12 @@ class Job(BaseModel):
     def boxes(self) -> list[tuple[float, float, float, float]]:
         return [parse_box(value) for value in self.box]
 
-    def failures_allowed(self, tried: int) -> float:
-        """How many failures among `tried` pictures do not yet stop the run. A share is judged after the first 20."""
+    def failures_allowed(self, tried: int, at_once: bool = False) -> float:
+        """How many failures among `tried` pictures do not yet stop the run. A share: after 20, or `at_once`."""
         text = str(self.max_failures)
         if not text.endswith("%"):
             return float(text)
-        return float(text[:-1]) / 100 * tried if tried >= 20 else float("inf")
+        return float(text[:-1]) / 100 * tried if tried >= 20 or at_once else float("inf")
 
 
 def parse_point(text: str) -> tuple[float, float, int]:

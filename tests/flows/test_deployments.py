@@ -28,7 +28,12 @@ def cleaned(server, scenes):
     """One deployment run over three scenes, by text, with the bundled models: its target, its command and its run."""
     target = scenes.parent / "out"
     ended, run = server.clean(
-        source=scenes / "images", target=target, prompts=scenes / "prompts.jsonl", model="bundled", dilate=6
+        source=scenes / "images",
+        target=target,
+        prompts=scenes / "prompts.jsonl",
+        model="bundled",
+        dilate=6,
+        report_url="https://pictures.example/report.html",
     )
     return target, ended, run
 
@@ -79,6 +84,7 @@ def test_a_run_leaves_a_table_a_report_and_its_progress(server, cleaned):
     kind, report = left["removal-report"]
     assert kind == "markdown"
     assert "None failed." in report
+    assert "0 to review: [report.html](https://pictures.example/report.html)" in report
     assert f"cleanplate run {run['parameters']['source']} {target}" in report
 
 

@@ -87,4 +87,6 @@ def _in_words(error: Exception) -> str:
         return f"{error.filename} is no longer there"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'it'} cannot be read: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
     return str(error) or type(error).__name__

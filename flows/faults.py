@@ -35,6 +35,8 @@ class TooManyFailures(Exception):
 
 def raise_if_environment(error: BaseException) -> None:
     """Raise EnvironmentFault for errors such as a full disk. The class tells nothing: bad pictures are OSErrors too."""
+    if isinstance(error, RuntimeError) and str(error).startswith("CUDA error"):  # not the one of too little memory
+        raise EnvironmentFault(f"the GPU does not work any more: {error}; then run the same command") from error
     if isinstance(error, OSError) and error.errno in ENVIRONMENT:
         raise EnvironmentFault(f"{error.strerror} ({error.filename}); mend that, then run the same command") from error
 

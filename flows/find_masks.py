@@ -59,7 +59,7 @@ def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outco
         picture = converted(decode(data, job.max_pixels), job.format, job.quality)
     except UnsupportedPicture as error:
         return unsupported(folder, outcome, str(error))
-    except (BrokenPicture, OSError) as error:
+    except (BrokenPicture, OSError, MemoryError) as error:
         return failed(folder, outcome, error)
     height, width = picture.image.shape[:2]
     return Opened(picture, wanted, replace(outcome, width=width, height=height))

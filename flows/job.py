@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -127,13 +128,14 @@ def run(
 
 
 def _do(work: Work, names: list[str], summary: Summary, watch: Watch) -> None:
-    for outcome, seen in outcomes(work, names):
-        work.manifest.record(work.folder, outcome, seen, work.job)
-        summary.done[outcome.status] += 1
-        summary.doubted += outcome.verdict == "doubtful"
-        watch.did(outcome)
-        expect(GROUP)
-        _judge(work.job, summary)
+    with closing(outcomes(work, names)) as done:  # what is in work lands before the manifest closes
+        for outcome, seen in done:
+            work.manifest.record(work.folder, outcome, seen, work.job)
+            summary.done[outcome.status] += 1
+            summary.doubted += outcome.verdict == "doubtful"
+            watch.did(outcome)
+            expect(GROUP)
+            _judge(work.job, summary)
 
 
 def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:

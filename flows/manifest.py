@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flows import journal, ledger, lock, staging
-from flows.faults import EnvironmentFault
+from flows.faults import EnvironmentFault, raise_if_environment
 from flows.folder import Folder, mask_name, pending_mask_name
 from flows.overrides import void
 from flows.prompt_files import Wishes
@@ -91,9 +92,15 @@ class Manifest:
     def __enter__(self) -> Manifest:
         return self
 
-    def __exit__(self, *reason: object) -> None:
-        self.file.close()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Give the target back. What the machine raised in the block, such as a full disk, is an EnvironmentFault."""
+        with contextlib.suppress(sqlite3.Error):
+            self.file.close()
         lock.free(self.locks)
+        if isinstance(error, sqlite3.Error):
+            raise EnvironmentFault(f"the manifest cannot be written: {error}; mend that, then run again") from error
+        if error is not None:
+            raise_if_environment(error)
 
     def refuse(self, job: Job) -> None:
         """Compare the job's settings with those of the target.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from flows import due, thumbnails
@@ -45,7 +45,7 @@ def others(work: Work, reasons: dict[str, str]) -> Iterator[tuple[Outcome, Seen]
             yield passed_over(work.folder, name, reason), NOWHERE
 
 
-def outcomes(work: Work, waiting: list[str]) -> Iterator[tuple[Outcome, Seen]]:
+def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Seen], None, None]:
     """Do what waits. Yields each row with what it is true of, to be committed before the next is asked for.
 
     What was in work when an earlier run died comes last, each alone; what died alone too often is set aside.

@@ -67,7 +67,7 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
         found = folder.mask(outcome.source).read_bytes()
         mask = decode_mask(found, job.max_pixels)
         protected = protection.recall(folder, outcome.source, mask.shape) if job.protect else None
-    except (BrokenPicture, UnsupportedPicture, OSError) as error:
+    except (BrokenPicture, UnsupportedPicture, OSError, MemoryError) as error:
         return failed(folder, outcome, error)
     if mask.shape != picture.image.shape[:2]:
         return failed(folder, outcome, ValueError(f"{mask_name(outcome.source)} is not of the picture's size"))

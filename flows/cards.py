@@ -117,16 +117,16 @@ def read_rows(target: Path) -> Iterator[dict[str, Any]]:
 
 
 def next_steps(target: Path, found: Standing) -> list[str]:
-    """The commands that a target in this state asks for."""
+    """The commands that a target in this state asks for, the most pressing first."""
     steps = []
     if found.counts.get("masked"):
         source = tomllib.loads((target / "job.toml").read_text(encoding="utf-8"))["source"]
-        steps.append(shlex.join(["cleanplate", "run", source, str(target)]))
+        steps.append(["run", source, str(target)])
     if found.to_review:
-        steps.append(shlex.join(["cleanplate", "review", str(target)]))
-    if found.rejected:
-        steps.append(shlex.join(["cleanplate", "redo", str(target), "--only", "rejected"]))
-    return steps
+        steps.append(["review", str(target)])
+    if again := [kind for kind, some in (("failed", found.failures), ("rejected", found.rejected)) if some]:
+        steps.append(["redo", str(target), "--only", ",".join(again)])
+    return [shlex.join(["cleanplate", *step]) for step in steps]
 
 
 def counted(counts: Mapping[str, int], doubtful: int) -> list[tuple[str, int]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from flows.verbs.talk import print_json
+from flows.verbs.talk import print_json, show
 
 
 def doctor(target: Path = Path()) -> int:
@@ -16,7 +16,7 @@ def doctor(target: Path = Path()) -> int:
 
     problems = 0
     for name, ok, words in examine(target):
-        print(f"{'ok  ' if ok else 'FIX '} {name}: {words}")
+        show(f"{'ok  ' if ok else 'FIX '} {name}: {words}", indent=5)
         problems += not ok
     return 3 if problems else 0
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from flows.verbs.talk import Json, print_json, say
+from flows.verbs.talk import Json, print_json, say, show
 
 MOST = 20  # reasons that are listed, unless all are asked for
 
@@ -35,7 +35,8 @@ def status(
         print(f"{count:8}  {name}")
     shown = found.troubles if all else found.troubles[:MOST]
     for trouble in shown:
-        print(f"{trouble.count:8}  {trouble.kind}: {trouble.reason} ({trouble.example}{', …' * (trouble.count > 1)})")
+        others = ", …" if trouble.count > 1 else ""
+        show(f"{trouble.count:8}  {trouble.kind}: {trouble.reason} ({trouble.example}{others})", indent=10)
     if len(shown) < len(found.troubles):
         print(f"          and {len(found.troubles) - len(shown)} more reasons: --all")
     for step in steps:

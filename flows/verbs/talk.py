@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
 from typing import Annotated, Any
 
@@ -25,11 +26,19 @@ def say(message: str) -> None:
     TALK.print(folded(message), markup=False)
 
 
+def show(line: str, indent: int = 0) -> None:
+    """Data: one line on a pipe; on a terminal broken like talk, with what follows indented."""
+    print(_filled(line, indent) if sys.stdout.isatty() else line)
+
+
 def folded(message: str) -> str:
-    if not on_terminal():
-        return message
-    fold = textwrap.TextWrapper(TALK.width, break_long_words=False, break_on_hyphens=False).fill
-    return "\n".join(map(fold, message.splitlines()))
+    return "\n".join(map(_filled, message.splitlines())) if on_terminal() else message
+
+
+def _filled(line: str, indent: int = 0) -> str:
+    return textwrap.fill(
+        line, TALK.width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def on_terminal() -> bool:

@@ -176,3 +176,17 @@ def test_colour_is_left_out_where_it_is_not_wanted():
     assert coloured.ended() == plain.ended() == 0
     assert colour.search(coloured.seen)
     assert not colour.search(plain.seen)
+
+
+def test_a_status_on_a_terminal_breaks_between_words_and_on_a_pipe_not_at_all(tmp_path):
+    reason = "the segmenter that was asked for could not be loaded, since its weights are not where they should be"
+    (tmp_path / "metadata.jsonl").write_text("")
+    (tmp_path / "failures.jsonl").write_text(json.dumps(Outcome("a/b.png", "failed", reason=reason).row()) + "\n")
+    shown = OnTerminal("status", tmp_path)
+    assert shown.ended() == 1
+    assert all(line.split()[-1] in f"1 {reason} (a/b.png)".split() for line in shown.lines[1:3])
+    assert shown.lines[2].startswith(" " * 10)
+    piped = subprocess.run(
+        [sys.executable, "-m", "flows", "status", tmp_path], capture_output=True, text=True, timeout=60
+    )
+    assert f"       1  failed: {reason} (a/b.png)" in piped.stdout.splitlines()

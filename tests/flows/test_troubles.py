@@ -1,10 +1,12 @@
 """What is wrong in a target: alike reasons together, the worst first."""
 
 import json
+import shlex
 
 import pytest
 
 from flows import cards
+from flows.cli import app
 from flows.records import Outcome
 from flows.troubles import Troubles
 from flows.verbs.results import status
@@ -73,6 +75,22 @@ def test_a_status_of_a_hundred_thousand_rows_is_a_screenful_unless_all_is_asked_
     assert sum("failed: reason" in line for line in capsys.readouterr().out.splitlines()) == 25
 
 
-def test_after_masks_the_next_step_is_a_run(target):
-    made = target(row("a.png", "masked"))
-    assert cards.next_steps(made, cards.standing(made))[0] == f"cleanplate run '/photos/of summer' {made}"
+@pytest.mark.parametrize(
+    ("rows", "steps"),
+    [
+        ([row("a.png", "masked")], ["run '/photos/of summer' {}"]),
+        ([row("a.png", "failed", reason="empty")], ["redo {} --only failed"]),
+        (
+            [row("a.png", "failed", reason="empty"), row("b.png", review="reject")],
+            ["redo {} --only failed,rejected"],
+        ),
+        ([row("a.png", verdict="doubtful", reason="doubtful: an edge shows")], ["review {}"]),
+        ([row("a.png", "nothing found")], []),
+    ],
+)
+def test_the_next_steps_are_commands_that_fit_what_there_is(target, rows, steps):
+    made = target(*rows)
+    told = cards.next_steps(made, cards.standing(made))
+    assert told == [f"cleanplate {step.format(made)}" for step in steps]
+    for command in told:
+        app.parse_args(shlex.split(command)[1:], exit_on_error=False)

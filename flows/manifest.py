@@ -9,65 +9,25 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from flows import journal, ledger, lock, staging
 from flows.faults import EnvironmentFault, raise_if_environment
 from flows.folder import Folder, mask_name, pending_mask_name
+from flows.known import COLUMNS, Known, Seen, made_with, made_with_settings, mask_of
 from flows.overrides import void
-from flows.prompt_files import Wishes
 from flows.pruning import remove_published, row_of
 from flows.records import Outcome, digest
 from flows.settings import REMOVAL_SETTINGS, Job
 from flows.shards import Shard
 
 Then = Callable[[sqlite3.Connection, str], None]  # what is noted of a picture in the transaction of its row
-NO_MASK = -1  # as the size of a mask file that is not there; null where an early version did not ask
 
 
 class OtherSettings(ValueError):
     """The target was made with other settings; the message names the fields."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A picture and what is wanted of it, as they were before it was read: what a row is true of."""
-
-    size: int
-    mtime: int
-    wanted: str
-
-
-class Known(NamedTuple):
-    """What the ledger knows of a picture: what its row is true of, and the files it left."""
-
-    status: str
-    size: int
-    mtime: int
-    wanted: str
-    settings: str
-    out_size: int | None
-    mask_size: int | None
-    mask_mtime: int | None
-    mask_sha: str | None
-    round: int | None
-
-
-COLUMNS = ", ".join(Known._fields)
-
-
-def look_at(folder: Folder, names: list[str], wishes: Wishes) -> dict[str, Seen]:
-    """The pictures of a portion before work on them begins; one that vanished is due should it come back."""
-    seen = {}
-    for name in names:
-        try:
-            seen[name] = Seen(*folder.stat(name), wishes.of(name).key)
-        except OSError:
-            seen[name] = Seen(-1, -1, "")
-    return seen
 
 
 class Manifest:
@@ -129,7 +89,7 @@ class Manifest:
                 for status in ("removed", "masked"):
                     self.file.execute(
                         "update pictures set settings = ? where settings = ?",
-                        (_made_with(status, now), _made_with(status, before)),
+                        (made_with_settings(status, now), made_with_settings(status, before)),
                     )
         self._remember("job", json.dumps(now))
         if job.existing == "overwrite":
@@ -200,7 +160,7 @@ class Manifest:
         out_size = place.stat().st_size if place else None
         row = (
             os.fsencode(outcome.source), json.dumps(outcome.row()), outcome.status, seen.size, seen.mtime, seen.wanted,
-            made_with(outcome.status, job), out_size, *_mask_of(folder, outcome), self.round,
+            made_with(outcome.status, job), out_size, *mask_of(folder, outcome), self.round,
         )  # fmt: skip
         before = self.outcome(outcome.source)
         try:
@@ -281,31 +241,3 @@ class Manifest:
 
     def _count(self, condition: str) -> int:
         return self.file.execute(f"select count(*) from pictures where {condition}").fetchone()[0]
-
-
-def made_with(status: str, job: Job) -> str:
-    """A digest of the settings that a row depends on: where nothing was painted, the removal's do not matter.
-
-    A picture that failed may be done with more pixels allowed.
-    """
-    limit = {"max_pixels": job.max_pixels} if status == "failed" and job.max_pixels != Job().max_pixels else {}
-    return _made_with(status, job.settings | limit)
-
-
-def _made_with(status: str, settings: dict[str, Any]) -> str:
-    if status in ("removed", "failed"):
-        return digest(settings)
-    return digest({key: value for key, value in settings.items() if key not in REMOVAL_SETTINGS})
-
-
-def _mask_of(folder: Folder, outcome: Outcome) -> tuple[int, int, str | None]:
-    """Size, time and SHA-256 of the mask that a row was made with; no time when another one lies there by now."""
-    if outcome.mask_file_name is None:
-        return NO_MASK, NO_MASK, None
-    file = folder.mask(outcome.source)
-    try:
-        stat, now = file.stat(), hashlib.sha256(file.read_bytes()).hexdigest()
-    except FileNotFoundError:  # taken away in this moment
-        return 0, NO_MASK, outcome.sha256_mask
-    made = outcome.sha256_mask or now
-    return stat.st_size, stat.st_mtime_ns if made == now else NO_MASK, made

@@ -10,7 +10,8 @@ from flows.endings import failed, passed_over
 from flows.folder import Folder
 from flows.interrupts import interrupted, until_interrupted
 from flows.journal import ENOUGH
-from flows.manifest import Manifest, Seen, look_at
+from flows.known import Seen, look_at
+from flows.manifest import Manifest
 from flows.prompt_files import Wishes
 from flows.records import Outcome, digest
 from flows.settings import Job

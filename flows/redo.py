@@ -19,7 +19,8 @@ from flows.folder import Folder, attempts_name, mask_name, pending_mask_name
 from flows.interrupts import interrupted
 from flows.job import Nobody, Summary, Watch, conclude, explain
 from flows.job_file import job_of
-from flows.manifest import Manifest, Seen
+from flows.known import Seen
+from flows.manifest import Manifest
 from flows.overrides import Override, done, overrides, plan, planned, use
 from flows.pictures import decode
 from flows.portions import Find, Remove, Work, outcomes

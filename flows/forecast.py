@@ -9,6 +9,7 @@ from datetime import timedelta
 from rich.filesize import decimal
 
 from flows.folder import Folder
+from flows.manifest import Manifest
 from flows.settings import Job
 
 MASK = 20_000  # bytes of a mask file at 12 megapixels; smaller pictures have smaller ones
@@ -30,6 +31,12 @@ class Forecast:
             how_long = f"about {timedelta(seconds=round(self.seconds))} (h:mm:ss), at {pace:.2g} s a picture so far"
         room = f"about {decimal(self.size)} of disk, of which {decimal(self.free)} are free"
         return f"{how_long}; {room}" + ("; make room first" if self.size > self.free else "")
+
+
+def pace_of(manifest: Manifest) -> float | None:
+    """Seconds that a painted picture of a target took on average; None before there is one."""
+    times = "select avg(json_extract(row, '$.seconds')) from pictures where status = 'removed'"
+    return manifest.file.execute(times).fetchone()[0]
 
 
 def forecast(job: Job, folder: Folder, due: list[str], pace: float | None) -> Forecast:

@@ -12,7 +12,7 @@ from flows.conclusion import conclude
 from flows.faults import TooManyFailures, UsageError
 from flows.find_masks import find_masks, segmenter_of
 from flows.folder import Folder
-from flows.forecast import Forecast, forecast
+from flows.forecast import Forecast, forecast, pace_of
 from flows.interrupts import interrupted
 from flows.ledger import ledger_of
 from flows.manifest import Manifest
@@ -150,7 +150,7 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
         with Manifest(folder.target, only_look=True, shard=shard) as manifest:
             refuse_beside(job, folder.target)
             _refuse_unmounted(job, whole, manifest)
-            pace = None if masks_only else manifest.pace()
+            pace = None if masks_only else pace_of(manifest)
             waiting = _due(job, folder, manifest, there, wishes, masks_only)
     finished = len(names) - len(waiting)
     waiting = waiting[: job.limit or None]

@@ -204,11 +204,6 @@ class Manifest:
         rows = self.file.execute("select name, status from pictures")
         return dict(Counter(status for name, status in rows if present is None or os.fsdecode(name) in present))
 
-    def pace(self) -> float | None:
-        """Seconds that a painted picture took on average; None before there is one."""
-        times = "select avg(json_extract(row, '$.seconds')) from pictures where status = 'removed'"
-        return self.file.execute(times).fetchone()[0]
-
     def doubtful(self, present: set[str] | None) -> int:
         """How many of these names have a result that may have failed."""
         doubted = self.file.execute("select name from pictures where json_extract(row, '$.verdict') = 'doubtful'")

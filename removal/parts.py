@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from removal.crop import bounds
+
 MOST = 64  # parts of one image; each is a pass of the model
 GROWTH = 1.25  # two parts join when their common crop is at most so much larger than the larger of their own
 COMPONENTS = 256  # specks are joined by a coarser grid until there are no more than this
@@ -15,8 +17,14 @@ def part(mask: np.ndarray, resolution: int, context: float) -> np.ndarray:
 
     A crop that holds everything at the model's own resolution is never divided, since that would gain nothing.
     """
-    height, width = mask.shape
-    numbers, boxes = _components(mask, max(1, resolution // 8))
+    parts, grid = np.zeros(mask.shape, np.uint8), max(1, resolution // 8)
+    if not mask.any():
+        return parts
+    top, bottom, left, right = bounds(mask)
+    top, left = top // grid * grid, left // grid * grid
+    inside = mask[top:bottom, left:right]  # a photo is large, and an object in it small
+    numbers, boxes = _components(inside, grid)
+    boxes += np.array([left, top, -left, -top])
     belongs = np.arange(len(boxes))
     while len(boxes) > 1:
         sides = _side(boxes, resolution, context, mask.shape)
@@ -30,8 +38,9 @@ def part(mask: np.ndarray, resolution: int, context: float) -> np.ndarray:
         boxes = np.delete(boxes, second, axis=0)
         belongs[belongs == second] = first
         belongs[belongs > second] -= 1
-    parts = np.concatenate([[0], belongs + 1]).astype(np.uint8)[numbers][:height, :width]
-    return parts * mask.astype(np.uint8)
+    found = np.concatenate([[0], belongs + 1]).astype(np.uint8)[numbers][: bottom - top, : right - left]
+    parts[top:bottom, left:right] = found * inside
+    return parts
 
 
 def _components(mask: np.ndarray, grid: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +56,7 @@ def _components(mask: np.ndarray, grid: int) -> tuple[np.ndarray, np.ndarray]:
         grid *= 2
     left, top, width, height = (stats[1:, k] * grid for k in range(4))
     boxes = np.stack([left, top, -(left + width), -(top + height)], axis=1)
-    return np.kron(numbers, np.ones((grid, grid), numbers.dtype)), boxes
+    return np.repeat(np.repeat(numbers, grid, axis=0), grid, axis=1), boxes
 
 
 def _side(boxes: np.ndarray, resolution: int, context: float, shape: tuple[int, ...]) -> np.ndarray:

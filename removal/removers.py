@@ -12,7 +12,7 @@ import numpy as np
 from removal import tone
 from removal.batches import Batches
 from removal.checkpoints import Choice, choose
-from removal.crop import Crop, check, cut, paste
+from removal.crop import Crop, check, cut, paste, put
 from removal.parts import part
 from removal.workers import Dealt, Painters
 from removal.workers import load as load_on_devices
@@ -144,7 +144,7 @@ class CropRemover:
             return [(*pick, crop, patch) for pick, crop, patch in zip(picks, crops, patches, strict=True)]
 
         for k, hole, crop, patch in self._batches(painted, holes):
-            results[k] = paste(results[k], hole, crop, tone.match(crop.image, crop.mask, patch))
+            put(results[k], hole, crop, tone.match(crop.image, crop.mask, patch))
         return results
 
     def patches(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:

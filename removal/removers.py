@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from removal.painter import Painter
 
+THREADS = min(8, os.cpu_count() or 1)  # that cut and paste
 PIXELS_AT_ONCE = {"cuda": 16 * 512**2, "cpu": 512**2}  # crops times their area, for `batch_size="auto"`
 
 
@@ -133,19 +136,28 @@ class CropRemover:
     def __call__(self, images: list[np.ndarray], masks: list[np.ndarray], seeds: list[int]) -> list[np.ndarray]:
         """images: H×W×3 uint8 RGB of any sizes, masks: H×W bool, seeds: one each. An empty mask changes nothing."""
         check(images, masks, seeds)
-        results = [image.copy() for image in images]
-        numbers = [part(mask, self.paint.resolution, self.context) for mask in masks]
-        holes = [(k, one) for k in range(len(images)) for one in range(1, int(numbers[k].max(initial=0)) + 1)]
+        with ThreadPoolExecutor(THREADS) as pool:  # the device waits meanwhile, and OpenCV needs no interpreter
+            numbers = list(pool.map(lambda mask: part(mask, self.paint.resolution, self.context), masks))
+            holes = [(k, one) for k in range(len(images)) for one in range(1, int(numbers[k].max(initial=0)) + 1)]
 
-        def painted(some: list[tuple[int, int]]) -> list[tuple]:
-            picks = [(k, numbers[k] == one) for k, one in some]
-            crops = [cut(images[k], masks[k], self.paint.resolution, self.context, hole) for k, hole in picks]
-            patches = self.paint(crops, [seeds[k] + one - 1 for k, one in some])
-            return [(*pick, crop, patch) for pick, crop, patch in zip(picks, crops, patches, strict=True)]
+            def cut_one(k: int, one: int) -> Crop:
+                return cut(images[k], masks[k], self.paint.resolution, self.context, numbers[k] == one)
 
-        for k, hole, crop, patch in self._batches(painted, holes):
-            put(results[k], hole, crop, tone.match(crop.image, crop.mask, patch))
-        return results
+            def painted(some: list[tuple[int, int]]) -> list[tuple[Crop, np.ndarray]]:
+                crops = list(pool.map(lambda hole: cut_one(*hole), some))
+                patches = self.paint(crops, [seeds[k] + one - 1 for k, one in some])
+                toned = pool.map(lambda crop, patch: tone.match(crop.image, crop.mask, patch), crops, patches)
+                return list(zip(crops, toned, strict=True))
+
+            fitted = dict(zip(holes, self._batches(painted, holes), strict=True))
+
+            def pasted(k: int) -> np.ndarray:
+                result = images[k].copy()
+                for one in range(1, int(numbers[k].max(initial=0)) + 1):
+                    put(result, numbers[k] == one, *fitted[k, one])
+                return result
+
+            return list(pool.map(pasted, range(len(images))))
 
     def patches(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
         """What is painted into crops, R×R×3 uint8 each, in batches that fit."""

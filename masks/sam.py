@@ -27,8 +27,10 @@ class SamNetwork:
     def __init__(self, sam: Any, device: str, dtype: Any):
         from segment_anything.utils.transforms import ResizeLongestSide
 
+        from masks.attention import fuse
+
         self.sam, self.device, self.dtype = sam.to(device).float().eval(), device, dtype
-        self.sam.image_encoder.to(dtype)
+        fuse(self.sam.image_encoder.to(dtype))
         self.side = sam.image_encoder.img_size
         self.frame = ResizeLongestSide(self.side)
 
@@ -96,11 +98,13 @@ def _network(weights: str, offline: bool) -> Any:
         sam = build_sam(json.loads((path / "config.json").read_text()))
         sam.load_state_dict(_read(path / "sam.pth"))
         return sam
+    import torch
     from segment_anything import sam_model_registry
 
     state = _read(path if path.suffix == ".pth" else fetch(weights, offline))
-    sam = sam_model_registry[_size(state, path)]()
-    sam.load_state_dict(state)
+    with torch.device("meta"):  # no time for random weights: vit_l's take 7 s
+        sam = sam_model_registry[_size(state, path)]()
+    sam.load_state_dict(state, assign=True)
     return sam
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from masks import BoxPrompt, PointPrompt, sam
+from masks.attention import FusedAttention, fuse
+from masks.bundled.networks import SAM_CONFIG, build_sam
 from masks.morphology import outline
 from masks.segmenters import BUNDLED
-from masks.shapes import BOXES
+from masks.shapes import BOXES, ShapeSegmenter
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +68,12 @@ def test_a_background_point_is_not_taken_for_another_point_on_the_object(segment
 
 @pytest.fixture(scope="module")
 def predictor(segment):
-    """The library's own way to ask the same network, one picture and one prompt at a time."""
+    """The library's own way to ask the same weights, one picture and one prompt at a time."""
     from segment_anything import SamPredictor
 
-    return SamPredictor(segment.network.sam)
+    plain = build_sam(json.loads((BUNDLED / "sam/config.json").read_text()))
+    plain.load_state_dict(torch.load(BUNDLED / "sam/sam.pth", weights_only=True))
+    return SamPredictor(plain.eval())
 
 
 @pytest.mark.parametrize("size", [(128, 128), (90, 140), (301, 77), (600, 400)])
@@ -92,6 +98,26 @@ def test_a_point_and_a_box_find_what_the_librarys_own_predictor_finds(segment, p
         masks, scores, _ = predictor.predict(**question)
         assert (mine.mask == masks[scores.argmax()]).all()
         assert mine.score == pytest.approx(min(1, scores.max()) if mine else 0, abs=1e-5)
+
+
+def test_the_encoders_fused_attention_gives_what_its_own_gives():
+    """With windows and relative positions, as the published encoders have them in most of their blocks."""
+    from segment_anything.modeling import ImageEncoderViT
+
+    torch.manual_seed(0)
+    encoder = ImageEncoderViT(
+        img_size=64, patch_size=8, embed_dim=32, depth=2, num_heads=4, out_chans=16, use_rel_pos=True,
+        window_size=3, global_attn_indexes=(1,),
+    ).eval()  # fmt: skip
+    for block in encoder.blocks:
+        torch.nn.init.normal_(block.attn.rel_pos_h)
+        torch.nn.init.normal_(block.attn.rel_pos_w)
+    pixels = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        plain = encoder(pixels)
+        fuse(encoder)
+        assert all(isinstance(block.attn, FusedAttention) for block in encoder.blocks)
+        torch.testing.assert_close(encoder(pixels), plain, atol=1e-5, rtol=1e-5)
 
 
 def test_a_batch_of_pictures_finds_what_each_finds_alone(segment, scenes, picture):
@@ -156,27 +182,27 @@ def test_a_box_outside_the_picture_is_refused(segment, scenes, box):
 # Weights -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("width", "size"), [(768, "vit_b"), (1024, "vit_l"), (1280, "vit_h")])
-def test_a_file_is_known_by_its_shapes_whatever_its_name(tmp_path, monkeypatch, width, size):
+@pytest.mark.parametrize(("width", "heads", "size"), [(768, 12, "vit_b"), (1024, 16, "vit_l"), (1280, 16, "vit_h")])
+def test_a_file_is_known_by_its_shapes_whatever_its_name_and_finds_what_it_found(
+    tmp_path, monkeypatch, picture, width, heads, size
+):
+    """Each published width, with one block where the published encoders have 12 to 32."""
     import segment_anything
 
-    built = []
-    monkeypatch.setitem(segment_anything.sam_model_registry, size, lambda: built.append(size) or Stub())
-    torch.save({"image_encoder.pos_embed": torch.zeros(1, 64, 64, width)}, tmp_path / "vit_x.pth")
-    sam.load(str(tmp_path / "vit_x.pth"), "cpu")
-    assert built == [size]
-
-
-class Stub(torch.nn.Module):
-    """Takes any weights and has what is asked of a SAM when it is loaded."""
-
-    def __init__(self):
-        super().__init__()
-        self.image_encoder = torch.nn.Identity()
-        self.image_encoder.img_size = 64
-
-    def load_state_dict(self, state):
-        assert state.keys() == {"image_encoder.pos_embed"}
+    config = SAM_CONFIG | {"encoder_dim": width, "encoder_heads": heads, "encoder_depth": 1}
+    for name in ("vit_b", "vit_l", "vit_h"):
+        monkeypatch.setitem(
+            segment_anything.sam_model_registry, name, partial(build_sam, config if name == size else {})
+        )
+    torch.manual_seed(0)
+    saved = build_sam(config)
+    torch.save(saved.state_dict(), tmp_path / "mine.pth")
+    loaded = sam.load(str(tmp_path / "mine.pth"), "cpu")
+    image, prompts = picture(90, 140), [BoxPrompt((5, 6, 60, 50)), PointPrompt(((70, 40, 1),))]
+    before = ShapeSegmenter(sam.SamNetwork(saved, "cpu", torch.float32))([image] * 2, prompts)
+    for one, other in zip(before, loaded([image] * 2, prompts), strict=True):
+        assert (one.mask == other.mask).all()
+    assert any(before)
 
 
 def test_a_file_of_the_smallest_published_size_loads_and_segments(tmp_path, monkeypatch):

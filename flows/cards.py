@@ -141,7 +141,10 @@ def in_words(counts: Mapping[str, int], doubtful: int) -> str:
 
 
 def to_toml(settings: dict[str, Any]) -> str:
-    """A flat dict as TOML; a JSON string or list of strings is one already. None is left out: TOML has no null."""
+    """A flat dict as TOML; a JSON string or list of strings is one already. None is left out: TOML has no null.
+
+    By hand, since Python only reads TOML, and a library that writes it would be fetched for this line.
+    """
     return "".join(
         f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in settings.items() if value is not None
     )

@@ -1,4 +1,7 @@
-"""EXIF blocks: made upright and rid of previews in place, so that every other byte, maker notes too, stays as it is."""
+"""EXIF blocks: made upright and rid of previews in place, so that every other byte, maker notes too, stays as it is.
+
+By hand, since Pillow writes a block anew and drops what it does not know, and piexif is no longer kept.
+"""
 
 from __future__ import annotations
 

@@ -180,7 +180,10 @@ def write_whole(path: Path, data: bytes | bytearray) -> None:
 
 @contextlib.contextmanager
 def appearing(path: Path) -> Iterator[BinaryIO]:
-    """A file to be written, which takes its name when the block ends well, and else was never there."""
+    """A file to be written, which takes its name when the block ends well, and else was never there.
+
+    By hand, since atomicwrites is no longer kept.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(prefix=".cleanplate-", suffix=".part", dir=path.parent)
     try:

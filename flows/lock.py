@@ -1,4 +1,7 @@
-"""One run at a time on a target: a lock that the kernel frees when its process dies."""
+"""One run at a time on a target: a lock that the kernel frees when its process dies.
+
+By hand, since filelock can neither only look at a lock nor leave a target untouched that has none.
+"""
 
 from __future__ import annotations
 

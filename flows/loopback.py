@@ -2,6 +2,7 @@
 
 Other programs and web pages on this machine could reach it too. So every address holds a random token, the Host must be
 this one (or a name that leads here would do, DNS rebinding), and what is saved must come from the page itself (Origin).
+By the standard library, which is enough for one person: a framework would bring routes, and none of these checks.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ CONTAINERS = {
     **dict.fromkeys([".jpg", ".jpeg", ".jfif"], "JPEG"), **dict.fromkeys([".tif", ".tiff"], "TIFF"),
     ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".avif": "AVIF", ".gif": "GIF",
 }  # fmt: skip
+# By hand, since Pillow's own list has .mpg, .h5 and .eps.
 SUFFIXES = frozenset(CONTAINERS)
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")  # JPEG opens MPO too
 Image.MAX_IMAGE_PIXELS = None  # `_refuse` looks before anything is decoded; Pillow's limit is one for all threads

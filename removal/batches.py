@@ -1,4 +1,7 @@
-"""Batches that fit: one that is too large for the device's memory is split, and the next ones are no larger."""
+"""Batches that fit: one that is too large for the device's memory is split, and the next ones are no larger.
+
+By hand, since accelerate's find_executable_batch_size begins a whole run anew with every smaller size.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Cut a square around a mask for the model, and paste only the masked pixels back."""
+"""Cut a square around a mask for the model, and paste only the masked pixels back.
+
+By hand, since diffusers' padding_mask_crop takes one PIL picture at a time, and pastes all that its overlay blurs.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow check quality bench train clean
+.PHONY: help setup demo test test-slow check quality verdicts bench train clean
 help:           ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
@@ -37,6 +37,11 @@ check: $(READY) ## ruff and mypy alone
 
 quality: $(READY) ## the bundled models on 200 unseen scenes beside simple fills; sheets to look at in demo/quality
 	$(BIN)/python -m tests.benchmarks.quality
+
+verdicts: $(READY) ## whether failed removals are told from good ones, what --tries brings, and what a reviewer meets first
+	$(BIN)/python -m tests.benchmarks.gate
+	$(BIN)/python -m tests.benchmarks.ladder
+	$(BIN)/python -m tests.benchmarks.planted
 
 bench: $(READY) ## counts, equality, overlap, speed beside a plain diffusers loop, and a GPU's share (BENCH="--json FILE")
 	$(BIN)/python -m tests.benchmarks.bench $(BENCH)

@@ -31,7 +31,7 @@ def write(folder: Folder, rows: Iterable[Mapping[str, Any]], originals: bool = T
     the page nor what it loads shows a pixel of the source that is not in the result. `place` is where the target will
     be, when it is made elsewhere.
     """
-    ordered = sorted((*_urgency(row), json.dumps(_known(row))) for row in rows)
+    ordered = sorted((*urgency(row), json.dumps(_known(row))) for row in rows)
     found = thumbnails.find(folder)
     first = [json.loads(row) for *_, row in ordered[:INLINE]]
     bare = [row for row in first if row["status"] != "unsupported" and thumbnails.of(found, row) is None]
@@ -76,7 +76,7 @@ def _folder_of(target: Path) -> Folder:
         return Folder.without_source(target)
 
 
-def _urgency(row: Mapping[str, Any]) -> tuple[int, float, str]:
+def urgency(row: Mapping[str, Any]) -> tuple[int, float, str]:
     """What a person should look at first: what failed, what is doubtful, what waits for a second look, the rest."""
     review, doubtful = row["review"], row["verdict"] == "doubtful"
     if review == "accept":

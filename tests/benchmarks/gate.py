@@ -1,33 +1,105 @@
-"""Whether the gate without weights tells failed removals from good ones: `python -m tests.benchmarks.gate [COUNT]`.
+"""Whether the verdict tells failed removals from good ones: `python -m tests.benchmarks.gate [COUNT]`.
 
-Failures are what `there_again` calls so, which knows the truth; the gate does not. The results judged are those of
-plain blending, which fails often, and of the fine-tuned checkpoint, which does not.
+Masks are found as in a run, half by a phrase and half by a point. Good results are those of the fine-tuned checkpoint;
+failures are objects that were left, and what plain blending drew in their place. What has failed is said by
+`there_again`, which knows the truth; the judges do not.
 """
 
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 
+from flows.encoding import encode_image
+from flows.ladder import Masked
+from flows.look_again import look_again
+from flows.pictures import decode
+from flows.records import Outcome
+from flows.settings import Job
+from flows.verdicts import Again, judge
 from flows.weights import quiet_libraries
-from removal.bundled.scenes import scene
+from masks import Found, PointPrompt, Prompt, TextPrompt, dilate, dilation_radius, fill_holes, load_segmenter
+from removal import load_remover
+from removal.bundled.scenes import Scene, scene
 from removal.quality import there_again
 from removal.verify import fit
-from tests.benchmarks.quality import AS_WRITTEN, FIRST, fill
+from tests.benchmarks.quality import AS_WRITTEN, FIRST
+
+MODELS = {"inpainting": ("bundled", {}), "blending as written": ("bundled-base", AS_WRITTEN)}
 
 
-def main(count: int = 200) -> None:
-    """Print the area under the curve of the gate's doubt, and how many of each kind it calls doubtful."""
+@dataclass(frozen=True)
+class Judged:
+    """A result, whether it failed, and the doubt of each judge."""
+
+    made: str
+    failed: bool
+    doubts: dict[str, float]
+
+
+def main(count: int = 100) -> None:
+    """Print, for each judge and both, the area under the curve and how many of each kind it calls doubtful."""
     quiet_libraries()
     scenes = [scene(FIRST + k) for k in range(count)]
-    doubts, failed = [], []
-    for results in (fill("bundled-base", scenes, **AS_WRITTEN), fill("bundled", scenes)):
-        for result, one in zip(results, scenes, strict=True):
-            doubts.append(fit(result, one.mask).doubt)
-            failed.append(there_again(result, one.truth, one.mask, one.object))
-    doubt, bad = np.array(doubts), np.array(failed)
-    higher = (doubt[bad][:, None] > doubt[~bad][None]).mean() + 0.5 * (doubt[bad][:, None] == doubt[~bad][None]).mean()
-    print(f"{bad.sum()} of {len(bad)} failed; area under the curve {higher:.3f}")
-    print(f"doubtful: {(doubt[bad] > 1).mean():.0%} of the failures, {(doubt[~bad] > 1).mean():.0%} of the others")
+    judged = judged_results(scenes, masks_of(scenes))
+    bad = np.array([one.failed for one in judged])
+    print(f"{len(judged)} results, of which {bad.sum()} failed\n")
+    print("| judge | area under the curve | failures it doubts | good results it doubts |\n|---|---|---|---|")
+    for judge_ in ("fits", "segmenter", "both"):
+        doubt = np.array([one.doubts[judge_] for one in judged])
+        shares = [f"{(doubt[kind] > 1).mean():.0%}" for kind in (bad, ~bad)]
+        print(f"| {judge_} | {area(doubt, bad):.3f} | {' | '.join(shares)} |")
+    for made in dict.fromkeys(one.made for one in judged):
+        some = [one for one in judged if one.made == made]
+        print(f"\n{made}: {sum(one.failed for one in some)} of {len(some)} failed", end="")
+
+
+def area(doubt: np.ndarray, failed: np.ndarray) -> float:
+    """The chance that a failure is doubted more than a good result: the area under the ROC curve."""
+    bad, good = doubt[failed][:, None], doubt[~failed][None]
+    return float((bad > good).mean() + 0.5 * (bad == good).mean())
+
+
+def masks_of(scenes: list[Scene]) -> list[Masked | None]:
+    """What a run finds in each scene, every second time by a point; None where it finds nothing."""
+    prompts: list[Prompt] = [
+        PointPrompt(((*s.point, 1),)) if k % 2 else TextPrompt(s.target.text) for k, s in enumerate(scenes)
+    ]
+    found = load_segmenter("bundled", device="cpu")([s.image for s in scenes], prompts)
+    return [_masked(*row) for row in zip(scenes, prompts, found, strict=True)]
+
+
+def judged_results(scenes: list[Scene], masked: list[Masked | None]) -> list[Judged]:
+    """Every result of every way, judged."""
+    pairs = [(one, s) for one, s in zip(masked, scenes, strict=True) if one]
+    some = [one for one, _ in pairs]
+    images, masks = [one.picture.image for one in some], [one.mask for one in some]
+    results = {"object left": images}
+    for made, (model, options) in MODELS.items():
+        results[made] = load_remover(model, device="cpu", **options)(images, masks, list(range(len(images))))
+    found = []
+    for made, painted in results.items():
+        looked = look_again(Job(model="bundled", device="cpu"), some, painted)
+        for result, (one, s), again in zip(painted, pairs, looked, strict=True):
+            failed = there_again(result, s.truth, one.mask, s.object)
+            found.append(Judged(made, failed, _doubts(result, one.mask, again or Again())))
+    return found
+
+
+def _doubts(result: np.ndarray, mask: np.ndarray, again: Again) -> dict[str, float]:
+    return {
+        "fits": fit(result, mask).doubt, "segmenter": again.doubt, "both": judge(result, mask, again).doubt,
+    }  # fmt: skip
+
+
+def _masked(one: Scene, prompt: Prompt, found: Found) -> Masked | None:
+    if not found:
+        return None
+    whole = fill_holes(found.mask)
+    radius = dilation_radius("10%", whole)
+    asked = {"text": [prompt.text]} if isinstance(prompt, TextPrompt) else {"points": [[*one.point, 1]]}
+    outcome = Outcome("scene.png", "masked", segmenter="bundled", dilate=radius, **asked)
+    return Masked(outcome, decode(encode_image(one.image)), dilate(whole, radius))
 
 
 if __name__ == "__main__":

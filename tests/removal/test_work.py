@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from removal import attentive, controlnet, load_remover
-from removal.checkpoints import look_up
+from removal.checkpoints import Checkpoint, Choice, look_up
 from removal.crop import Crop, cut
 from removal.painter import Painter
-from removal.removers import Options
+from removal.removers import CropRemover, Options
 
 CROPS, STEPS = 9, 20
 ON_CPU = {"offline": True, "device": "cpu"}
@@ -147,3 +147,90 @@ def test_a_controlnet_is_asked_once_a_step_and_its_pipeline_encodes_by_itself(ti
     options = Options(steps=STEPS, strength=1.0, guidance=7.5, **ON_CPU)
     painter = controlnet.load(look_up(str(tiny("plain"))), options, str(tmp_path))
     assert work(painter) == Work(unet=STEPS, encoded=2, encodings=2 * CROPS, decoded=1, decodings=2)
+
+
+# What is added, and what is filled up --------------------------------------------------------------------------------
+
+
+def test_a_lora_costs_nothing_once_it_is_added(tiny, work, tmp_path):
+    from safetensors.torch import save_file
+
+    place = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+    lora = {f"{place}.lora_A.weight": torch.ones(1, 16), f"{place}.lora_B.weight": torch.ones(16, 1)}
+    save_file(lora, tmp_path / "style.safetensors")
+    options = {"steps": STEPS, "strength": 1.0, "lora": (str(tmp_path / "style.safetensors"),), **ON_CPU}
+    painter = load_remover(str(tiny("inpainting")), **options).paint
+    assert work(painter) == Work(unet=20, encoded=1, encodings=1, decoded=1, decodings=2)
+
+
+def test_an_lcm_lora_takes_a_row_for_each_of_its_few_steps(tiny, work, tmp_path):
+    from safetensors.torch import save_file
+
+    place = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
+    lora = {f"{place}.lora_A.weight": torch.ones(1, 16), f"{place}.lora_B.weight": torch.ones(16, 1)}
+    save_file(lora, tmp_path / "lcm.safetensors")
+    options = {"steps": 4, "strength": 1.0, "lora": (str(tmp_path / "lcm.safetensors"),), **ON_CPU}
+    assert work(load_remover(str(tiny("inpainting")), prompt="a meadow", **options).paint).unet == 4
+
+
+class Rows:
+    """In the place of a painter: notes how many rows each of its batches has."""
+
+    resolution, steps, strength = 32, 1, 1.0
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def __call__(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
+        self.batches.append(len(crops))
+        return [crop.image for crop in crops]
+
+
+def rows_of_a_folder(pictures: int, size: int, whole: bool, monkeypatch, tmp_path) -> tuple[Rows, int]:
+    """What a run over so many pictures sends to a painter that takes `size` at a time, and how many it has to."""
+    from flows.encoding import encode_image
+    from flows.job import run
+    from flows.mask_files import encode_mask
+    from flows.settings import Job
+
+    (tmp_path / "in").mkdir()
+    mask = np.zeros((48, 40), bool)
+    mask[8:20, 8:20] = True
+    (tmp_path / "mask.png").write_bytes(encode_mask(mask))
+    for k in range(pictures):
+        (tmp_path / "in" / f"{k}.png").write_bytes(encode_image(np.full((48, 40, 3), k, np.uint8)))
+    rows = Rows()
+    remover = CropRemover(Choice("", Checkpoint(""), "inpainting", "asked for"), rows, 2.0, size, whole_batches=whole)
+    monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: remover)
+    places = {"source": tmp_path / "in", "target": tmp_path / "out", "masks": tmp_path / "mask.png"}
+    run(Job(**{name: str(place) for name, place in places.items()}, model="bundled", verify=False))
+    return rows, pictures
+
+
+@pytest.mark.parametrize(("pictures", "size"), [(45, 8)])
+def test_of_a_folder_no_row_is_padding(pictures, size, monkeypatch, tmp_path):
+    rows, needed = rows_of_a_folder(pictures, size, False, monkeypatch, tmp_path)
+    assert sum(rows.batches) == needed
+    assert len(rows.batches) <= -(-needed // size) + 1
+
+
+@pytest.mark.parametrize(("pictures", "size"), [(64, 8), (62, 4)])
+def test_even_in_whole_batches_at_most_a_twentieth_is(pictures, size, monkeypatch, tmp_path):
+    """As `--compile` needs them: only the last batch of a portion is filled up."""
+    rows, needed = rows_of_a_folder(pictures, size, True, monkeypatch, tmp_path)
+    assert set(rows.batches) == {size}
+    assert (sum(rows.batches) - needed) / sum(rows.batches) <= 0.05
+
+
+@pytest.mark.parametrize("context", [1.5, 2.0])
+def test_a_photo_of_12_megapixels_takes_what_one_of_1_megapixel_takes(context):
+    """One crop at the checkpoint's own resolution for the same object, whatever the photo's size."""
+    painted = []
+    for height, width in ((866, 1154), (3000, 4000)):
+        rows = Rows()
+        remover = CropRemover(Choice("", Checkpoint(""), "inpainting", "asked for"), rows, context, 4)
+        mask = np.zeros((height, width), bool)
+        mask[height // 3 : height // 2, width // 3 : width // 2] = True
+        remover([np.zeros((height, width, 3), np.uint8)], [mask], [0])
+        painted.append(rows.batches)
+    assert painted == [[1], [1]]

@@ -10,13 +10,14 @@ from PIL import Image, JpegImagePlugin
 
 from flows import exif, provenance
 from flows.containers import av1, webp_is_lossless, without_thumbnails
+from flows.frames import container
 from flows.png import described
 
 # In a TIFF, EXIF shares its directory with the tags that lay out the pixels; these alone describe the picture, its
 # caption and its camera, or (from 33550 on) the place on the ground that it shows.
 DESCRIPTIVE = frozenset({269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, 33723, 34665, 34853})
 GEOGRAPHIC = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844})
-LOSSY_QUALITY = 90  # of formats whose files do not tell how they were made, WebP and AVIF
+LOSSY_QUALITY = 90  # of formats whose files do not tell how they were made: WebP, AVIF, HEIC
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,17 @@ def kept(opened: Image.Image, upright: dict[Any, Any], data: bytes) -> Kept:
     """What to keep of a picture: as it was opened, what is said of it since it is upright, and its bytes."""
     info = opened.info
     how, lossless = _how(opened, data)
+    of = container(opened)
     xmp = upright.get("xmp")  # whose orientation was reset with the pixels'
     return Kept(
         icc=info.get("icc_profile") or None,
         exif=_exif(opened),
         xmp=provenance.without_previews(xmp) if xmp else None,
         dpi=info.get("dpi"),
-        comment=info.get("comment") if opened.format == "JPEG" else None,
+        comment=info.get("comment") if of == "JPEG" else None,
         captions=_captions(opened),
-        chunks=tuple(described(data)) if opened.format == "PNG" else (),
-        tags=_tags(opened) if opened.format == "TIFF" else None,
+        chunks=tuple(described(data)) if of == "PNG" else (),
+        tags=_tags(opened) if of == "TIFF" else None,
         how=how,
         lossless=lossless,
     )
@@ -56,7 +58,7 @@ def kept(opened: Image.Image, upright: dict[Any, Any], data: bytes) -> Kept:
 
 def _how(opened: Image.Image, data: bytes) -> tuple[dict[str, Any], bool]:
     """Settings with which Pillow writes such a picture again, and whether that keeps every pixel."""
-    match opened.format:
+    match container(opened):
         case "JPEG":
             sampling = JpegImagePlugin.get_sampling(opened)
             tables = {"qtables": opened.quantization}  # type: ignore[attr-defined]
@@ -68,6 +70,8 @@ def _how(opened: Image.Image, data: bytes) -> tuple[dict[str, Any], bool]:
             return {"quality": LOSSY_QUALITY, "exact": True}, False
         case "AVIF":
             return {"quality": LOSSY_QUALITY, "subsampling": av1(data).sampling}, False
+        case "HEIF":
+            return {"quality": LOSSY_QUALITY, "chroma": opened.info.get("chroma", 420)}, False
         case "TIFF" if opened.info.get("compression", "raw") != "raw":
             return {"compression": "deflate"}, True
     return {}, True

@@ -11,15 +11,18 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
+from flows import heic
 from flows.containers import Av1, av1
 from flows.deep import GREY, is_deep, read_deep, view_of
 from flows.exif import ORIENTATION
+from flows.frames import container, left_out
 from flows.metadata import Kept, kept
 from flows.settings import MAX_PIXELS
 
 CONTAINERS = {
     **dict.fromkeys([".jpg", ".jpeg", ".jfif"], "JPEG"), **dict.fromkeys([".tif", ".tiff"], "TIFF"),
     ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".avif": "AVIF", ".gif": "GIF",
+    **dict.fromkeys(heic.SUFFIXES if heic.installed() else [], "HEIF"),
 }  # fmt: skip
 # By hand, since Pillow's own list has .mpg, .h5 and .eps.
 SUFFIXES = frozenset(CONTAINERS)
@@ -49,6 +52,7 @@ class Picture:
     """An upright picture: `image` H×W×3 uint8 RGB, `alpha` H×W uint8 or None, and what to keep when it is written.
 
     `deep` are the pixels of one of 16 bits, H×W, H×W×3 or H×W×4 uint16, of which `image` and `alpha` are a view.
+    `left_out` says what beside the picture will not be written again.
     """
 
     image: np.ndarray
@@ -57,27 +61,29 @@ class Picture:
     format: str
     kept: Kept = field(default_factory=Kept)
     deep: np.ndarray | None = None
+    left_out: str | None = None
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode a whole picture. Raises UnsupportedPicture or BrokenPicture; never narrows or fills in silently."""
     opened, upright = open_upright(data, max_pixels)
-    of = opened.format or "PNG"
+    of, without = container(opened), left_out(opened)
     beside = _not_broken(lambda: kept(opened, upright.info, data), data)
     if is_deep(opened, data):
         deep = _deep(opened, data)
-        return Picture(*view_of(deep), deep.ndim == 2, of, beside, deep)
+        return Picture(*view_of(deep), deep.ndim == 2, of, beside, deep, without)
     mode = "RGBA" if upright.has_transparency_data else "RGB"
     whole = np.array(upright if upright.mode == mode else upright.convert(mode))
     alpha = whole[..., 3].copy() if mode == "RGBA" else None
-    return Picture(np.ascontiguousarray(whole[..., :3]), alpha, upright.mode in ("1", "L", "LA"), of, beside)
+    grey = upright.mode in ("1", "L", "LA")
+    return Picture(np.ascontiguousarray(whole[..., :3]), alpha, grey, of, beside, None, without)
 
 
 def open_upright(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, Image.Image]:
     """A picture with its pixels loaded, as it was and upright. Raises UnsupportedPicture or BrokenPicture."""
 
     def opening() -> tuple[Image.Image, Image.Image]:
-        opened = Image.open(io.BytesIO(data), formats=FORMATS)
+        opened = Image.open(io.BytesIO(data), formats=(*FORMATS, *(heic.opening() if data[4:8] == b"ftyp" else ())))
         _refuse(opened, data, max_pixels)
         opened.load()
         turned = opened.getexif().get(ORIENTATION, 1) != 1
@@ -100,9 +106,10 @@ def _refuse(opened: Image.Image, data: bytes, max_pixels: int) -> None:
         raise BrokenPicture(
             f"too many pixels: {opened.width}×{opened.height} (--max-pixels {opened.width * opened.height} allows them)"
         )
-    frames = getattr(opened, "n_frames", 1)
-    if frames > 1:
-        raise UnsupportedPicture(f"it holds {frames} frames or pages; only single pictures can be changed")
+    try:
+        left_out(opened)
+    except ValueError as error:
+        raise UnsupportedPicture(str(error)) from error
     deep = is_deep(opened, data)
     if opened.mode not in ("RGB", "RGBA", "L", "LA", "P", "1", "PA", *(GREY if deep else ())):
         raise UnsupportedPicture(f"its pixels are {opened.mode}; changing them would narrow them to 8-bit RGB")
@@ -110,6 +117,8 @@ def _refuse(opened: Image.Image, data: bytes, max_pixels: int) -> None:
         raise UnsupportedPicture("its pixels have more than 8 bits; changing them would narrow them")
     if opened.format == "AVIF":
         _refuse_avif(av1(data))
+    if (bits := opened.info.get("bit_depth", 8)) > 8:  # of a HEIC
+        raise UnsupportedPicture(f"its pixels have {bits} bits; changing them would narrow them to 8")
     if opened.format == "GIF":
         raise UnsupportedPicture("a GIF's palette cannot hold a repainted patch exactly")
 
@@ -143,5 +152,5 @@ def _reason(data: bytes, error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         if container := next((name for start, name in STARTS.items() if data.startswith(start)), None):
             return f"it begins like a {container}, and is damaged"
-        return "it is not a picture of a known format (JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF)"
+        return "it is not a picture of a known format (JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF, HEIC)"
     return f"it cannot be decoded: {error}"

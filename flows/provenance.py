@@ -17,7 +17,10 @@ SAID = re.compile(  # what the picture said of its source until now, as an attri
     r"""\s+[\w.-]+:DigitalSourceType\s*=\s*("[^"]*"|'[^']*')|<([\w.-]+:DigitalSourceType)\b[^>]*?(/>|>.*?</\2\s*>)""",
     re.DOTALL,
 )
-PREVIEWS = re.compile(r"<([\w.-]+:Thumbnails)\b[^>]*?(/>|>.*?</\1\s*>)", re.DOTALL)
+PREVIEWS = re.compile(  # also where further pictures lie behind the first one (GContainer), which are left out
+    r"""<([\w.-]+:(?:Thumbnails|Directory))\b[^>]*?(/>|>.*?</\1\s*>)|\s+[\w.-]+:HasExtendedXMP\s*=\s*("[^"]*"|'[^']*')""",
+    re.DOTALL,
+)
 END = re.compile(r"</(?:[\w.-]+:)?RDF\s*>")
 SUBJECT = re.compile(r"""<[\w.-]+:Description\b[^>]*?\b[\w.-]+:about\s*=\s*("[^"]*"|'[^']*')""", re.DOTALL)
 

@@ -104,9 +104,10 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
             folder.write(strip_name(name), shown)
     except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
         return climbed, failed(folder, outcome, error)
+    told = "; ".join(filter(None, [outcome.reason, picture.left_out])) or None
     outcome = replace(
-        outcome, status="removed", file_name=folder.image_name(name), mask_file_name=mask_name(name), sha256_out=saved,
-        outside_max_diff=changed, mask_area=mask_area(mask),
+        outcome, status="removed", reason=told, file_name=folder.image_name(name), mask_file_name=mask_name(name),
+        sha256_out=saved, outside_max_diff=changed, mask_area=mask_area(mask),
     )  # fmt: skip
     thumbnails.keep(folder, outcome, picture.image, result, mask, thumbnails.profile(picture))
     return climbed, outcome

@@ -119,7 +119,8 @@ class Job(BaseModel):
     report_url: str = Field("", description="where report.html can be read, for the link in Prefect's artifact")
     format: Literal["same", "png", "jpeg", "webp"] = Field("same", description="what pictures are written as")
     quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
-        None, description="of JPEG, lossy WebP and AVIF; none: a JPEG's own tables, 90, or 95 for what becomes a JPEG"
+        None,
+        description="of JPEG, lossy WebP, AVIF, HEIC; none: a JPEG's own tables, 95 for what becomes a JPEG, else 90",
     )
     copy_others: bool = Field(False, description="also copy files that are no pictures, such as captions beside them")
     prune: bool = Field(False, description="take away the results of pictures that are no longer in the source")

@@ -7,6 +7,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flows import heic
 from flows.faults import EnvironmentFault
 from flows.pictures import SUFFIXES, suffix_of
 
@@ -65,6 +66,8 @@ def _enter(found: Survey, entry: os.DirEntry[str], source: Path) -> bool:
         found.names.append(name)
     elif picture:
         found.others[name] = LINK if entry.is_symlink() else FOLDER if folder else SPECIAL
+    elif suffix_of(entry.name) in heic.SUFFIXES and entry.is_file(follow_symlinks=False):
+        found.others[name] = heic.MISSING
     elif entry.is_symlink() and os.path.isdir(entry.path):  # entry.is_dir() raises for a link to itself
         found.links.append(name)
     return folder

@@ -17,15 +17,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
+from flows import heic
 from flows.encoding import encode
 from flows.exif import without_previews
 from flows.job import run
 from flows.mask_files import encode_mask
-from flows.pictures import decode
+from flows.pictures import SUFFIXES, decode
 from flows.png import chunk, spliced
 from flows.provenance import COMPOSITE, IPTC, RDF, with_provenance
 from flows.provenance import without_previews as without_previews_in_xmp
 from flows.settings import Job
+from flows.source import survey
 
 RANDOM = np.random.default_rng(5)
 ACROSS, DOWN = np.meshgrid(np.arange(64), np.arange(48))
@@ -102,6 +104,10 @@ FILES: dict[str, Callable[[], bytes]] = {
     "photo.bmp": lambda: saved(coloured(), "BMP", dpi=(96, 96)),
     "photo.avif": lambda: saved(coloured(), "AVIF", quality=90, subsampling="4:4:4", **WHOLE),
 }
+if heic.opening():
+    FILES["photo.heic"] = lambda: saved(
+        coloured(), "HEIF", quality=90, chroma=444, **WHOLE | {"exif": exif().tobytes()}
+    )
 LOSSLESS = {"photo.png", "exact.webp", "photo.tif", "photo.bmp"}
 
 
@@ -441,3 +447,36 @@ def test_previews_in_xmp_go():
     xmp = SAID.replace(b"<dc:source>", picture + b"<dc:source>").replace(b"xmlns:dc", b'xmlns:xmp="x" xmlns:dc', 1)
     assert b"9j" in xmp
     assert without_previews_in_xmp(xmp) == xmp.replace(picture, b"")
+
+
+def several(kind: int, **how: Any) -> bytes:
+    """A JPEG that holds a smaller one of some kind behind it (CIPA DC-007), as Pillow writes it but for the kind."""
+    small = Image.fromarray(SCENE[::4, ::4])
+    data = saved(coloured(), "MPO", save_all=True, append_images=[small], **how)
+    at = data.index(b"MPF\0")
+    entries = data.index(struct.pack("<HHI", 0xB002, 7, 32), at)
+    (begin,) = struct.unpack_from("<I", data, entries + 8)
+    second = at + 4 + begin + 16
+    return data[:second] + struct.pack("<I", kind) + data[second + 4 :]
+
+
+@pytest.mark.parametrize(("kind", "said"), [(0x010001, False), (0, True)])
+def test_a_jpeg_with_a_preview_or_a_gain_map_is_cleaned_and_they_go(ran, kind, said):
+    data = several(kind, quality=90)
+    done = ran("photo.jpg", data)
+    assert done.row["status"] == "removed"
+    assert ("gain or depth map" in done.row["reason"]) == said
+    assert done.opened[1].format == "JPEG"
+    assert done.after.count(b"\xff\xd8\xff") < data.count(b"\xff\xd8\xff")
+
+
+def test_a_jpeg_of_two_views_is_left_as_it_is(ran):
+    data = several(0x020002, quality=90)
+    done = ran("photo.jpg", data)
+    assert (done.row["status"], done.after) == ("unsupported", data)
+
+
+def test_without_its_library_a_heic_gets_a_row_that_says_which(tmp_path, monkeypatch):
+    monkeypatch.setattr("flows.source.SUFFIXES", SUFFIXES - heic.SUFFIXES)
+    (tmp_path / "a.HEIC").write_bytes(b"whatever")
+    assert survey(tmp_path).others == {"a.HEIC": heic.MISSING}

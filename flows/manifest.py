@@ -172,8 +172,7 @@ class Manifest:
                 then(self.file, outcome.source)
         except sqlite3.Error as error:
             raise EnvironmentFault(f"the manifest cannot be written: {error}; mend that, then run again") from error
-        if before and before.file_name != outcome.file_name:
-            remove_published(self.file, folder, before)
+        remove_published(self.file, folder, before, outcome)
         if folder.has(pending_mask_name(outcome.source)):
             folder.move(pending_mask_name(outcome.source), mask_name(outcome.source))
 

@@ -20,21 +20,27 @@ def prune(manifest: Manifest, folder: Folder, present: set[str]) -> int:
 
     A row goes first: what a killed run leaves behind is then a file that nobody tells of, and no row that lies.
     """
-    gone = [outcome for outcome in manifest.outcomes(None) if outcome.source not in present]
+    gone, told = [], set()
+    for outcome in manifest.outcomes(None):
+        if outcome.source in present:
+            told.add(outcome.file_name)
+        else:
+            gone.append(outcome)
     for outcome in gone:
         with manifest.file:
             manifest.file.execute("delete from pictures where name = ?", (os.fsencode(outcome.source),))
-        remove_published(manifest.file, folder, outcome)
+        if outcome.file_name and outcome.file_name not in told:
+            folder.remove(outcome.file_name)
         folder.remove(mask_name(outcome.source))
         folder.remove(pending_mask_name(outcome.source))
         forget(folder, outcome)
     return len(gone)
 
 
-def remove_published(rows: sqlite3.Connection, folder: Folder, outcome: Outcome) -> None:
-    """Take away the picture that a row told of until now, unless another row does."""
-    if outcome.file_name and row_of(rows, outcome.file_name) is None:
-        folder.remove(outcome.file_name)
+def remove_published(rows: sqlite3.Connection, folder: Folder, before: Outcome | None, now: Outcome) -> None:
+    """Take away what a row told of until now where it tells of another file, unless another row tells of it."""
+    if before and before.file_name not in (None, now.file_name) and row_of(rows, str(before.file_name)) is None:
+        folder.remove(str(before.file_name))
 
 
 def row_of(rows: sqlite3.Connection, file_name: str) -> Outcome | None:

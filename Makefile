@@ -28,6 +28,7 @@ test: $(READY)  ## the tests, and ruff and mypy
 
 test-slow: $(READY) ## the tests that take minutes
 	$(BIN)/python -m tests.flows.browser
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,ray]"
 	$(BIN)/python -m pytest -m slow
 
 check: $(READY) ## ruff and mypy alone

@@ -77,8 +77,11 @@ def run(
     find: Find = find_masks,
     remove: Remove = remove_masked,
     masks_only: bool = False,
+    at_once: int = 1,
 ) -> Summary:
     """Do what is missing or changed of a job. The same call after any interruption goes on where it stopped.
+
+    `find` and `remove` may be told to other machines, with so many portions of pictures `at_once`.
 
     Raises UsageError or ValueError before anything is touched, Busy when another run holds the target,
     EnvironmentFault or TooManyFailures when the run had to stop.
@@ -103,7 +106,8 @@ def run(
         watch.begin(len(begun), finished)
         present = None if folder.single else there.all
         summary = Summary(pictures=len(there.all))
-        work = Work(job, folder, manifest, wishes, find, remove, masks_only)
+        work = Work(job, folder, manifest, wishes, find, remove, masks_only, at_once)
+        patience = job.hang_timeout if at_once == 1 else 0  # what hangs elsewhere is not ended by ending this process
         passed = list(others(work, there.others))
         if begun or passed:
             manifest.publishes(-1)
@@ -112,7 +116,7 @@ def run(
         try:
             for outcome, seen in passed:
                 manifest.record(folder, outcome, seen, job)
-            with watched(job.hang_timeout, lambda: _last_words(job, manifest)):
+            with watched(patience, lambda: _last_words(job, manifest)):
                 for first, part in zip((True, False), canary.split(begun, job.canary), strict=False):
                     _do(work, part, summary, watch)
                     if job.canary and first and summary.tried == len(part):

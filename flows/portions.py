@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 
 from flows import due, thumbnails
@@ -12,6 +15,7 @@ from flows.interrupts import interrupted, until_interrupted
 from flows.journal import ENOUGH
 from flows.known import Seen, look_at
 from flows.manifest import Manifest
+from flows.pipeline import ahead
 from flows.prompt_files import Wishes
 from flows.records import Outcome, digest
 from flows.settings import Job
@@ -36,6 +40,7 @@ class Work:
     find: Find
     remove: Remove
     masks_only: bool = False
+    at_once: int = 1  # portions in work together, where `find` and `remove` go to other processes
 
 
 def others(work: Work, reasons: dict[str, str]) -> Iterator[tuple[Outcome, Seen]]:
@@ -56,6 +61,9 @@ def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Seen], 
     ordinary = [name for name in waiting if name not in suspects]
     portions = [ordinary[first : first + PORTION] for first in range(0, len(ordinary), PORTION)]
     portions += [[name] for name in suspects if name in due_again]
+    if work.at_once > 1:
+        yield from _side_by_side(work, [one for one in portions if one[0] not in suspects])
+        portions = [one for one in portions if one[0] in suspects]
     for portion in until_interrupted(portions):
         seen = look_at(work.folder, portion, work.wishes)
         if suspects.get(portion[0], 0) >= ENOUGH:
@@ -63,12 +71,36 @@ def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Seen], 
             continue
         expect(len(portion))
         with work.manifest.journal.in_work(portion):
-            yield from ((outcome, seen[outcome.source]) for outcome in _done(work, portion))
+            yield from ((outcome, seen[outcome.source]) for outcome in _steps(work, portion, _ready(work, portion)))
 
 
-def _done(work: Work, portion: list[str]) -> Iterator[Outcome]:
+def _side_by_side(work: Work, portions: list[list[str]]) -> Iterator[tuple[Outcome, Seen]]:
+    """Several portions at a time, each waited for by a thread. The manifest is read and written by this one alone."""
+
+    def begun() -> Iterator[tuple[Context, list[str], dict[str, Seen], dict[str, Outcome]]]:
+        for portion in until_interrupted(portions):
+            in_work.enter_context(work.manifest.journal.in_work(portion))
+            yield copy_context(), portion, look_at(work.folder, portion, work.wishes), _ready(work, portion)
+
+    def finish(
+        one: tuple[Context, list[str], dict[str, Seen], dict[str, Outcome]],
+    ) -> list[tuple[Outcome, Seen]]:
+        context, portion, seen, ready = one
+        return [(row, seen[row.source]) for row in context.run(list, _steps(work, portion, ready))]
+
+    with ExitStack() as in_work, ThreadPoolExecutor(work.at_once) as pool:
+        for rows in ahead(pool, finish, begun(), work.at_once - 1):
+            yield from rows
+    if work.manifest.shard is None:  # a machine that was lost may have left half of a file
+        work.folder.sweep()
+
+
+def _ready(work: Work, portion: list[str]) -> dict[str, Outcome]:
+    return due.masked(work.manifest, work.folder, portion, work.wishes, work.job)
+
+
+def _steps(work: Work, portion: list[str], ready: dict[str, Outcome]) -> Iterator[Outcome]:
     """Two steps: masks (files that can be looked at and corrected), then removal under them."""
-    ready = due.masked(work.manifest, work.folder, portion, work.wishes, work.job)
     found = [*ready.values(), *work.find(work.job, [name for name in portion if name not in ready])]
     masked = [outcome for outcome in found if outcome.status == "masked"]
     if work.masks_only:

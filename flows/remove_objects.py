@@ -22,7 +22,7 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from flows import cards, job
+from flows import cards, cluster, job
 from flows import find_masks as finding
 from flows import remove_masked as removing
 from flows.faults import TooManyFailures, UsageError
@@ -58,7 +58,7 @@ def _annotation(name: str, about: FieldInfo) -> Any:
     return Annotated[kind, Field(), *about.metadata]
 
 
-@flow(name="remove-objects", flow_run_name="clean {source}", persist_result=False)
+@flow(name="remove-objects", flow_run_name="clean {source}", persist_result=False, task_runner=cluster.task_runner())
 @takes_a_job
 def remove_objects(source: str, target: str, **rest: Any) -> State:
     """Remove what a text, point, box or mask names from every picture of a folder. Resumes by itself."""
@@ -66,7 +66,7 @@ def remove_objects(source: str, target: str, **rest: Any) -> State:
     refuse_relative_paths(settings)
     try:
         with passed_on(get_run_logger()):
-            summary = job.run(settings, RunLog(), _find, _remove)
+            summary = job.run(settings, RunLog(), _find, _remove, at_once=cluster.at_once())
     except TooManyFailures as error:
         _report(settings)
         return Failed(message=str(error))
@@ -87,11 +87,19 @@ def refuse_relative_paths(settings: Job) -> None:
 
 
 def _find(settings: Job, names: list[str]) -> list[Outcome]:
-    return find_masks(settings, names) if names else []
+    return _told(find_masks, settings, names) if names else []
 
 
 def _remove(settings: Job, masked: list[Outcome]) -> Iterable[Outcome]:
-    return remove_masked(settings, masked) if masked else []
+    return _told(remove_masked, settings, masked) if masked else []
+
+
+def _told(step: Any, settings: Job, some: list) -> list[Outcome]:
+    """A step, done here; or on a GPU of the cluster, where there is one."""
+    if not cluster.asked_for():
+        return step(settings, some)
+    with cluster.one_gpu():
+        return step.submit(settings, some).result()
 
 
 class RunLog:

@@ -12,7 +12,7 @@ from PIL import Image
 from flows.job import run as run_here
 from flows.samples import write_scenes
 from tests.flows.prefect_server import given
-from tests.flows.test_lost_runs import parameters, published, whole
+from tests.flows.test_lost_runs import assert_whole, parameters, published
 from tests.flows.test_scale import tiny
 
 
@@ -201,7 +201,7 @@ def test_a_cancelled_run_ends_cancelled_and_its_target_is_free_and_goes_on_from_
     assert watching.wait(60) == 1
     done = run_here(job)
     assert 0 < done.tried < 1500
-    assert whole(job, 1500)
+    assert_whole(job, 1500)
 
 
 def test_jobs_of_both_deployments_take_turns_on_one_gpu(server, tmp_path):

@@ -42,11 +42,11 @@ def kill_flow(server: PrefectServer, run_id: str) -> None:
     os.kill(int(server.run(run_id)["infrastructure_pid"]), signal.SIGKILL)
 
 
-def whole(job: Job, pictures: int) -> bool:
-    """Whether every picture is in its place with its row, and nothing else is; found out by a run that has no work."""
+def assert_whole(job: Job, pictures: int) -> None:
+    """Every picture is in its place with its row, and nothing else is, not even half of a file."""
     left = list(Path(job.target).rglob("*.part"))
     done = run(job)
-    return (done.tried, done.counts, published(job), left) == (0, {"removed": pictures}, pictures, [])
+    assert (left, done.tried, done.counts, published(job)) == ([], 0, {"removed": pictures}, pictures)
 
 
 @pytest.mark.slow
@@ -61,7 +61,7 @@ def test_a_run_whose_process_is_killed_goes_on_by_itself(own, tmp_path):
         "AwaitingRetry",
         "Completed",
     ]
-    assert whole(job, 1000)
+    assert_whole(job, 1000)
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def test_a_run_whose_worker_is_lost_is_found_and_goes_on_with_another(own, tmp_p
     with own.worker("next", "--limit", "1"):
         own.until_state(run_id, "COMPLETED", limit=400)
     assert "Crashed" in own.states(run_id)
-    assert whole(job, 1000)
+    assert_whole(job, 1000)
 
 
 @pytest.mark.slow
@@ -119,4 +119,4 @@ def test_a_run_outlives_a_server_that_is_killed_and_comes_back(tmp_path):
                 server.until_state(run_id, "COMPLETED", limit=400)
         finally:
             worker.__exit__(None, None, None)
-    assert whole(job, 1500)
+    assert_whole(job, 1500)

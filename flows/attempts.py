@@ -19,6 +19,7 @@ from flows.mask_files import encode_mask, mask_area
 from flows.records import Outcome
 from flows.settings import Job
 from flows.verdicts import Again, Verdict, judge
+from removal.blank import Blank, refuse_black
 from removal.crop import feather
 
 FADES = 4  # one part in so many of the dilation: farther in, the object's own shadow would come back
@@ -169,6 +170,10 @@ def _made(job: Job, attempt: Attempt) -> Attempt:
     if isinstance(attempt.result, Exception):
         return attempt
     picture, mask = attempt.masked.picture, attempt.masked.mask
+    try:
+        refuse_black(picture.image, mask, attempt.result)
+    except Blank as error:
+        return replace(attempt, result=error)
     width = (attempt.masked.outcome.dilate or 0) // FADES
     result = as_kept(picture, feather(picture.image, attempt.result, mask, width))
     return replace(attempt, result=result, verdict=judge(result, mask, attempt.again) if job.judged else None)

@@ -19,6 +19,7 @@ from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
 from flows.pipeline import ahead, in_groups, threads
 from flows.prompt_files import Wanted, read_wishes
 from flows.records import Outcome, digest
+from flows.sense import EMPTY, too_large
 from flows.settings import Job
 from flows.weights import load
 from masks import Found, Prompt, dilation_radius, fill_holes, load_segmenter, shadow_of
@@ -141,7 +142,7 @@ def _concluded(job: Job, folder: Folder, one: Opened, found: Looked, kept: Looke
         line = f" (prompts, line {one.wanted.line})" if one.wanted.line else ""
         return failed(folder, one.outcome, ValueError(f"{found}{line}") if line else found)
     if not found:
-        reason = "nothing was asked of it" if found is None else "its mask is empty" if one.wanted.given else None
+        reason = "nothing was asked of it" if found is None else EMPTY if one.wanted.given else None
         return nothing_found(job, folder, one.outcome, reason)
     return _written(job, folder, one, found, protection.grown(kept))
 
@@ -161,10 +162,8 @@ def _written(job: Job, folder: Folder, one: Opened, found: Found, protected: np.
         one.outcome, reason=reason, score=round(found.score, 4), objects=len(found.boxes) or None, dilate=radius,
         mask_area=area, segmenter="given" if given else segmenter_of(job),
     )  # fmt: skip
-    if area > job.max_area:
-        return failed(
-            folder, outcome, ValueError(f"its mask covers {area:.0%} of the picture, more than max-area allows")
-        )
+    if objection := too_large(mask, job.max_area):
+        return failed(folder, outcome, ValueError(objection))
     try:
         protection.remember(folder, outcome.source, protected)
         saved = folder.write(pending_mask_name(outcome.source), encode_mask(mask))

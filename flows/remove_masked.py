@@ -23,6 +23,7 @@ from flows.mask_files import decode_mask, encode_mask, mask_area
 from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, container_of, decode
 from flows.pipeline import ahead, in_groups, threads
 from flows.records import Outcome
+from flows.sense import EMPTY, too_large
 from flows.settings import Job
 from flows.weights import load
 from removal import load_remover
@@ -73,7 +74,9 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
         return failed(folder, outcome, ValueError(f"{mask_name(outcome.source)} is not of the picture's size"))
     outcome = replace(outcome, sha256_mask=hashlib.sha256(found).hexdigest())
     if not mask.any():
-        return nothing_found(job, folder, outcome, "its mask is empty")
+        return nothing_found(job, folder, outcome, EMPTY)
+    if objection := too_large(mask, job.max_area):  # it may have been made by hand
+        return failed(folder, outcome, ValueError(objection))
     return Masked(outcome, picture, mask, protected)
 
 

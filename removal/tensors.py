@@ -6,6 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from removal.blank import refuse_nan
+
 
 def to_tensors(images: list[np.ndarray], device: torch.device | str = "cpu") -> torch.Tensor:
     """N×3×H×W float, 0..1, of N images H×W×3 uint8 of one size. They travel to the device as bytes, and back."""
@@ -13,7 +15,8 @@ def to_tensors(images: list[np.ndarray], device: torch.device | str = "cpu") -> 
 
 
 def to_images(tensors: torch.Tensor) -> list[np.ndarray]:
-    """The reverse: images H×W×3 uint8 from N×3×H×W, 0..1; rounded, not cut."""
+    """The reverse: images H×W×3 uint8 from N×3×H×W, 0..1; rounded, not cut. Raises Blank for NaN."""
+    refuse_nan(bool(torch.isfinite(tensors).all()))
     arrays = (tensors.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
     return list(arrays.contiguous().cpu().numpy())
 

@@ -1,0 +1,18 @@
+"""Masks that make no sense: refused with a guess at what was meant."""
+
+from __future__ import annotations
+
+import numpy as np
+
+EMPTY = "its mask is empty: nothing in it is brighter than mid grey, and white means remove"
+
+
+def too_large(mask: np.ndarray, max_area: float) -> str | None:
+    """Why a mask (H×W bool) is not painted that covers more than a share of its picture, or None where it may be."""
+    area = float(mask.mean())
+    if area <= max_area:
+        return None
+    said = f"its mask covers {area:.0%} of the picture, more than --max-area {max_area:g} allows"
+    if 0.5 < area < 1:
+        said += "; white means remove: are black and white swapped?"
+    return said

@@ -38,8 +38,17 @@ def published(job: Job) -> int:
     return len([name for name in os.listdir(images) if not name.startswith(".")]) if images.exists() else 0
 
 
-def kill_flow(server: PrefectServer, run_id: str) -> None:
-    os.kill(int(server.run(run_id)["infrastructure_pid"]), signal.SIGKILL)
+def kill_flow(server: PrefectServer, run_id: str, attempt: int = 1, before: str | None = None) -> str:
+    """Kill the process of a run's n-th attempt, which has another id than the one before; returns this id."""
+
+    def started() -> str | None:
+        run = server.run(run_id)
+        pid = run["infrastructure_pid"]
+        return pid if run["run_count"] == attempt and pid != before else None
+
+    pid = server.until(started)
+    os.kill(int(pid), signal.SIGKILL)
+    return pid
 
 
 def assert_whole(job: Job, pictures: int) -> None:
@@ -69,9 +78,9 @@ def test_a_run_that_always_dies_is_given_up_after_three_resumes(own, tmp_path):
     job, other = tiny(tmp_path / "job", 1000), tiny(tmp_path / "other", 1000)
     with own.worker("one", "--limit", "1"):
         run_id = begun(own, job, 0)
+        pid = None
         for attempt in (1, 2, 3, 4):
-            own.until(lambda attempt=attempt: own.run(run_id)["run_count"] == attempt)
-            kill_flow(own, run_id)
+            pid = kill_flow(own, run_id, attempt, pid)
         own.until_state(run_id, "CRASHED")
         later = begun(own, other)
         kill_flow(own, later)

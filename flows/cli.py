@@ -34,7 +34,10 @@ NOT_COMPARED = (
         "provenance",
     ),
 )
-NOT_REDONE = ("source", "job", "flow", "dry_run", "existing", "max_failures")
+NOT_REDONE = (
+    *("source", "job", "flow", "dry_run", "existing", "max_failures"),
+    *("canary", "shard", "format", "copy_others", "prune", "report_url", "hang_timeout"),
+)
 
 app = App(
     name="cleanplate",

@@ -87,14 +87,16 @@ def redo(
     watch, given = watch or Nobody(), given or {}
     if unknown := only - set(KINDS):
         raise UsageError(f"what is done again is {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
+    if "format" in given:
+        raise UsageError("a target has one format; leave out --format")
     list(cards.read_rows(target))  # refuses what holds no result
     job = job_of(str(target / "job.toml"), {"target": str(target)})
-    folder, wishes = Folder(job.source, job.target), read_wishes(job)
+    folder, wishes = Folder(job.source, job.target, job.format), read_wishes(job)
     there = folder.survey()
     with Manifest(target) as manifest:
         manifest.refuse(job)
         manifest.tidy(folder)
-        stage = Folder(job.source, staging.stage_of(target))
+        stage = Folder(job.source, staging.stage_of(target), job.format)
         task = Task(job, given, folder, stage, manifest, wishes, overrides(manifest.file))
         waiting = _waiting(task, only, there.names)[: given.get("limit") or None]
         groups = _groups(task, waiting, watch)

@@ -227,6 +227,19 @@ def test_strips_show_what_is_published(done, job):
     assert not list((done / "strips").rglob("*.png"))
 
 
+def test_a_converted_picture_is_done_again_in_the_format_of_its_target(done, job, tmp_path):
+    converted = job.model_copy(update={"target": str(tmp_path / "webp"), "format": "webp"})
+    run(converted)
+    apply(tmp_path / "webp", [Decision("a/3.png", "reject")])
+    assert redo(tmp_path / "webp").done == {"removed": 1}
+    assert rows(tmp_path / "webp")["3"]["file_name"] == "images/a/3.webp"
+    assert sorted(file.name for file in (tmp_path / "webp/images/a").iterdir()) == [f"{k}.webp" for k in range(4)]
+    assert attempts(tmp_path / "webp", "3") == ["1.json", "1.mask.png", "1.png"]
+    assert run(converted).tried == 0
+    with pytest.raises(UsageError, match="one format"):
+        redo(tmp_path / "webp", given={"format": "png"})
+
+
 def test_a_picture_that_changes_later_is_the_jobs_again(done, job, picture):
     redo(done, given={"dilate": 5})
     changed = picture(60, 80)

@@ -362,14 +362,16 @@ def test_ten_thousand_rows_stay_usable(reading, tmp_path):
     page.tab.locator("#cards").focus()
     page.press("PageDown")
     assert page.tab.locator("#page").inner_text() == "page 2 of 100, 10,000 pictures"
-    page.press("PageUp", *["r"] * 105)  # over the end of the page
-    assert "105 rejected of 10,000" in page.tab.locator("#progress").inner_text()
+    page.press("PageUp")
+    page.tab.locator(".card h2").last.click()
+    page.press("r", "r")  # over the end of the page
+    assert "2 rejected of 10,000" in page.tab.locator("#progress").inner_text()
     assert page.tab.locator("#page").inner_text().startswith("page 2 of 100")
     page.find("/00001.png")
     assert page.names() == ["part 1/00001.png"]
     page.press("a")
     page.tab.reload()
     page.tab.wait_for_selector('body[data-taken="10000"]')
-    assert "1 accepted, 105 rejected of 10,000" in page.tab.locator("#progress").inner_text()
-    assert len(page.download().splitlines()) == 106
+    assert "1 accepted, 2 rejected of 10,000" in page.tab.locator("#progress").inner_text()
+    assert len(page.download().splitlines()) == 3
     assert all(url.startswith(((tmp_path / "out").as_uri(), "blob:")) for url in page.asked)

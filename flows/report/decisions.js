@@ -57,7 +57,7 @@ function keep(row) {
   }
 }
 
-const unsaved = () => rows.filter((row) => decided.has(row.id) && !decided.get(row.id).saved);
+const unsaved = () => [...decided.keys()].filter((id) => !decided.get(id).saved && known.has(id)).map((id) => known.get(id));
 
 function lineOf(row) {
   const { review, note, text, points, boxes } = decisionOf(row);
@@ -111,15 +111,31 @@ async function send() {
   sending = refusal ? setTimeout(send, RETRY) : unsaved().length ? setTimeout(send, 0) : null;
 }
 
+/** How many rows have something: as they were made, less those that were decided here, and these as they are now. */
+function count(test, kind) {
+  let sum = made[kind];
+  for (const [id, now] of decided) {
+    const row = known.get(id);
+    if (row) sum += (test(now) ? 1 : 0) - (test(asMade(row)) ? 1 : 0);
+  }
+  return sum;
+}
+
+const COUNTED = { accepted: ({ review: verdict }) => verdict === 'accept', rejected: ({ review: verdict }) => verdict === 'reject', asked: (one) => Boolean(asked(one)) };
+const made = { accepted: 0, rejected: 0, asked: 0 };
+
+function countMade(row) {
+  for (const [kind, test] of Object.entries(COUNTED)) made[kind] += test(asMade(row)) ? 1 : 0;
+}
+
 function showProgress() {
-  const of = (test) => rows.reduce((count, row) => count + (test(decisionOf(row)) ? 1 : 0), 0);
   const [open, all] = [unsaved().length, facts.total.toLocaleString('en')];
-  byId('progress').textContent = picking
-    ? `${of(asked)} of ${all} pictures have prompts`
-    : `${of((d) => d.review === 'accept')} accepted, ${of((d) => d.review === 'reject')} rejected of ${all}`;
+  const now = (kind) => count(COUNTED[kind], kind);
+  byId('progress').textContent = picking ? `${now('asked')} of ${all} pictures have prompts`
+    : `${now('accepted')} accepted, ${now('rejected')} rejected of ${all}`;
   byId('save').textContent = facts.save ? (open ? `Saving ${open} …` : 'All saved')
     : `Download ${FILE}${open ? ` (${open} new)` : ''}`;
-  byId('save').disabled = facts.save ? !open : !decided.size && !(picking && rows.some((row) => asked(asMade(row))));
+  byId('save').disabled = facts.save ? !open : !decided.size && !made.asked;
 }
 
 function startDecisions() {

@@ -6,6 +6,7 @@ const STATES = ['failed', 'removed', 'masked', 'nothing found', 'unsupported', '
 const PER_PAGE = 100; // more in one layout is slow on a phone
 
 const rows = [];
+const known = new Map(); // rows by their id
 let chosen = []; // the rows that pass the filters
 const wanted = { status: '', review: '', picked: '', verdict: '', folder: '', name: '' };
 
@@ -46,6 +47,8 @@ function take(some) {
   for (const row of some) {
     row.index = rows.length;
     rows.push(row);
+    known.set(row.id, row);
+    countMade(row);
     recall(row);
     if (passes(row)) chosen.push(row);
   }

@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow check quality verdicts bench train clean
+.PHONY: help setup demo test test-slow check quality verdicts bench soak train clean
 help:           ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
@@ -46,6 +46,9 @@ verdicts: $(READY) ## whether failed removals are told from good ones, what --tr
 
 bench: $(READY) ## counts, equality, overlap, speed beside a plain diffusers loop, and a GPU's share (BENCH="--json FILE")
 	$(BIN)/python -m tests.benchmarks.bench $(BENCH)
+
+soak: $(READY)  ## thousands of pictures and a hundred random faults without a model, and the account at the end
+	$(BIN)/python -m tests.benchmarks.soak
 
 train: $(READY) ## train the bundled checkpoints again, from a seed; hours without a GPU, resumes (QUICK=--quick: a minute)
 	$(BIN)/python -m removal.bundled.train $(QUICK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -12,9 +13,14 @@ CONTEXT = multiprocessing.get_context("forkserver")
 LIMIT = 240  # seconds for one run on a busy machine
 
 
-def killed(log: Path, arguments: tuple[str, ...], point: int, by: signal.Signals) -> int:
+DISK_FULL = -1  # instead of a signal: from the point on, for a while, nothing can be opened
+
+
+def killed(
+    log: Path, arguments: tuple[str, ...], point: int, by: signal.Signals | int, imported: str = "tests.flows.loaded"
+) -> int:
     """The exit code of a command that gets a signal at its `point`th audit event (opening, renaming, ...); 0: never."""
-    CONTEXT.set_forkserver_preload(["tests.flows.loaded"])
+    CONTEXT.set_forkserver_preload([imported])
     process = CONTEXT.Process(target=_run, args=(str(log), arguments, point, by))
     process.start()
     process.join(LIMIT)
@@ -29,7 +35,7 @@ def points(log: Path) -> int:
     return int(log.read_text().rsplit("points: ", 1)[1])
 
 
-def _run(log: str, arguments: tuple[str, ...], point: int, by: signal.Signals) -> None:
+def _run(log: str, arguments: tuple[str, ...], point: int, by: signal.Signals | int) -> None:
     from flows import cli
 
     lines = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -40,7 +46,10 @@ def _run(log: str, arguments: tuple[str, ...], point: int, by: signal.Signals) -
 
     def look(event: str, _: tuple) -> None:
         seen[0] += 1
-        if seen[0] == point:
+        if by == DISK_FULL:
+            if point and point <= seen[0] < point + 50 and event == "open":
+                raise OSError(errno.ENOSPC, "No space left on device")
+        elif seen[0] == point:
             os.kill(os.getpid(), by)
 
     sys.addaudithook(look)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from removal import pipelines
+from removal import hub, pipelines
 from removal.blending import STRENGTH
 from removal.checkpoints import SD15, Checkpoint
+from removal.diffusers_folder import network_needed, network_variant
 from removal.painter import Wrapped
 
 if TYPE_CHECKING:
@@ -78,10 +79,14 @@ class Controlled(Wrapped):
 def _controlnet(controlnet: str, options: Options) -> Any:
     from diffusers import ControlNetModel
 
+    folder = Path(controlnet)
+    if not folder.is_dir():
+        folder = hub.snapshot(controlnet, network_needed, offline=options.offline)
     return ControlNetModel.from_pretrained(
-        controlnet,
+        folder,
+        variant=network_variant(folder),
         dtype=options.torch_dtype(),
-        local_files_only=options.offline or Path(controlnet).exists(),
+        local_files_only=True,
         use_safetensors=True,
     )
 

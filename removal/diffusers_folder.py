@@ -49,6 +49,17 @@ def one_set(names: list[str], stem: str, variant: str | None = None) -> list[str
     return chosen
 
 
+def network_needed(names: list[str]) -> list[str]:
+    """The same of a repo or folder with a single network of diffusers, such as a ControlNet."""
+    return ["config.json", *one_set(names, WEIGHTS)]
+
+
+def network_variant(folder: Path) -> str | None:
+    """The variant to load it as: `fp16` where there is nothing else."""
+    weights = [name for name in network_needed([file.name for file in folder.iterdir()]) if name != "config.json"]
+    return "fp16" if all(".fp16" in name for name in weights) else None
+
+
 def variant_of(folder: Path, asked: str | None) -> str | None:
     """The variant to load a folder as: `fp16` where that was asked for and is there, or a network has nothing else."""
     for part, stem in NETWORKS.items():

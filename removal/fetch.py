@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +38,13 @@ def configs_for(checkpoint: Checkpoint, offline: bool = False) -> Path:
     """The folder with the configs and the tokenizer that a single file lacks: those of the repo it descends from."""
     repo = parent_repo(checkpoint)
     return Path(repo) if Path(repo).is_dir() else hub.snapshot(repo, partial(needed, of=()), offline=offline)
+
+
+def resolved(checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint with the commit of what was fetched of it as its revision, so that a row says which weights."""
+    if checkpoint.is_local:
+        return checkpoint
+    return replace(checkpoint, revision=fetch(checkpoint, offline=True, accept_license=True, of=()).name)
 
 
 def license_before(checkpoint: Checkpoint, offline: bool) -> str | None:

@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
@@ -208,6 +208,7 @@ def _load(model: str, options: Options) -> ChosenRemover:
     if len(devices := options.devices()) > 1:
         return load_on_devices(model, options, devices)
     from removal import add_difference, attentive, blending, controlnet, inpainting
+    from removal.fetch import resolved
 
     methods = {
         "inpainting": inpainting,
@@ -217,6 +218,7 @@ def _load(model: str, options: Options) -> ChosenRemover:
         "controlnet": controlnet,
     }
     painter = methods[choice.method].load(choice.checkpoint, options)
+    choice = replace(choice, checkpoint=resolved(choice.checkpoint))
     batch = options.batch_size
     if not isinstance(batch, int):
         at_once = PIXELS_AT_ONCE.get(options.torch_device().type, PIXELS_AT_ONCE["cpu"])

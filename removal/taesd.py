@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from removal import hub
-from removal.diffusers_folder import WEIGHTS, one_set, read_json
+from removal.diffusers_folder import network_needed, network_variant, read_json
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +27,7 @@ def autoencoder(asked: str, family: str | None, dtype: torch.dtype, offline: boo
     if not folder.is_dir():
         if folder.is_absolute() or place.startswith(".") or place.count("/") != 1:
             raise ValueError(f"there is no autoencoder at {place}; give taesd, a diffusers folder or a hub id")
-        folder = hub.snapshot(place, _needed, offline=offline)
+        folder = hub.snapshot(place, network_needed, offline=offline)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{place} is no autoencoder: it has no config.json")
     config = read_json(folder / "config.json")
@@ -36,10 +35,9 @@ def autoencoder(asked: str, family: str | None, dtype: torch.dtype, offline: boo
     kind = kinds.get(config.get("_class_name", ""))
     if kind is None or config.get("latent_channels", 4) != 4:
         raise ValueError(f"{place} is no autoencoder for Stable Diffusion; give one of {', '.join(kinds)}")
-    names = [file.name for file in folder.iterdir()]
-    variant = "fp16" if all(".fp16" in name for name in one_set(names, WEIGHTS)) else None
-    load = partial(kind.from_pretrained, folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True)
-    return load(variant=variant)
+    return kind.from_pretrained(
+        folder, variant=network_variant(folder), dtype=dtype, use_safetensors=True, local_files_only=True
+    )
 
 
 def exchange(pipeline: Any, vae: Any) -> None:
@@ -51,7 +49,3 @@ def exchange(pipeline: Any, vae: Any) -> None:
             f"{pipeline.vae_scale_factor}; give one for Stable Diffusion"
         )
     pipeline.register_modules(vae=vae)
-
-
-def _needed(names: list[str]) -> list[str]:
-    return ["config.json", *one_set(names, WEIGHTS)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from removal import hub, pipelines
+from removal import hub, load_remover, pipelines
 from removal.checkpoints import look_up
 from removal.fetch import fetch
 from removal.removers import Options
@@ -85,6 +85,11 @@ def test_what_was_fetched_is_loaded_without_a_connection_as_the_folder_it_came_f
     own = pipelines.load(look_up(str(tiny("plain"))), options, 4).pipeline.unet.state_dict()
     assert all(ours[name].equal(own[name]) for name in own)
     assert online.asked == []
+
+
+def test_a_loaded_remover_says_the_commit_of_its_weights(online):
+    options = {"device": "cpu", "steps": 1}
+    assert load_remover(REPO, **options).choice.checkpoint.revision == commit(REPO)
 
 
 def test_a_revision_is_fetched_by_name_or_commit(online):

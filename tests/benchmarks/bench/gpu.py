@@ -42,7 +42,7 @@ def _removal(family: str, gpu: bool, peak: float, where: str, quick: bool) -> It
     with tempfile.TemporaryDirectory() as made:
         place = Path(made)
         model = networks.save(family, place / "model", small=not gpu)
-        count = (64 if quick else 256) if gpu else 4
+        count = (64 if quick else 256) if gpu else 2
         write_photos(place / "first", min(count, 64), 1)
         write_photos(place / "all", count, 1)
         by_cleanplate(place / "first", place / "warm", model=str(model), **settings)  # loads, and finds its kernels
@@ -53,7 +53,7 @@ def _removal(family: str, gpu: bool, peak: float, where: str, quick: bool) -> It
         if gpu:
             yield f"{family}: GPU memory at most", torch.cuda.max_memory_allocated() / 1e9, "GB"
         few = sorted(file.name for file in (place / "all" / "images").iterdir())[: 8 if gpu else 1]
-        pipeline = stock(model, family, torch_dtype=torch.bfloat16 if gpu else torch.float32)
+        pipeline = stock(model, family, dtype=torch.bfloat16 if gpu else torch.float32)
         pipeline.to(settings["device"])
         plain = len(few) / seconds(lambda: by_hand(pipeline, place / "all", few, {}))
         yield f"{family}: times a plain diffusers loop", rate / plain, "times", "≥ 15" if gpu else "", where

@@ -14,7 +14,7 @@ from flows.exif import PREFIX
 from flows.metadata import LOSSY_QUALITY, Kept
 from flows.pictures import Picture, UnsupportedPicture, decode
 from flows.png import chunk, described, encode_png, kinds, spliced, xmp_chunk
-from flows.provenance import with_provenance
+from flows.provenance import BY_ALGORITHM, BY_MODEL, with_provenance
 from flows.tiff import encode_tiff
 
 CONTAINERS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
@@ -62,9 +62,9 @@ def reencoded(data: bytes, container: str, quality: int | None) -> bytes:
     return data if other.format == picture.format else encode(other, picture.image)
 
 
-def marked(picture: Picture) -> Picture:
-    """`picture` with an XMP that says that a part of it was painted by a model, if that has room for it."""
-    said = with_provenance(picture.kept.xmp)
+def marked(picture: Picture, method: str | None) -> Picture:
+    """`picture` with an XMP that says that a part of it was painted by this method, if that has room for it."""
+    said = with_provenance(picture.kept.xmp, BY_ALGORITHM if method == "telea" else BY_MODEL)
     if picture.format == "JPEG" and len(said) > JPEG_XMP:
         return picture
     return replace(picture, kept=replace(picture.kept, xmp=said))

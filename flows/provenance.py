@@ -1,11 +1,13 @@
-"""Provenance: a changed picture says in its XMP that a model painted a part of it (IPTC's DigitalSourceType)."""
+"""Provenance: a changed picture says in its XMP how a part of it was painted (IPTC's DigitalSourceType)."""
 
 from __future__ import annotations
 
 import re
 from xml.etree import ElementTree
 
-COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+CODES = "http://cv.iptc.org/newscodes/digitalsourcetype"
+BY_MODEL = f"{CODES}/compositeWithTrainedAlgorithmicMedia"
+BY_ALGORITHM = f"{CODES}/compositeSynthetic"  # by one that was not trained on anything, such as Telea's
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 EMPTY = (
@@ -25,14 +27,14 @@ END = re.compile(r"</(?:[\w.-]+:)?RDF\s*>")
 SUBJECT = re.compile(r"""<[\w.-]+:Description\b[^>]*?\b[\w.-]+:about\s*=\s*("[^"]*"|'[^']*')""", re.DOTALL)
 
 
-def with_provenance(xmp: bytes | None) -> bytes:
-    """An XMP packet that says a part was painted by a model, and all that `xmp` says besides, letter for letter."""
+def with_provenance(xmp: bytes | None, source_type: str = BY_MODEL) -> bytes:
+    """An XMP packet that says how a part was painted, and all that `xmp` says besides, letter for letter."""
     text = _readable(xmp) or EMPTY
     text = SAID.sub("", text)
     about = subject.group(1) if (subject := SUBJECT.search(text)) else '""'
     statement = (
         f'<rdf:Description xmlns:rdf="{RDF}" xmlns:Iptc4xmpExt="{IPTC}" rdf:about={about} '
-        f'Iptc4xmpExt:DigitalSourceType="{COMPOSITE}"/>'
+        f'Iptc4xmpExt:DigitalSourceType="{source_type}"/>'
     )
     last = [*END.finditer(text)][-1].start()
     return (text[:last] + statement + text[last:]).encode()

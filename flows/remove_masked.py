@@ -90,7 +90,7 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
     if isinstance(result, Exception):
         return climbed, failed(folder, outcome, result)
     try:
-        data = encode(marked(picture) if job.provenance else picture, result)
+        data = encode(marked(picture, outcome.method) if job.provenance else picture, result)
         changed = _changed_outside(
             picture, mask, decode(data, job.max_pixels) if picture.kept.lossless else replace(picture, image=result)
         )

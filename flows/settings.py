@@ -124,7 +124,7 @@ class Job(BaseModel):
     )
     copy_others: bool = Field(False, description="also copy files that are no pictures, such as captions beside them")
     prune: bool = Field(False, description="take away the results of pictures that are no longer in the source")
-    provenance: bool = Field(True, description="say in the XMP of changed pictures that a model painted a part")
+    provenance: bool = Field(True, description="say in the XMP of changed pictures how a part was painted")
 
     @field_validator("text", "point", "box", "category", "protect", "lora", mode="before")
     @classmethod

@@ -24,7 +24,7 @@ from flows.job import run
 from flows.mask_files import encode_mask
 from flows.pictures import SUFFIXES, decode
 from flows.png import chunk, spliced
-from flows.provenance import COMPOSITE, IPTC, RDF, with_provenance
+from flows.provenance import BY_ALGORITHM, BY_MODEL, IPTC, RDF, with_provenance
 from flows.provenance import without_previews as without_previews_in_xmp
 from flows.settings import Job
 from flows.source import survey
@@ -145,9 +145,8 @@ def cleaned(root: Path, name: str, data: bytes, mask: np.ndarray, **settings: An
     (root / "in").mkdir()
     (root / "in" / name).write_bytes(data)
     (root / "mask.png").write_bytes(encode_mask(mask))
-    job = Job(
-        source=str(root / "in"), target=str(root / "out"), masks=str(root / "mask.png"), method="telea", **settings
-    )
+    where = {"source": str(root / "in"), "target": str(root / "out"), "masks": str(root / "mask.png")}
+    job = Job(**{**where, "method": "telea", **settings})
     rows: list[Any] = []
 
     class Watch:
@@ -403,11 +402,17 @@ def test_another_format_leaves_nothing_of_the_one_before(tmp_path):
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name != "photo.bmp"])
-def test_a_changed_picture_says_that_a_model_painted_a_part_of_it(ran, name):
+def test_a_changed_picture_says_that_a_part_of_it_was_painted(ran, name):
     said = ran(name, FILES[name]()).opened[1].info["xmp"]
-    assert _source_types(said) == [COMPOSITE]
+    assert _source_types(said) == [BY_ALGORITHM]
     assert SAID[SAID.index(b"<dc:source>") : SAID.index(b"</rdf:Description>")] in said
     assert ran(name, FILES[name](), provenance=False).opened[1].info["xmp"] == SAID
+
+
+def test_it_says_so_of_a_model_where_that_painted(ran):
+    done = ran("photo.png", FILES["photo.png"](), method="auto", model="bundled", steps=2)
+    assert done.row["method"] == "inpainting"
+    assert _source_types(done.opened[1].info["xmp"]) == [BY_MODEL]
 
 
 def _source_types(xmp: bytes) -> list[str]:
@@ -430,16 +435,16 @@ CAMERA = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
 def test_provenance_takes_the_place_of_what_was_said_before_whatever_the_prefixes(told):
     xmp = f'<m:xmpmeta xmlns:m="adobe:ns:meta/"><r:RDF xmlns:r="{RDF}" xmlns:i="{IPTC}">{told}</r:RDF></m:xmpmeta>'
     said = with_provenance(xmp.encode())
-    assert _source_types(said) == [COMPOSITE]
+    assert _source_types(said) == [BY_MODEL]
     assert CAMERA.encode() not in said
-    assert with_provenance(said).count(COMPOSITE.encode()) == 1
+    assert with_provenance(said).count(BY_MODEL.encode()) == 1
     subjects = [tag.get(f"{{{RDF}}}about") for tag in ElementTree.fromstring(said).iter(f"{{{RDF}}}Description")]
     assert subjects == ["uuid:1"] * len(subjects)
 
 
 @pytest.mark.parametrize("broken", [b"<x", b"\xff\xfe", b"<a/>", b""])
 def test_provenance_is_told_even_where_the_xmp_was_broken(broken):
-    assert _source_types(with_provenance(broken)) == [COMPOSITE]
+    assert _source_types(with_provenance(broken)) == [BY_MODEL]
 
 
 def test_previews_in_xmp_go():

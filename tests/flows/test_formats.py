@@ -18,7 +18,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from flows import heic
-from flows.encoding import encode
+from flows.encoding import encode, marked
 from flows.exif import without_previews
 from flows.job import run
 from flows.mask_files import encode_mask
@@ -409,10 +409,11 @@ def test_a_changed_picture_says_that_a_part_of_it_was_painted(ran, name):
     assert ran(name, FILES[name](), provenance=False).opened[1].info["xmp"] == SAID
 
 
-def test_it_says_so_of_a_model_where_that_painted(ran):
-    done = ran("photo.png", FILES["photo.png"](), method="auto", model="bundled", steps=2)
-    assert done.row["method"] == "inpainting"
-    assert _source_types(done.opened[1].info["xmp"]) == [BY_MODEL]
+@pytest.mark.parametrize("method", ["inpainting", "blending", "controlnet"])
+def test_it_says_so_of_a_model_where_that_painted(method):
+    picture = decode(FILES["photo.png"]())
+    written = Image.open(io.BytesIO(encode(marked(picture, method), picture.image)))
+    assert _source_types(written.info["xmp"]) == [BY_MODEL]
 
 
 def _source_types(xmp: bytes) -> list[str]:

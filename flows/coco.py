@@ -100,7 +100,7 @@ def _parsed(file: Path) -> dict[str, Any]:
                 raise ValueError(f"the picture {image['id']} has no file_name, width or height")
         if not all(isinstance(whole[key], list) for key in ("images", "annotations", "categories")):
             raise ValueError("images, annotations and categories are lists")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         missing = f"it has no {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{file} is not a COCO file of object annotations: {missing}") from error
     return whole

@@ -109,7 +109,7 @@ def _read_prompts(file: Path, size: int, mtime: int) -> dict[str, Wanted]:
             continue
         try:
             name, wanted = _row(json.loads(line), number)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"{file}, line {number}: {_plain(error)}") from error
         before = rows.get(name, Wanted())
         rows[name] = Wanted(

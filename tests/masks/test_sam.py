@@ -71,9 +71,7 @@ def predictor(segment):
     """The library's own way to ask the same weights, one picture and one prompt at a time."""
     from segment_anything import SamPredictor
 
-    plain = build_sam(json.loads((BUNDLED / "sam/config.json").read_text()))
-    plain.load_state_dict(torch.load(BUNDLED / "sam/sam.pth", weights_only=True))
-    return SamPredictor(plain.eval())
+    return SamPredictor(bundled_network().eval())
 
 
 @pytest.mark.parametrize("size", [(128, 128), (90, 140), (301, 77), (600, 400)])
@@ -98,6 +96,29 @@ def test_a_point_and_a_box_find_what_the_librarys_own_predictor_finds(segment, p
         masks, scores, _ = predictor.predict(**question)
         assert (mine.mask == masks[scores.argmax()]).all()
         assert mine.score == pytest.approx(min(1, scores.max()) if mine else 0, abs=1e-5)
+
+
+@pytest.mark.parametrize("surest", [1, 2, 3])
+def test_of_the_three_masks_for_a_point_the_surest_is_taken_whichever_it_is(scenes, surest):
+    from segment_anything import SamPredictor
+
+    one, other = bundled_network(), bundled_network()
+    for network in (one, other):
+        network.mask_decoder.iou_prediction_head.layers[-1].bias.data[surest] += 5
+    predictor, segment = SamPredictor(one.eval()), ShapeSegmenter(sam.SamNetwork(other, "cpu", torch.float32))
+    for s in scenes[:3]:
+        predictor.set_image(s.image)
+        centre = np.array([[s.point[0] + 0.5, s.point[1] + 0.5]])
+        masks, scores, _ = predictor.predict(centre, np.array([1]), multimask_output=True)
+        assert scores.argmax() == surest - 1  # the first of four answers is that to several prompts
+        assert (segment([s.image], [PointPrompt((s.point,))])[0].mask == masks[surest - 1]).all()
+
+
+def bundled_network():
+    """The bundled SAM as the library builds it."""
+    network = build_sam(json.loads((BUNDLED / "sam/config.json").read_text()))
+    network.load_state_dict(torch.load(BUNDLED / "sam/sam.pth", weights_only=True))
+    return network
 
 
 def test_the_encoders_fused_attention_gives_what_its_own_gives():

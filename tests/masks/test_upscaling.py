@@ -38,3 +38,11 @@ def test_a_small_object_in_a_large_picture_is_interpolated_in_its_own_box_alone(
     assert len(rows) <= reach[0] + 2
     assert len(columns) <= reach[1] + 2
     assert mask[top : top + len(rows), left : left + len(columns)].sum() == mask.sum() > 0
+
+
+@pytest.mark.parametrize("at", [(0, 0), (0, 30), (20, 0), (31, 47), (63, 47)])
+def test_an_object_of_one_value_reaches_as_far_on_every_side(at):
+    logits = torch.full((64, 48), -0.1)
+    logits[at] = 1.0
+    whole = interpolate(logits[None, None], (500, 333), mode="bilinear", align_corners=False)[0, 0].numpy()
+    assert (upscaled(logits, 500, 333) == (whole > 0))[np.abs(whole) > 1e-6].all()

@@ -11,7 +11,13 @@ from flows.weights import QUIET, load
 
 
 def pull_model(
-    model: str, revision: str | None, accept_license: bool, segmenter: str, say: Callable[[str], None]
+    model: str,
+    revision: str | None,
+    accept_license: bool,
+    loras: list[str],
+    vae: str,
+    segmenter: str,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Fetch what a model needs, unless it is here; says how much. Returns what and where.
 
@@ -22,6 +28,8 @@ def pull_model(
     from removal import hub
     from removal.checkpoints import choose
     from removal.fetch import configs_for, fetch, files_wanted
+    from removal.lora import find
+    from removal.taesd import fetched
 
     try:
         row = choose(model, revision=revision, offline=False).checkpoint
@@ -32,8 +40,11 @@ def pull_model(
         folder = fetch(row, accept_license=accept_license)
         if row.is_file:
             configs_for(row)
+        beside = [find(one).file for one in loras] + ([fetched(vae, row.family)] if vae else [])
     except hub.Unavailable as error:
         raise EnvironmentFault(str(error)) from error
+    for path in beside:
+        say(f"{path}")
     if segmenter:
         from masks import load_segmenter
 

@@ -155,7 +155,10 @@ def _switched_off() -> bool:
 
 
 def _pull(repo: str) -> str:
-    return f"`cleanplate models pull {repo}` fetches it where there is a connection, or give a folder as --model"
+    return (
+        f"`cleanplate models pull {repo}` fetches it where there is a connection (`--lora`, `--vae` and `--segmenter` "
+        "there fetch those), or give a folder instead"
+    )
 
 
 def _unreachable(error: BaseException | None) -> bool:

@@ -22,22 +22,28 @@ def autoencoder(asked: str, family: str | None, dtype: torch.dtype, offline: boo
     """
     from diffusers import AutoencoderKL, AutoencoderTiny
 
+    folder = fetched(asked, family, offline)
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{asked} is no autoencoder: it has no config.json")
+    config = read_json(folder / "config.json")
+    kinds = {kind.__name__: kind for kind in (AutoencoderKL, AutoencoderTiny)}
+    kind = kinds.get(config.get("_class_name", ""))
+    if kind is None or config.get("latent_channels", 4) != 4:
+        raise ValueError(f"{asked} is no autoencoder for Stable Diffusion; give one of {', '.join(kinds)}")
+    return kind.from_pretrained(
+        folder, variant=network_variant(folder), dtype=dtype, use_safetensors=True, local_files_only=True
+    )
+
+
+def fetched(asked: str, family: str | None, offline: bool = False) -> Path:
+    """The folder of an autoencoder, fetched where it is on the hub."""
     place = TAESD.get(family or "sd15", TAESD["sd15"]) if asked == "taesd" else asked
     folder = Path(place).expanduser()
     if not folder.is_dir():
         if folder.is_absolute() or place.startswith(".") or place.count("/") != 1:
             raise ValueError(f"there is no autoencoder at {place}; give taesd, a diffusers folder or a hub id")
         folder = hub.snapshot(place, network_needed, offline=offline)
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"{place} is no autoencoder: it has no config.json")
-    config = read_json(folder / "config.json")
-    kinds = {kind.__name__: kind for kind in (AutoencoderKL, AutoencoderTiny)}
-    kind = kinds.get(config.get("_class_name", ""))
-    if kind is None or config.get("latent_channels", 4) != 4:
-        raise ValueError(f"{place} is no autoencoder for Stable Diffusion; give one of {', '.join(kinds)}")
-    return kind.from_pretrained(
-        folder, variant=network_variant(folder), dtype=dtype, use_safetensors=True, local_files_only=True
-    )
+    return folder
 
 
 def exchange(pipeline: Any, vae: Any) -> None:

@@ -99,17 +99,27 @@ def pull(
     *,
     revision: str = "",
     segmenter: str = "",
+    lora: list[str] | None = None,
+    vae: str = "",
     accept_license: Annotated[bool, ACCEPTED] = False,
     json: Json = False,
 ) -> None:
     """Fetch a model into the hub's cache, so that `run --offline` has it; prints the folder where it is.
 
     Of a repo only what a removal needs: configs, and one set of .safetensors. A private or gated one takes HF_TOKEN in
-    the environment. What finds the objects comes too where --segmenter names it.
+    the environment. What finds the objects comes too where --segmenter names it, and so do LoRAs and --vae.
     """
     from flows.pulling import pull_model
 
-    pulled = pull_model(model, revision or None, accept_license, segmenter, lambda said: TALK.print(said, markup=False))
+    pulled = pull_model(
+        model,
+        revision or None,
+        accept_license,
+        [*(lora or [])],
+        vae,
+        segmenter,
+        lambda said: TALK.print(said, markup=False),
+    )
     if json:
         print_json(pulled)
     else:

@@ -14,7 +14,9 @@ import pytest
 from removal import hub, load_remover, pipelines
 from removal.checkpoints import look_up
 from removal.fetch import fetch
+from removal.lora import find
 from removal.removers import Options
+from removal.taesd import fetched
 from tests.stand_in_hub import PRIVATE, TOKEN, Hub, commit, serving
 
 REPO = "someone/tiny"
@@ -36,7 +38,12 @@ def served(tiny, tmp_path_factory):
     closed = tmp_path_factory.mktemp("hub") / "closed"
     shutil.copytree(folder, closed)
     (closed / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
-    with serving({REPO: folder, PRIVATE: folder, "someone/closed": closed}) as one:
+    style = tmp_path_factory.mktemp("hub") / "style"
+    style.mkdir()
+    for name in ("pytorch_lora_weights.safetensors", "other.safetensors"):
+        shutil.copy(tiny("plain") / "vae/diffusion_pytorch_model.safetensors", style / name)
+    more = {"someone/style": style, "someone/vae": tiny("plain") / "vae"}
+    with serving({REPO: folder, PRIVATE: folder, "someone/closed": closed} | more) as one:
         yield one
 
 
@@ -90,6 +97,16 @@ def test_what_was_fetched_is_loaded_without_a_connection_as_the_folder_it_came_f
 def test_a_loaded_remover_says_the_commit_of_its_weights(online):
     options = {"device": "cpu", "steps": 1}
     assert load_remover(REPO, **options).choice.checkpoint.revision == commit(REPO)
+
+
+def test_a_lora_and_an_autoencoder_are_fetched_by_their_ids(online):
+    lora = find("someone/style:0.5")
+    assert (lora.file.name, lora.weight) == ("pytorch_lora_weights.safetensors", 0.5)
+    assert find("someone/style/other.safetensors").file.name == "other.safetensors"
+    assert (fetched("someone/vae", "sd15") / "diffusion_pytorch_model.safetensors").is_file()
+    online.asked.clear()
+    assert find("someone/style:0.5", offline=True).file == lora.file
+    assert online.asked == []
 
 
 def test_a_revision_is_fetched_by_name_or_commit(online):

@@ -123,10 +123,16 @@ class RunLog:
             self.log.warning("failed: %s: %s", outcome.source, outcome.reason)
         percent = 100 * self.done // self.total
         if percent > 100 * (self.done - 1) // self.total:  # a hundred calls to the server, however many pictures
-            update_progress_artifact(self.artifact, float(percent))
+            self._show(float(percent))
 
     def say(self, message: str) -> None:
         self.log.info(message)
+
+    def _show(self, percent: float) -> None:
+        try:
+            update_progress_artifact(self.artifact, percent)
+        except Exception as error:  # the server may be away for a while; the pictures do not need it
+            self.log.warning("the progress could not be shown: %s", error)
 
 
 def _report(settings: Job) -> None:

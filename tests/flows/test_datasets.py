@@ -14,11 +14,13 @@ import pytest
 from PIL import Image
 
 from flows.datasets import write_pairs, write_parquet
+from flows.decisions import Decision, apply
 from flows.encoding import encode_image
 from flows.export import export
 from flows.faults import UsageError
 from flows.job import run
 from flows.mask_files import encode_mask
+from flows.redo import redo
 from flows.settings import Job
 
 ROOT = Path(__file__).parents[2]
@@ -257,3 +259,12 @@ def test_strips_keep_name_and_kind_of_the_source_also_where_pictures_are_convert
     assert export(target, tmp_path / "given") == 1
     assert Image.open(tmp_path / "given/strips/a.jpg").format == "JPEG"
     assert Image.open(tmp_path / "given/images/a.webp").format == "WEBP"
+
+
+def test_a_converted_picture_can_be_done_again(tmp_path):
+    target = cleaned(tmp_path, ["a.jpg", "b.jpg"], format="webp")
+    before = (target / "images/a.webp").read_bytes()
+    assert apply(target, [Decision("a.jpg", "reject", None, (), (), 1)]) == 1
+    assert redo(target, frozenset({"rejected"}), {"dilate": 4}).done == {"removed": 1}
+    assert {file for file in files_of(target) if file.startswith("images/")} == {"images/a.webp", "images/b.webp"}
+    assert (target / "images/a.webp").read_bytes() != before

@@ -55,11 +55,12 @@ def export(
         if not rows:
             raise UsageError(f"{target} has nothing to export{' that was accepted' if accepted else ''}")
         try:
+            rows = list(_as_recorded(target, rows, say))
             if parquet:
                 return _whole(dest, lambda part: write_parquet(target, part, rows, pairs))
             if pairs:
                 return _whole(dest, lambda part: write_pairs(target, part, rows))
-            return _whole(dest, lambda part: _copy(target, part, dest, rows, originals, say, coco))
+            return _whole(dest, lambda part: _copy(target, part, dest, rows, originals, coco))
         except OSError as error:
             raise EnvironmentFault(f"{dest} cannot be written: {error.strerror or error}") from error
 
@@ -77,14 +78,16 @@ def _accepted(row: Row) -> bool:
     return row["review"] == "accept"
 
 
-def _copy(
-    target: Path, part: Path, dest: Path, rows: list[Row], originals: bool, say: Callable[[str], None], coco: bool
-) -> int:
-    copied = list(_copied(target, Folder.without_source(part), rows, originals, say))
-    _describe(target, part, dest, copied, originals)
+def _copy(target: Path, part: Path, dest: Path, rows: list[Row], originals: bool, coco: bool) -> int:
+    of, made = Folder.without_source(target), Folder.without_source(part)
+    small = thumbnails.find(of)
+    for row in rows:
+        for name in (*_files(row), *filter(of.has, _beside(row, small, originals))):
+            made.write(name, of.path(name).read_bytes())
+    _describe(target, part, dest, rows, originals)
     if coco:
-        write_coco(target, part, copied)
-    return len(copied)
+        write_coco(target, part, rows)
+    return len(rows)
 
 
 def _whole(dest: Path, fill: Callable[[Path], int]) -> int:
@@ -101,27 +104,29 @@ def _whole(dest: Path, fill: Callable[[Path], int]) -> int:
     return count
 
 
-def _copied(target: Path, made: Folder, rows: list[Row], originals: bool, say: Callable[[str], None]) -> Iterator[Row]:
-    """Copy what belongs to each row. Yields the rows whose files are what they say; others are said and left out."""
-    of, small = Folder.without_source(target), thumbnails.find(Folder.without_source(target))
+def _as_recorded(target: Path, rows: list[Row], say: Callable[[str], None]) -> Iterator[Row]:
+    """The rows whose files are what they say. Others are said and left out: they may show anything."""
+    of = Folder.without_source(target)
     for row in rows:
-        files = {row["file_name"]: row["sha256_out"]}
-        if row["mask_file_name"]:
-            files[row["mask_file_name"]] = row.get("sha256_mask")
         try:
-            found = {name: of.path(name).read_bytes() for name in files}
+            other = [name for name, sha in _files(row).items() if sha and _sha256(of.path(name)) != sha]
         except (FileNotFoundError, ValueError) as error:
             say(f"{row['source']} is left out: {error}")
             continue
-        if other := [name for name, sha in files.items() if sha and hashlib.sha256(found[name]).hexdigest() != sha]:
+        if other:
             say(f"{row['source']} is left out: {other[0]} is not the one of its row; run it again")
-            continue
-        for name in _beside(row, small, originals):
-            if of.has(name):
-                found[name] = of.path(name).read_bytes()
-        for name, data in found.items():
-            made.write(name, data)
-        yield row
+        else:
+            yield row
+
+
+def _files(row: Row) -> dict[str, str | None]:
+    """The picture of a row and its mask, with their SHA-256 where it is known."""
+    masks = {row["mask_file_name"]: row.get("sha256_mask")} if row["mask_file_name"] else {}
+    return {row["file_name"]: row["sha256_out"], **masks}
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _beside(row: Row, small: dict[str, dict[str, str]], originals: bool) -> list[str]:

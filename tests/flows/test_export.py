@@ -159,6 +159,9 @@ def test_a_picture_that_is_not_the_one_of_its_row_is_said_and_left_out(target, t
     assert export(target, tmp_path / "public", originals=False, say=said.append) == 2
     assert showing(tmp_path / "public") == set()
     assert sorted(line.split(" is left out: ")[0] for line in said) == ["a/0.jpg", "a/1.png"]
+    pytest.importorskip("pyarrow")
+    assert export(target, tmp_path / "files", originals=False, parquet=True) == 2
+    assert showing(tmp_path / "files") == set()
 
 
 def test_an_export_that_cannot_be_written_leaves_nothing(target, tmp_path, monkeypatch):

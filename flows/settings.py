@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from flows.credentials import refuse_secrets
+
 MAX_PIXELS = 100_000_000  # 300 MB decoded, of which a dozen may be in memory at once
 PATHS = frozenset({"source", "target", "prompts", "coco", "masks"})
 ON_DEVICE = ("device", "dtype", "batch_size", "compile")
@@ -56,7 +58,7 @@ Allowance = Annotated[int | str, _number_or(r"^\d+(\.\d+)?%?$")]
 class Job(BaseModel):
     """Every setting of a run, with its one default. Command line, job file and flow are made from these fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
     source: str = Field("", description="folder of pictures, or one picture; never written")
     target: str = Field("", description="folder for the result")
@@ -185,6 +187,11 @@ class Job(BaseModel):
         if not share.replace(".", "", 1).isdigit():
             raise ValueError(f"failures allowed are a number such as 5, or a share such as 10%, not {value!r}")
         return value
+
+    @model_validator(mode="after")
+    def _no_secrets(self) -> Job:
+        refuse_secrets(self.__dict__)
+        return self
 
     @model_validator(mode="after")
     def _a_step_to_take(self) -> Job:

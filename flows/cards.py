@@ -16,7 +16,7 @@ from flows.folder import Folder
 from flows.nearest import path_beside
 from flows.records import Outcome
 from flows.settings import PATHS, Job
-from flows.shards import parse_shard, records_of
+from flows.shards import parse_shard, records_of, refuse_unmerged
 from flows.splits import write_splits
 from flows.troubles import Trouble, Troubles
 
@@ -109,6 +109,7 @@ def read_rows(target: Path) -> Iterator[dict[str, Any]]:
         try:
             lines = (target / name).open(encoding="utf-8")
         except FileNotFoundError as error:
+            refuse_unmerged(target)
             raise UsageError(
                 f"{target} holds no result of Cleanplate (no {name}); give the target of a run{path_beside(target)}"
             ) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cards import standing
 from flows.faults import UsageError
 from flows.folder import pending_mask_name
 from flows.job import run
@@ -102,6 +103,12 @@ def test_a_shard_writes_no_record_of_the_whole_folder(job):
     assert 0 < done.tried < PICTURES
     assert not [name for name in RECORDS if Path(job.target, name).exists()]
     assert len(Path(job.target, Shard(3, 1).records, "metadata.jsonl").read_text().splitlines()) == done.tried
+
+
+def test_what_a_target_says_of_itself_before_its_shards_are_merged_is_the_command_that_merges_them(job):
+    run(shard(job, 1))
+    with pytest.raises(UsageError, match="cleanplate merge"):
+        standing(Path(job.target))
 
 
 def test_a_lost_shard_is_named_run_again_alone_and_merged_again(job):

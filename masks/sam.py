@@ -80,7 +80,8 @@ class SamNetwork:
 
 
 def load(weights: str, device: str, offline: bool = False, dtype: Any = None) -> ShapeSegmenter:
-    """SAM from a published size (vit_b, vit_l, vit_h), a `.pth` file, or a folder with config.json and sam.pth.
+    """SAM from a published size (vit_b, vit_l, vit_h), a `.pth` file (or the same keys in a `.safetensors`), or a
+    folder with config.json and sam.pth.
 
     A published size is fetched once into torch's hub folder. Raises FileNotFoundError when it is not there and
     `offline` forbids fetching it, ValueError for a file that holds no SAM. `dtype` is the encoder's (None: float32).
@@ -101,7 +102,7 @@ def _network(weights: str, offline: bool) -> Any:
     import torch
     from segment_anything import sam_model_registry
 
-    state = _read(path if path.suffix == ".pth" else fetch(weights, offline))
+    state = _read(path if path.suffix in (".pth", ".safetensors") else fetch(weights, offline))
     with torch.device("meta"):  # no time for random weights: vit_l's take 7 s
         sam = sam_model_registry[_size(state, path)]()
     sam.load_state_dict(state, assign=True)
@@ -131,6 +132,8 @@ def _read(file: Path) -> dict:
 
     if not file.exists():
         raise FileNotFoundError(f"no SAM weights at {file}")
+    if file.suffix == ".safetensors":
+        return _read_safetensors(file)
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)  # a pickle: never run what is in it
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
@@ -138,6 +141,16 @@ def _read(file: Path) -> dict:
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ValueError(f"{file} holds no Segment Anything model: it is no table of weights")
     return {key: value.float() for key, value in state.items()}
+
+
+def _read_safetensors(file: Path) -> dict:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return {key: value.float() for key, value in load_file(file).items()}
+    except SafetensorError as error:
+        raise ValueError(f"{file} is broken: {error}; fetch it again") from error
 
 
 def _size(state: dict, path: Path) -> str:

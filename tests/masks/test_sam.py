@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from masks import BoxPrompt, PointPrompt, sam
 from masks.attention import FusedAttention, fuse
@@ -203,9 +204,10 @@ def test_a_box_outside_the_picture_is_refused(segment, scenes, box):
 # Weights -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("suffix", "save"), [(".pth", torch.save), (".safetensors", save_file)])
 @pytest.mark.parametrize(("width", "heads", "size"), [(768, 12, "vit_b"), (1024, 16, "vit_l"), (1280, 16, "vit_h")])
 def test_a_file_is_known_by_its_shapes_whatever_its_name_and_finds_what_it_found(
-    tmp_path, monkeypatch, picture, width, heads, size
+    tmp_path, monkeypatch, picture, width, heads, size, suffix, save
 ):
     """Each published width, with one block where the published encoders have 12 to 32."""
     import segment_anything
@@ -217,8 +219,8 @@ def test_a_file_is_known_by_its_shapes_whatever_its_name_and_finds_what_it_found
         )
     torch.manual_seed(0)
     saved = build_sam(config)
-    torch.save(saved.state_dict(), tmp_path / "mine.pth")
-    loaded = sam.load(str(tmp_path / "mine.pth"), "cpu")
+    save(saved.state_dict(), tmp_path / f"mine{suffix}")
+    loaded = sam.load(str(tmp_path / f"mine{suffix}"), "cpu")
     image, prompts = picture(90, 140), [BoxPrompt((5, 6, 60, 50)), PointPrompt(((70, 40, 1),))]
     before = ShapeSegmenter(sam.SamNetwork(saved, "cpu", torch.float32))([image] * 2, prompts)
     for one, other in zip(before, loaded([image] * 2, prompts), strict=True):
@@ -265,11 +267,12 @@ def test_code_hidden_in_a_weights_file_is_refused_and_not_run(tmp_path, save, tr
     assert (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("name", ["broken.pth", "broken.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04 half a file"])
-def test_a_broken_weights_file_is_refused_by_its_name(tmp_path, content):
-    (tmp_path / "broken.pth").write_bytes(content)
-    with pytest.raises(ValueError, match=r"broken\.pth"):
-        sam.load(str(tmp_path / "broken.pth"), "cpu")
+def test_a_broken_weights_file_is_refused_by_its_name(tmp_path, content, name):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=name):
+        sam.load(str(tmp_path / name), "cpu")
 
 
 @pytest.mark.parametrize("state", [{"weight": torch.zeros(3)}, {"model": {"a": torch.zeros(3)}}, [torch.zeros(3)]])

@@ -19,7 +19,7 @@ from flows.manifest import Manifest
 from flows.merge import refuse_beside
 from flows.others import copy_others
 from flows.portions import Find, Remove, Work, others, outcomes
-from flows.prompt_files import Wishes, read_wishes, without_a_partner
+from flows.prompt_files import Wishes, read_wishes, without_a_partner, without_masks
 from flows.pruning import prune
 from flows.records import Outcome
 from flows.remove_masked import GROUP, remove_masked
@@ -88,7 +88,7 @@ def run(
     """
     watch = watch or Nobody()
     folder, job, wishes = _prepared(job, watch, masks_only)
-    whole, shard = folder.survey(), parse_shard(job.shard)
+    whole, shard = without_masks(folder.survey(), folder.source, wishes), parse_shard(job.shard)
     for message in (*without_a_partner(wishes, whole.names), *_left_out(whole)):
         watch.say(message)
     there = shard.deal(whole) if shard else whole
@@ -98,7 +98,7 @@ def run(
         _refuse_unmounted(job, whole, manifest)
         manifest.tidy(folder)
         waiting = _due(job, folder, manifest, there, wishes, masks_only)
-        if job.prune and (gone := prune(manifest, folder, there.all)):
+        if job.prune and (gone := prune(manifest, folder, whole.all)):
             watch.say(f"{gone} pictures are no longer in {job.source}; their results were taken away")
             manifest.publishes(-1)
         finished = len(names) - len(waiting)
@@ -145,7 +145,7 @@ def _do(work: Work, names: list[str], summary: Summary, watch: Watch) -> None:
 def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
     """What `run` would do, with its refusals; writes nothing, not even to the manifest."""
     folder, job, wishes = _prepared(job, watch, masks_only)
-    whole, shard, pace = folder.survey(), parse_shard(job.shard), None
+    whole, shard, pace = without_masks(folder.survey(), folder.source, wishes), parse_shard(job.shard), None
     for message in _left_out(whole):
         watch.say(message)
     there = shard.deal(whole) if shard else whole

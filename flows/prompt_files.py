@@ -13,6 +13,7 @@ from flows.nearest import path_beside
 from flows.pictures import SUFFIXES
 from flows.records import digest
 from flows.settings import Job
+from flows.source import Survey
 from masks import BoxPrompt, PointPrompt, Prompt, TextPrompt
 
 FAR = 1e6  # pixels; no picture is as wide, and NaN and infinity are not below it
@@ -62,10 +63,13 @@ class Wishes:
     rows: dict[str, Wanted] = field(default_factory=dict)
     masks: Path | None = None
     pattern: str = ""
+    among: bool = False  # whether the masks lie among the pictures
 
     def of(self, name: str) -> Wanted:
         if self.masks is not None:
-            return Wanted(mask=self.masks if self.masks.is_file() else _beside(self.masks, name, self.pattern))
+            return Wanted(
+                mask=self.masks if self.masks.is_file() else _beside(self.masks, name, self.pattern, self.among)
+            )
         return self.rows.get(name, self.all)
 
 
@@ -75,7 +79,8 @@ def read_wishes(job: Job) -> Wishes:
         masks = Path(job.masks).expanduser()
         if not masks.exists():
             raise ValueError(f"there is no mask or folder of masks at {job.masks}{path_beside(masks)}")
-        return Wishes(Wanted(), masks=masks, pattern=job.mask_pattern)
+        among = masks.resolve() == Path(job.source).expanduser().resolve()
+        return Wishes(Wanted(), masks=masks, pattern=job.mask_pattern, among=among)
     if job.coco:
         regions = read_coco(Path(job.coco).expanduser(), job.category)
         return Wishes(Wanted(), {name: Wanted(region=region) for name, region in regions.items()})
@@ -116,6 +121,19 @@ def _read_prompts(file: Path, size: int, mtime: int) -> dict[str, Wanted]:
             before.texts + wanted.texts, before.points + wanted.points, before.boxes + wanted.boxes, line=number
         )
     return rows
+
+
+def without_masks(found: Survey, source: Path, wishes: Wishes) -> Survey:
+    """What lies in a source without the masks that lie there too: in a folder of their own, or among the pictures."""
+    if wishes.masks is None or not wishes.masks.resolve().is_relative_to(source.resolve()):
+        return found
+    place = wishes.masks.resolve().relative_to(source.resolve()).as_posix()
+    if wishes.among:
+        drawn = [mask for name in found.names if (mask := wishes.of(name).mask)]
+        masks = {mask.relative_to(wishes.masks).as_posix() for mask in drawn}
+    else:
+        masks = {name for name in found.names if name == place or name.startswith(f"{place}/")}
+    return replace(found, names=[name for name in found.names if name not in masks])
 
 
 def without_a_partner(wishes: Wishes, names: list[str]) -> list[str]:
@@ -183,7 +201,7 @@ def _plain(error: Exception) -> str:
     return str(error)
 
 
-def _beside(folder: Path, name: str, pattern: str) -> Path | None:
+def _beside(folder: Path, name: str, pattern: str, among: bool) -> Path | None:
     """The mask of a picture: as the pattern says, or the same relative path with any picture's suffix, with `.png`
     added, or with `_mask` before its suffix.
     """
@@ -191,10 +209,11 @@ def _beside(folder: Path, name: str, pattern: str) -> Path | None:
     if pattern:
         file = whole.parent / pattern.replace("{stem}", whole.stem).replace("{name}", whole.name)
         return file if file.is_file() else None
-    for candidate in (whole.with_name(whole.name + ".png"), whole):
+    added = whole.with_name(f"{whole.name}.png")
+    for candidate in [added] if among else [added, whole]:  # among pictures, a.png is no mask of a.jpg
         if candidate.is_file():
             return candidate
-    for stem in (whole.stem, f"{whole.stem}_mask"):
+    for stem in [f"{whole.stem}_mask"] if among else [whole.stem, f"{whole.stem}_mask"]:
         for suffix in sorted(SUFFIXES):
             for spelling in (suffix, suffix.upper()):
                 if (candidate := whole.with_name(stem + spelling)).is_file():

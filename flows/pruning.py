@@ -20,10 +20,10 @@ def prune(manifest: Manifest, folder: Folder, present: set[str]) -> int:
 
     A row goes first: what a killed run leaves behind is then a file that nobody tells of, and no row that lies.
     """
-    gone, told = [], set()
+    gone, told = [], {folder.image_name(name) for name in present}
     for outcome in manifest.outcomes(None):
         if outcome.source in present:
-            told.add(outcome.file_name)
+            told.add(outcome.file_name or "")
         else:
             gone.append(outcome)
     for outcome in gone:

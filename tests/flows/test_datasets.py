@@ -268,3 +268,16 @@ def test_a_converted_picture_can_be_done_again(tmp_path):
     assert redo(target, frozenset({"rejected"}), {"dilate": 4}).done == {"removed": 1}
     assert {file for file in files_of(target) if file.startswith("images/")} == {"images/a.webp", "images/b.webp"}
     assert (target / "images/a.webp").read_bytes() != before
+
+
+@pytest.mark.parametrize("place", ["", "masks", "masks/one.png"])
+def test_masks_that_lie_in_the_source_are_no_pictures_of_it(tmp_path, place):
+    mask = {"": "a_mask.png", "masks": "masks/a.png", "masks/one.png": "masks/one.png"}[place]
+    for name, data in (("a.jpg", "JPEG"), ("a.bmp", "BMP"), (mask, None)):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(1).integers(0, 255, (*HOLE.shape, 3), np.uint8)
+        (tmp_path / "in" / name).write_bytes(encode_image(noise, data) if data else encode_mask(HOLE))
+    where = {"source": str(tmp_path / "in"), "target": str(tmp_path / "out"), "masks": str(tmp_path / "in" / place)}
+    assert run(Job(**where, method="telea")).done == {"removed": 2}
+    assert files_of(tmp_path / "out") >= {"images/a.jpg", "images/a.bmp"}
+    assert len([file for file in files_of(tmp_path / "out") if file.startswith("images/")]) == 2

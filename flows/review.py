@@ -113,7 +113,7 @@ class _About:
         if row.get("file_name", f"images/{source}") != f"images/{source}":  # in another format
             entry["image"] = quote(os.fsencode(row["file_name"]))
         if small := thumbnails.of(self.thumbnails, row):
-            entry |= {"window": small.window} | self._pictures(small.paths)
+            entry |= {"window": small.window, "middle": small.middle} | self._pictures(small.paths)
         if source in self.processes:
             entry["process"] = True
         if numbers := self.attempts.get(source):

@@ -33,9 +33,13 @@ Window = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the 
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """The small pictures of one row: the window that they show, and the path below the target of each kind."""
+    """The small pictures of one row: the window that they show, and the path below the target of each kind.
+
+    `middle` is where the mask has its middle in the window, from left to right in percent.
+    """
 
     window: Window
+    middle: int
     paths: dict[str, str]
 
 
@@ -56,9 +60,10 @@ def keep(
         return
     window = window_of(mask, *whole.shape[:2])
     owner, version = _key(outcome.row())
+    shown = "-".join(map(str, (*window, _middle(mask, window))))
     for kind, image in (("before", before), ("after", after), ("mask", mask)):
         place = f"{REPORT}/{kind}/{owner[:2]}"
-        path = f"{owner}.{version}.{'-'.join(map(str, window))}.{KINDS[kind]}"
+        path = f"{owner}.{version}.{shown}.{KINDS[kind]}"
         for old in _listed(folder, place):
             if old.startswith(owner) and (image is None or old != path):
                 folder.remove(f"{place}/{old}")
@@ -95,8 +100,8 @@ def of(found: Mapping[str, dict[str, str]], row: Mapping[str, Any]) -> Thumbnail
     paths = {kind: path for kind, path in found.get(owner, {}).items() if f"/{owner}.{version}." in path}
     if not paths:
         return None
-    left, top, right, bottom = map(int, next(iter(paths.values())).split(".")[-2].split("-"))
-    return Thumbnails((left, top, right, bottom), paths)
+    left, top, right, bottom, middle = map(int, next(iter(paths.values())).split(".")[-2].split("-"))
+    return Thumbnails((left, top, right, bottom), middle, paths)
 
 
 def identity(row: Mapping[str, Any]) -> str:
@@ -120,6 +125,13 @@ def window_of(mask: np.ndarray | None, height: int, width: int) -> Window:
     left, right = _span(int(columns[0]), int(columns[-1]) + 1, side, width)
     top, bottom = _span(int(rows[0]), int(rows[-1]) + 1, side, height)
     return left, top, right, bottom
+
+
+def _middle(mask: np.ndarray | None, window: Window) -> int:
+    if mask is None or not mask.any():
+        return 50
+    columns = np.flatnonzero(mask.any(axis=0))
+    return round(100 * ((columns[0] + columns[-1] + 1) / 2 - window[0]) / (window[2] - window[0]))
 
 
 def _span(first: int, last: int, side: float, limit: int) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 // Keys, help and the start of it all.
 const KEYS = [
   ['→ ↓ j', 'next picture'], ['← ↑ k', 'previous picture'], ['PgDn PgUp', 'next and previous page'],
-  ...(picking ? [] : [['a', 'accept, and on to the next'], ['r', 'reject, and on to the next'], ['m', 'show the mask'], ['b', 'before, after, half and half'], ['g', 'how it came about, where --gif kept that'], ['n', 'write a note; Escape leaves it']]),
+  ...(picking ? [] : [['a', 'accept, and on to the next'], ['r', 'reject, and on to the next'], ['m', 'show the mask'], ['b', 'all before, all after, or divided'], ['g', 'how it came about, where --gif kept that'], ['n', 'write a note; Escape leaves it']]),
   ['z', 'zoom; again or Escape to close'], ['+ −', 'larger and smaller, in the zoom'],
   ['p', 'pick: click on the object, shift-click beside it, drag a box'],
   ['← → Enter', 'in pick: move the cross-hair, mark a point; with Shift by one pixel, and beside the object'], ['b b', 'in pick: two corners of a box'], ['u', 'in pick: undo'],

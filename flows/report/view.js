@@ -15,9 +15,9 @@ const wholeOf = (row) => (row.width ? [0, 0, row.width, row.height] : row.window
 
 /**
  * layers: [{kind: 'before' | 'after' | 'mask', src, extent, lost}], from the bottom up. What is left of the slider shows
- * 'before', where there is one. `lost` is called when an image cannot be shown.
+ * 'before', where there is one; at first that is the middle of the mask. `lost` is called when an image cannot be shown.
  */
-function makeView(frame, name, layers) {
+function makeView(frame, name, layers, middle = 50) {
   const view = element('div', { className: 'view' });
   view.style.aspectRatio = `${frame[2] - frame[0]} / ${frame[3] - frame[1]}`;
   const words = { before: `${name} before`, after: `${name} after`, mask: '' };
@@ -28,14 +28,15 @@ function makeView(frame, name, layers) {
   }
   if (['before', 'after'].every((kind) => layers.some((layer) => layer.kind === kind))) {
     const slider = element('input', {
-      type: 'range', className: 'slider', min: 0, max: 100, step: 1, value: 50,
+      type: 'range', className: 'slider', min: 0, max: 100, step: 1, value: middle,
       'aria-label': `Before and after of ${name}: how much of before is shown, in percent`,
       oninput: () => cutAt(view, slider.value),
     });
     view.append(element('div', { className: 'divider', 'aria-hidden': 'true' }), slider,
       element('span', { className: 'side left', 'aria-hidden': 'true' }, 'before'),
       element('span', { className: 'side right', 'aria-hidden': 'true' }, 'after'));
-    cutAt(view, 50);
+    view.dataset.middle = middle;
+    cutAt(view, middle);
   }
   return view;
 }
@@ -47,9 +48,9 @@ function cutAt(view, percent) {
   if (slider) slider.value = percent;
 }
 
-/** All before, all after, or half and half. */
+/** All before, all after, or divided. */
 function flip(view) {
-  if (view?.querySelector('.slider')) cutAt(view, { 0: 100, 100: 50 }[view.dataset.cut] ?? 0);
+  if (view?.querySelector('.slider')) cutAt(view, { 0: 100, 100: view.dataset.middle }[view.dataset.cut] ?? 0);
 }
 
 /** The layers of a row's thumbnails. */
@@ -61,7 +62,7 @@ function smallLayers(row) {
 /** The view of a card: the thumbnails, or else the picture itself as the browser can show it. */
 function smallView(row, name) {
   const layers = smallLayers(row);
-  if (layers.length) return makeView(row.window, name, layers);
+  if (layers.length) return makeView(row.window, name, layers, row.middle);
   const bare = element('div', { className: 'view bare' }, row.there ? '' : 'no picture to show');
   if (!row.there) return bare;
   const image = imageOf(addressOfImage(row), name, { loading: 'lazy', onerror: () => bare.replaceChildren('this browser cannot show it') });

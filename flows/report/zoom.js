@@ -40,13 +40,18 @@ function showZoom() {
 function largeView(row, name) {
   const small = smallLayers(row);
   const own = attempt === null ? addressOfImage(row) : `.cleanplate/attempts/${addressOf(row)}/${attempt}.png`;
-  if (lost || !(row.there || attempt !== null)) return small.length ? makeView(row.window, name, beforeToPick(small)) : smallView(row, name);
+  if (lost || !(row.there || attempt !== null)) return small.length ? makeView(row.window, name, beforeToPick(small), row.middle) : smallView(row, name);
   const itself = { kind: 'after', src: own, extent: wholeOf(row), lost: () => { lost = true; showZoom(); } };
   const original = facts.originals && row.before ? [{ kind: 'before', src: facts.originals + addressOf(row), extent: wholeOf(row) }] : [];
-  const view = makeView(wholeOf(row), name, beforeToPick([itself, ...small.filter(({ kind }) => kind !== 'after'), ...original]));
+  const view = makeView(wholeOf(row), name, beforeToPick([itself, ...small.filter(({ kind }) => kind !== 'after'), ...original]), middleOf(row));
   const image = view.querySelector('img');
   if (!row.width) image.onload = () => sized(row, image);
   return view;
+}
+
+/** Where the mask has its middle in the whole picture, in percent. */
+function middleOf({ window: [left, , right] = [0, 0, 1, 1], middle = 50, width }) {
+  return width ? Math.round((100 * left + middle * (right - left)) / width) : 50;
 }
 
 /** A size that no row told, such as that of a picture that was copied. */

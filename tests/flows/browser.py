@@ -77,13 +77,13 @@ class Reader:
             self.tab.keyboard.press(key)
 
     def names(self) -> list[str]:
-        return self.tab.locator(".card h2").all_inner_texts()
+        return self.tab.locator(".card h2").all_text_contents()
 
     def card(self, name: str) -> Locator:
         return self.tab.locator(".card").filter(has=self.tab.get_by_role("heading", name=name, exact=True))
 
     def current(self) -> str:
-        return self.tab.locator(".card[aria-current] h2").inner_text()
+        return self.tab.locator(".card[aria-current] h2").text_content() or ""
 
     def find(self, name: str) -> None:
         """Leave only the cards with this in their name."""

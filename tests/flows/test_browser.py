@@ -115,7 +115,8 @@ def test_the_slider_uncovers_what_was_there_by_mouse_and_by_keys(result, reading
     page = reading(result / "report.html")
     view = page.card("plain.png").locator(".view")
     slider = view.get_by_role("slider")
-    assert slider.input_value() == "50"
+    middle = page.tab.evaluate("rows.find((row) => row.source === 'plain.png').middle")
+    assert slider.input_value() == str(middle)  # of the ball, which is not that of the picture
     slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
     page.tab.mouse.click(box["x"] + box["width"] * 0.9, box["y"] + box["height"] / 2)
@@ -126,7 +127,7 @@ def test_the_slider_uncovers_what_was_there_by_mouse_and_by_keys(result, reading
     assert slider.input_value() == "0"
     assert not is_red(colour_in(page, view, *BALL[:2]))
     page.press("b", "b")
-    assert slider.input_value() == "50"
+    assert slider.input_value() == str(middle)
     assert page.current() == "plain.png"
 
 
@@ -350,6 +351,7 @@ def many(place, count: int):
     return folder, rows
 
 
+@pytest.mark.slow
 def test_ten_thousand_rows_stay_usable(reading, tmp_path):
     (tmp_path / "out").mkdir()
     folder, rows = many(tmp_path / "out", 10_000)

@@ -102,6 +102,14 @@ def test_a_thumbnail_shows_the_surroundings_of_the_mask():
     assert thumbnails.window_of(np.ones((10, 20), bool), 10, 20) == (0, 0, 20, 10)
 
 
+def test_the_slider_begins_in_the_middle_of_the_mask(tmp_path):
+    run(small(tmp_path, 1))
+    (entry,) = entries(tmp_path / "out" / "report.html")
+    left, _, right, _ = entry["window"]
+    columns = np.flatnonzero(mask().any(axis=0))
+    assert entry["middle"] == pytest.approx(100 * ((columns[0] + columns[-1] + 1) / 2 - left) / (right - left), abs=1)
+
+
 def test_thumbnails_carry_the_colour_profile_of_their_picture(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     job = small(tmp_path, 1)

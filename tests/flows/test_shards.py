@@ -202,7 +202,7 @@ def test_merging_waits_for_no_shard_and_disturbs_none(job):
 
 def test_a_shard_leaves_alone_what_another_has_in_work(job):
     """Half-written files and masks that wait for their rows; which are its own, it knows by their names."""
-    half = Path(job.target, "images", ".x.part")
+    half = Path(job.target, "images", ".cleanplate-abcdefgh.part")
     half.parent.mkdir(parents=True)
     other = next(name for name in os.listdir(job.source) if Shard(3, 2).holds(name))
     pending = Path(job.target, pending_mask_name(other))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from flows.job import run
@@ -32,7 +33,7 @@ CASES: dict[str, tuple[int, dict[str, Any], str]] = {  # megapixels (0: the scen
 
 
 def measure(quick: bool) -> Iterator[tuple]:
-    pipeline = stock(BUNDLED / "inpainting", "sd15", safety_checker=None)
+    pipeline = stock(BUNDLED / "inpainting", "sd15", safety_checker=None, dtype=torch.float32)
     load_remover("bundled", device="cpu")  # as the pipeline: neither is timed while it loads
     for title, (megapixels, loop, target) in CASES.items():
         with tempfile.TemporaryDirectory() as place:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
 
+from flows.disk import inside
 from flows.faults import EnvironmentFault, UsageError
 
 # Of what a store says of an object, the first of these tells one content from another; times come last.
@@ -17,6 +20,11 @@ STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "content_md5", "LastModified", "u
 def is_url(place: str) -> bool:
     """Whether a place is in a store, such as s3://bucket/folder, rather than a path of this machine."""
     return "://" in place and not place.startswith("file://")
+
+
+def whole_path(place: str) -> str:
+    """A place as it is understood anywhere: a URL, or a path from the root of this machine."""
+    return place if is_url(place) else str(Path(place).expanduser().absolute())
 
 
 class Bucket:
@@ -33,7 +41,7 @@ class Bucket:
             from fsspec.core import url_to_fs
 
             # A listing kept from before would hide what another machine has written since.
-            self.fs, root = url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
+            self.fs, root = url_to_fs(url, use_listings_cache=False)
         except ImportError as error:
             kind = url.split("://")[0]
             library = f"pip install 'cleanplate[{kind}]'"
@@ -41,15 +49,19 @@ class Bucket:
         except ValueError as error:
             raise UsageError(f"{self.url}: {error}") from error
         self.root = root.rstrip("/")
+        self.known: dict[str, tuple[int, int]] | None = None
+        self.guard: Callable[[], None] = lambda: None  # called before anything is changed; raises if that is not ours
 
-    def find(self) -> dict[str, tuple[int, int]]:
+    def find(self, folder: str = "") -> dict[str, tuple[int, int]]:
         """Every file: its name below the URL, its size in bytes and its stamp, which changes with its content."""
         with self._asked("listed"):
-            found = self.fs.find(self.root, detail=True)
+            found = self.fs.find(self._path(folder), detail=True)
         return {path[len(self.root) + 1 :]: (int(info["size"]), stamp(info)) for path, info in found.items()}
 
     def stat(self, name: str) -> tuple[int, int]:
-        """Size in bytes and stamp of one file, asked of the store."""
+        """Size in bytes and stamp of one file."""
+        if self.known is not None and name in self.known:
+            return self.known[name]
         with self._asked(name):
             info = self.fs.info(self._path(name))
         return int(info["size"]), stamp(info)
@@ -58,8 +70,41 @@ class Bucket:
         with self._asked(name):
             return bytes(self.fs.cat_file(self._path(name)))
 
+    def is_file(self) -> bool:
+        """Whether the URL is that of a file rather than a folder."""
+        with self._asked("looked up"):
+            return bool(self.fs.isfile(self.root))
+
+    def is_folder(self) -> bool:
+        with self._asked("looked up"):
+            return bool(self.fs.isdir(self.root))
+
+    def has(self, name: str) -> bool:
+        if self.known is not None:
+            return name in self.known
+        with self._asked(name):
+            return bool(self.fs.exists(self._path(name)))
+
+    def below(self, folder: str) -> list[str]:
+        """The names of all files below a folder, as seen from it."""
+        names = self.known if self.known is not None else self.find(folder)
+        return sorted(name.removeprefix(f"{folder}/") for name in names if name.startswith(f"{folder}/"))
+
+    @contextmanager
+    def listed(self) -> Iterator[None]:
+        """One listing answers for all single questions until the block ends. Only for who alone writes here."""
+        self.known = self.find()
+        try:
+            yield
+        finally:
+            self.known = None
+
+    def open(self, name: str) -> BinaryIO:
+        return BytesIO(self.read(name))
+
     def write(self, name: str, data: bytes | bytearray) -> None:
-        """Put a file in its place, over what is there."""
+        """Put a file in its place, over what is there. Raises ValueError for a name that would lie outside."""
+        self.guard()
         with self._asked(name):
             self.fs.pipe_file(self._path(name), bytes(data))
 
@@ -68,20 +113,28 @@ class Bucket:
         with self._asked(name):
             self.fs.pipe_file(self._path(name), data, mode="create")
 
+    def move(self, name: str, to: str) -> None:
+        """Give a file another name: stores have no rename, so the new one is made whole before the old one goes."""
+        self.write(to, self.read(name))
+        self.remove(name)
+
     def remove(self, name: str) -> None:
         """Take a file away, if it is there."""
+        self.guard()
         with self._asked(name):
             if self.fs.exists(self._path(name)):  # some stores complain of what is not there, and some do not
                 self.fs.rm_file(self._path(name))
 
     def clear(self, folder: str) -> None:
         """Take a folder and all that is in it away, if it is there."""
+        self.guard()
         with self._asked(folder):
             for path in self.fs.find(self._path(folder)):
                 self.fs.rm_file(path)
 
     def _path(self, name: str) -> str:
-        return f"{self.root}/{name}"
+        inside(name)
+        return f"{self.root}/{name}" if name else self.root
 
     @contextmanager
     def _asked(self, what: str) -> Iterator[None]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.bucket import is_url, whole_path
 from flows.faults import UsageError
 from flows.folder import Folder
 from flows.nearest import path_beside
@@ -30,7 +31,7 @@ def write(folder: Folder, job: Job, outcomes: Iterable[Outcome]) -> None:
     """Write metadata.jsonl, failures.jsonl, README.md and job.toml from the manifest's rows."""
     counts, doubtful = write_rows(folder, outcomes)
     write_job(folder, job)
-    with folder.path("metadata.jsonl").open("rb") as lines:
+    with folder.open("metadata.jsonl") as lines:
         head = write_splits(folder, map(json.loads, lines))
     folder.write("README.md", (head + card(job, counts, doubtful)).encode(errors="backslashreplace"))
 
@@ -58,15 +59,14 @@ def write_rows(folder: Folder, outcomes: Iterable[Outcome], place: str = "") -> 
 
 def are_there(folder: Folder, place: str = "") -> bool:
     """Whether nobody took a record file away; a shard has fewer of them in its own place."""
-    return all(folder.path(f"{place}{name}").exists() for name in (FILES if not place else FILES_OF_A_SHARD))
+    return all(folder.has(f"{place}{name}") for name in (FILES if not place else FILES_OF_A_SHARD))
 
 
 def read_job(folder: Folder) -> dict[str, Any] | None:
     """What an earlier run of this target was asked to remove, or None."""
-    file = folder.path("job.toml")
-    if not file.exists():
+    if not folder.has("job.toml"):
         return None
-    job = tomllib.loads(file.read_text())
+    job = tomllib.loads(folder.fetch("job.toml").decode())
     return {key: job[key] for key in WHAT if key in job} or None
 
 
@@ -86,10 +86,10 @@ class Standing:
 
 def standing_of(job: Job) -> Standing:
     """How the pictures of a job stand: those of its target, or of its shard."""
-    return standing(Path(job.target).expanduser() / records_of(parse_shard(job.shard)))
+    return standing("/".join(filter(None, [whole_path(job.target), records_of(parse_shard(job.shard))])))
 
 
-def standing(target: Path) -> Standing:
+def standing(target: Path | str) -> Standing:
     """How a target stands, from its records. Raises UsageError when there are none."""
     counts: Counter[str] = Counter()
     doubtful, to_review, failures, troubles = 0, 0, [], Troubles()
@@ -103,25 +103,27 @@ def standing(target: Path) -> Standing:
     return Standing(dict(counts), doubtful, troubles.count("rejected"), to_review, failures, troubles.worst_first())
 
 
-def read_rows(target: Path) -> Iterator[dict[str, Any]]:
-    """The rows of metadata.jsonl, then of failures.jsonl. Raises UsageError when there are none."""
+def read_rows(target: Path | str) -> Iterator[dict[str, Any]]:
+    """The rows of metadata.jsonl, then of failures.jsonl, of a folder or a URL. Raises UsageError without them."""
     for name in ("metadata.jsonl", "failures.jsonl"):
         try:
-            lines = (target / name).open(encoding="utf-8")
+            lines = Folder.without_source(target).open(name)
         except FileNotFoundError as error:
-            refuse_unmerged(target)
+            if not is_url(str(target)):
+                refuse_unmerged(Path(target))
+            beside = "" if is_url(str(target)) else path_beside(Path(target))
             raise UsageError(
-                f"{target} holds no result of Cleanplate (no {name}); give the target of a run{path_beside(target)}"
+                f"{target} holds no result of Cleanplate (no {name}); give the target of a run{beside}"
             ) from error
         with lines:
             yield from map(json.loads, lines)
 
 
-def next_steps(target: Path, found: Standing) -> list[str]:
+def next_steps(target: Path | str, found: Standing) -> list[str]:
     """The commands that a target in this state asks for, the most pressing first."""
     steps = []
     if found.counts.get("masked"):
-        source = tomllib.loads((target / "job.toml").read_text(encoding="utf-8"))["source"]
+        source = tomllib.loads(Folder.without_source(target).fetch("job.toml").decode())["source"]
         steps.append(["run", source, str(target)])
     if found.to_review:
         steps.append(["review", str(target)])

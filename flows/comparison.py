@@ -6,7 +6,6 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +14,7 @@ from flows.attempts import picture_seed
 from flows.drawings import mask_in_white
 from flows.encoding import encode_image
 from flows.find_masks import find_masks
-from flows.folder import Folder, write_whole
+from flows.folder import Folder
 from flows.job import explain
 from flows.mask_files import decode_mask
 from flows.pictures import decode
@@ -68,9 +67,9 @@ def compare(job: Job, methods: list[str], say: Callable[[str], None]) -> list[di
                 if outcome.status != "masked":
                     say(f"{outcome.source}: {outcome.status}{f' ({outcome.reason})' if outcome.reason else ''}")
             ready = [outcome for outcome in found if outcome.status == "masked"]
-            mask = {o.source: decode_mask(looked.mask(o.source).read_bytes()) for o in ready}
+            mask = {o.source: decode_mask(looked.fetch(looked.mask(o.source))) for o in ready}
             rows += _portion(job, folder, methods, {o.source: o.sha256_in or "" for o in ready}, mask)
-    write_whole(Path(folder.target) / NUMBERS, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    folder.write(NUMBERS, "".join(json.dumps(row) + "\n" for row in rows).encode())
     return rows
 
 
@@ -94,7 +93,7 @@ def _portion(job: Job, folder: Folder, methods: list[str], hashes: dict[str, str
             rounded = {key: round(value, 3) for key, value in figures.items()}
             rows.append({"source": name, "method": method, **rounded, "seconds": round(seconds, 4)})
     for name, drawn in columns.items():
-        write_whole(folder.path(f"{name}.png"), encode_image(np.hstack(drawn)))
+        folder.write(f"{name}.png", encode_image(np.hstack(drawn)))
     return rows
 
 

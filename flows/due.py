@@ -89,7 +89,7 @@ def _stands(
 
 
 def _published_size(folder: Folder, name: str, row: Known) -> int:
-    return folder.path(folder.image_name(name, as_it_is=row.status == "unsupported")).stat().st_size
+    return folder.stat_of(folder.image_name(name, as_it_is=row.status == "unsupported"))[0]
 
 
 def _same(manifest: Manifest, folder: Folder, name: str, row: Known) -> bool:
@@ -114,11 +114,10 @@ def _other_mask(manifest: Manifest, folder: Folder, name: str, row: Known) -> bo
 
 def _corrected(manifest: Manifest, folder: Folder, name: str, row: Known) -> bool:
     """Whether the mask file (which is there) holds other bytes than that of the row."""
-    file = folder.path(mask_name(name))
-    seen = file.stat()
-    if row.mask_size is None or (seen.st_size, seen.st_mtime_ns) == (row.mask_size, row.mask_mtime):
+    size, mtime = folder.stat_of(mask_name(name))
+    if row.mask_size is None or (size, mtime) == (row.mask_size, row.mask_mtime):
         return False
-    if hashlib.sha256(file.read_bytes()).hexdigest() != row.mask_sha:
+    if hashlib.sha256(folder.fetch(mask_name(name))).hexdigest() != row.mask_sha:
         return True
-    manifest.touched_mask(name, seen.st_mtime_ns)
+    manifest.touched_mask(name, mtime)
     return False

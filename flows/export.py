@@ -14,8 +14,9 @@ from typing import Any
 
 from flows import cards, review, thumbnails
 from flows.datasets import write_coco, write_pairs, write_parquet
+from flows.disk import UMASK
 from flows.faults import EnvironmentFault, UsageError
-from flows.folder import UMASK, Folder, process_name, strip_name
+from flows.folder import Folder, process_name, strip_name
 from flows.job_file import job_of
 from flows.manifest import Manifest
 from flows.splits import write_splits

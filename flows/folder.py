@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import os
-import re
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from contextlib import contextmanager, nullcontext
+from pathlib import Path, PurePath, PurePosixPath
 from typing import BinaryIO
 
-from flows.faults import EnvironmentFault
-from flows.nearest import path_beside
-from flows.pictures import SUFFIXES, suffix_of
-from flows.source import Survey, read_settled, survey
+from flows.bucket import Bucket, is_url
+from flows.disk import Disk
+from flows.faults import UsageError
+from flows.pictures import suffix_of
+from flows.source import LocalSource, StoredSource, Survey
 
 PRIVATE = ".cleanplate"
 CONTAINERS = {"png": (".png",), "jpeg": (".jpg", ".jpeg", ".jfif"), "webp": (".webp",)}  # the first when converted
 PENDING = f"{PRIVATE}/pending"
-PART = re.compile(r"\.cleanplate-\w{8}\.part")  # as `write_whole` names what it has not published
-UMASK = os.umask(0)  # mkstemp makes files for their owner alone; a published file is as readable as any other
-os.umask(UMASK)
 
 
 class Folder:
@@ -35,30 +29,30 @@ class Folder:
         Raises ValueError for a source that is not there, or a target that is in it, is it, or holds it.
         """
         self.container = container
-        given, self.target = Path(source).expanduser(), Path(target).expanduser()
-        if not source or not given.exists():
-            raise ValueError(f"there is no folder or picture at {source!r}{path_beside(given)}")
         if not target:
             raise ValueError("a target folder is needed, such as cleaned")
-        if self.target.is_file():
-            raise ValueError(f"the target {target} is a file; give a folder")
-        self.single = given.name if given.is_file() else None
-        self.source = given.parent if self.single else given
-        if self.single and suffix_of(self.single) not in SUFFIXES:
-            raise ValueError(f"{source} is not a picture ({' '.join(sorted(SUFFIXES))})")
-        _apart(self.source.resolve(), self.target.resolve(), self.single)
+        self.pictures = StoredSource(source) if is_url(source) else LocalSource(source)
+        self.single = self.pictures.single
+        self.files, self.target = _files_of(target)
+        # Where the pictures lie on this machine; the target itself stands for a source that does not.
+        self.source = self.pictures.root if isinstance(self.pictures, LocalSource) else self.target
+        if is_url(source) and is_url(target):
+            _apart(PurePosixPath(source), PurePosixPath(target), self.single)
+        elif not is_url(source) and not is_url(target):
+            _apart(self.source.resolve(), self.target.resolve(), self.single)
 
     @classmethod
-    def without_source(cls, target: Path) -> Folder:
+    def without_source(cls, target: Path | str) -> Folder:
         """A result alone, for what reads no source: it may have been made on another machine."""
         folder = cls.__new__(cls)
-        folder.source = folder.target = target
+        folder.files, folder.target = _files_of(str(target))
+        folder.source = folder.target
         folder.single, folder.container = None, "same"
         return folder
 
     def survey(self) -> Survey:
         """Everything below the source that is called like a picture."""
-        found = Survey([self.single]) if self.single else survey(self.source)
+        found = self.pictures.survey()
         refuse_collisions(found.names, self.container)
         return found
 
@@ -72,131 +66,94 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """The bytes of a picture. Raises OSError, also when somebody is still writing it."""
-        return read_settled(self.source / name, follow=self.single is not None)
+        return self.pictures.read(name)
 
     def stat(self, name: str) -> tuple[int, int]:
-        """Size in bytes and time of the last change in nanoseconds."""
-        seen = (self.source / name).stat()
-        return seen.st_size, seen.st_mtime_ns
+        """Size of a picture in bytes, and a number that changes with it: the time of its last change, or a stamp."""
+        return self.pictures.stat(name)
 
     def write(self, relative: str, data: bytes | bytearray) -> str:
         """Publish a file in the target, whole or not at all; returns its SHA-256."""
-        path = self.path(relative)
-        try:
-            self._inside(path.parent)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, data)
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                raise ValueError(f"its name is too long for {relative}") from error
-            raise EnvironmentFault(
-                f"{path} cannot be written: {error.strerror or error}; mend that, then run again"
-            ) from error
+        self.files.write(relative, data)
         return hashlib.sha256(data).hexdigest()
 
     def bring(self, name: str, relative: str) -> bool:
         """Copy a file of the source, whole or not at all, with its time. Returns False where that was done already."""
-        source, path = self.source / name, self.path(relative)
-        seen = source.stat()
-        if path.is_file() and (path.stat().st_size, path.stat().st_mtime_ns) == (seen.st_size, seen.st_mtime_ns):
-            return False
-        try:
-            self._inside(path.parent)
-            with appearing(path) as file, source.open("rb") as read:
-                shutil.copyfileobj(read, file)
-            os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
-        except OSError as error:
-            raise EnvironmentFault(f"{name} cannot be copied to {path}: {error.strerror or error}") from error
-        return True
+        return Disk(self.target).bring(self.source / name, relative)
 
     def has(self, relative: str) -> bool:
         """Whether there is such a file in the target."""
-        return os.path.exists(self.path(relative))  # a name too long for the file system is not there either
+        return self.files.has(relative)
+
+    def fetch(self, relative: str) -> bytes:
+        """The bytes of a file of the target. Raises FileNotFoundError."""
+        return self.files.read(relative)
+
+    def open(self, relative: str) -> BinaryIO:
+        """A file of the target to be read line by line. Raises FileNotFoundError."""
+        return self.files.open(relative)
+
+    def stat_of(self, relative: str) -> tuple[int, int]:
+        """Size in bytes of a file of the target, and a number that changes with it. Raises FileNotFoundError."""
+        return self.files.stat(relative)
+
+    def below(self, relative: str) -> list[str]:
+        """The names of all files below a folder of the target, as seen from it."""
+        return self.files.below(relative)
 
     def move(self, relative: str, to: str) -> None:
-        """Give a file of the target another name there, at once or not at all."""
-        try:
-            self._inside(self.path(to).parent)
-            self.path(to).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(self.path(relative), self.path(to))
-        except OSError as error:
-            raise EnvironmentFault(f"{self.path(to)} cannot be written: {error.strerror or error}") from error
+        """Give a file of the target another name there; the old one goes when the new one is whole."""
+        self.files.move(relative, to)
 
-    def mask(self, name: str) -> Path:
-        """The mask of a picture: the one that its row does not know yet, or the one in masks/."""
-        pending = self.path(pending_mask_name(name))
-        return pending if os.path.exists(pending) else self.path(mask_name(name))
+    def mask(self, name: str) -> str:
+        """Where a picture's mask is in the target: the one that its row does not know yet, or the one in masks/."""
+        pending = pending_mask_name(name)
+        return pending if self.has(pending) else mask_name(name)
+
+    @contextmanager
+    def listed(self) -> Iterator[None]:
+        """Until the block ends, one listing of a target in a store answers what is asked of single files."""
+        with self.files.listed() if isinstance(self.files, Bucket) else nullcontext():
+            yield
 
     def pending_masks(self) -> list[tuple[str, str]]:
         """Names of pictures whose masks their rows do not know yet, with the paths of these masks."""
-        place = self.path(PENDING)
-        found = [Path(directory, file) for directory, _, files in os.walk(place) for file in files]
-        files = [file.relative_to(place).as_posix() for file in found if file.suffix == ".png"]
-        return [(file.removesuffix(".png"), f"{PENDING}/{file}") for file in sorted(files)]
+        files = [file for file in self.below(PENDING) if file.endswith(".png")]
+        return [(file.removesuffix(".png"), f"{PENDING}/{file}") for file in files]
 
     def sweep(self) -> None:
         """Take away what killed runs left half-written. Only for who holds the target: another's would be in work."""
-        for directory, _, files in os.walk(self.target):
-            for name in files:
-                if PART.fullmatch(name):
-                    self.remove(Path(directory, name).relative_to(self.target).as_posix())
+        if isinstance(self.files, Disk):  # in a store nothing is ever half-written
+            self.files.sweep()
+
+    @property
+    def is_far(self) -> bool:
+        """Whether source or target is in a store."""
+        return isinstance(self.files, Bucket) or isinstance(self.pictures, StoredSource)
+
+    @property
+    def address(self) -> str:
+        """The target's whole path, or its URL."""
+        return self.files.url if isinstance(self.files, Bucket) else str(self.target.resolve())
+
+    @property
+    def name(self) -> str:
+        """What the target is called by people."""
+        return self.address.rpartition("/")[2]
 
     def path(self, relative: str) -> Path:
-        """A path in the target; one that would lie outside it raises ValueError."""
-        parts = PurePosixPath(relative)
-        if parts.is_absolute() or ".." in parts.parts:
-            raise ValueError(f"{relative!r} would be outside the target")
-        return self.target / relative
+        """A path in the target, for what works on folders of this machine only. One outside it raises ValueError."""
+        if isinstance(self.files, Bucket):
+            raise UsageError(f"{self.address} is in a store; copy it to a folder of this machine for that")
+        return Disk(self.target).path(relative)
 
     def remove(self, relative: str) -> None:
         """Take a file out of the target, if it is there."""
-        try:
-            self.path(relative).unlink(missing_ok=True)
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:  # then it is not there
-                raise EnvironmentFault(f"{relative} cannot be removed: {error.strerror or error}") from error
+        self.files.remove(relative)
 
     def clear(self, relative: str) -> None:
-        """Take a folder with all that is in it out of the target, if it is there and no link leads elsewhere."""
-        path = self.path(relative)
-        try:
-            if path.is_dir() and path.resolve().is_relative_to(self.target.resolve()):
-                shutil.rmtree(path)
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise EnvironmentFault(f"{relative} cannot be removed: {error.strerror or error}") from error
-
-    def _inside(self, directory: Path) -> None:
-        """A folder of the target may be a link that somebody put there; nothing is written through it."""
-        if not directory.resolve().is_relative_to(self.target.resolve()):
-            raise ValueError(f"{directory} leads outside the target")
-
-
-def write_whole(path: Path, data: bytes | bytearray) -> None:
-    """Write a file that appears whole or not at all, with the folders above it."""
-    with appearing(path) as file:
-        file.write(data)
-
-
-@contextlib.contextmanager
-def appearing(path: Path) -> Iterator[BinaryIO]:
-    """A file to be written, which takes its name when the block ends well, and else was never there.
-
-    By hand, since atomicwrites is no longer kept.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(prefix=".cleanplate-", suffix=".part", dir=path.parent)
-    try:
-        with open(handle, "wb") as file:
-            os.fchmod(handle, 0o666 & ~UMASK)
-            yield file
-            file.flush()
-            os.fsync(handle)
-        os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
-        raise
+        """Take a folder with all that is in it out of the target, if it is there."""
+        self.files.clear(relative)
 
 
 def strip_name(name: str) -> str:
@@ -244,7 +201,23 @@ def mask_name(name: str) -> str:
     return f"masks/{name}.png"
 
 
-def _apart(source: Path, target: Path, single: str | None) -> None:
+def _files_of(target: str) -> tuple[Disk | Bucket, Path]:
+    """What holds a target's files, and the folder of this machine that holds its ledger: the same, but for a store."""
+    if is_url(target):
+        return Bucket(target), ledger_of(target)
+    path = Path(target).expanduser()
+    if path.is_file():
+        raise ValueError(f"the target {target} is a file; give a folder")
+    return Disk(path), path
+
+
+def ledger_of(url: str) -> Path:
+    """The folder where the ledger of a target in a store is worked on, since SQLite needs a disk."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return caches / "cleanplate" / "targets" / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
+
+
+def _apart(source: PurePath, target: PurePath, single: str | None) -> None:
     inside = target.is_relative_to(source) and not (single and target != source)
     if inside or source.is_relative_to(target):
         raise ValueError(

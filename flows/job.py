@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from flows import canary, cards, due, protection
+from flows.carried import carried
 from flows.conclusion import conclude
 from flows.faults import TooManyFailures, UsageError
 from flows.find_masks import find_masks, segmenter_of
@@ -93,7 +94,7 @@ def run(
         watch.say(message)
     there = shard.deal(whole) if shard else whole
     names = there.names
-    with Manifest(folder.target, shard=shard) as manifest:
+    with carried(folder), Manifest(folder.target, shard=shard) as manifest:
         refuse_beside(job, folder.target)
         _refuse_unmounted(job, whole, manifest)
         manifest.tidy(folder)
@@ -151,7 +152,7 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
     there = shard.deal(whole) if shard else whole
     names = waiting = there.names
     if folder.has(ledger_of(shard)):
-        with Manifest(folder.target, only_look=True, shard=shard) as manifest:
+        with carried(folder, only_look=True), Manifest(folder.target, only_look=True, shard=shard) as manifest:
             refuse_beside(job, folder.target)
             _refuse_unmounted(job, whole, manifest)
             pace = None if masks_only else pace_of(manifest)
@@ -170,6 +171,8 @@ def _prepared(job: Job, watch: Watch, masks_only: bool) -> tuple[Folder, Job, Wi
     folder = Folder(job.source, job.target, job.format)
     if folder.single and (job.prune or job.copy_others):
         raise UsageError("prune and copy-others are for a whole folder, not for one picture of it")
+    if folder.is_far and (job.shard or job.copy_others):
+        raise UsageError("shard and copy-others are for folders of this machine, not for a store")
     job = remembered(job, folder) if not masks_only else job
     wishes = read_wishes(job)
     explain(job, wishes, watch, masks_only)
@@ -180,7 +183,8 @@ def _due(job: Job, folder: Folder, manifest: Manifest, there: Survey, wishes: Wi
     """What is to be done on a target, after everything that the target itself has against it."""
     manifest.refuse(job)
     manifest.settle(job, masks_only)
-    waiting = list(due.waiting(manifest, folder, there.names, wishes, job, masks_only))
+    with folder.listed():
+        waiting = list(due.waiting(manifest, folder, there.names, wishes, job, masks_only))
     if job.existing == "error" and len(waiting) < len(there.names):
         raise UsageError(
             f"{len(there.names) - len(waiting)} pictures are finished in {job.target}, and existing is 'error'"

@@ -73,8 +73,8 @@ def mask_of(folder: Folder, outcome: Outcome) -> tuple[int, int, str | None]:
         return NO_MASK, NO_MASK, None
     file = folder.mask(outcome.source)
     try:
-        stat, now = file.stat(), hashlib.sha256(file.read_bytes()).hexdigest()
+        (size, mtime), now = folder.stat_of(file), hashlib.sha256(folder.fetch(file)).hexdigest()
     except FileNotFoundError:  # taken away in this moment
         return 0, NO_MASK, outcome.sha256_mask
     made = outcome.sha256_mask or now
-    return stat.st_size, stat.st_mtime_ns if made == now else NO_MASK, made
+    return size, mtime if made == now else NO_MASK, made

@@ -16,6 +16,7 @@ from flows.lock import Busy
 
 RENEWED_EVERY = 60.0  # seconds
 STALE_AFTER = 15 * 60.0  # seconds without a renewal; clocks of two machines may differ by some minutes
+HELD: set[str] = set()  # by runs of this process
 PROCESS = uuid.uuid4().hex  # tells this process from an earlier one of its number, as in a container that restarts
 
 
@@ -31,6 +32,7 @@ class Lease:
             self._make()
         except FileExistsError:
             self._take_over()
+        HELD.add(self.run)
         self._ended = threading.Event()
         self._renewing = threading.Thread(target=self._renew, daemon=True)
         self._renewing.start()
@@ -44,6 +46,7 @@ class Lease:
         """Let the next run have it at once."""
         self._ended.set()
         self._renewing.join()
+        HELD.discard(self.run)
         if not self.lost:
             self.bucket.remove(self.name)
 
@@ -89,7 +92,9 @@ class Lease:
 def _is_void(holder: dict[str, Any]) -> bool:
     """Whether nobody stands behind a lease: its process on this machine is gone, or it was not renewed for long."""
     if holder.get("host") == socket.gethostname() and isinstance(holder.get("pid"), int):
-        return holder.get("process") != PROCESS if holder["pid"] == os.getpid() else not _lives(holder["pid"])
+        if holder["pid"] == os.getpid():
+            return holder.get("process") != PROCESS or holder.get("run") not in HELD
+        return not _lives(holder["pid"])
     return time.time() - float(holder.get("renewed") or 0) > STALE_AFTER
 
 

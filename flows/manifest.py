@@ -156,8 +156,9 @@ class Manifest:
         What is to be noted of it besides, `then` does in the same transaction; a run forgets what held for it alone.
         Raises EnvironmentFault when it cannot be committed.
         """
-        place = staged or (folder.path(outcome.file_name) if outcome.file_name else None)
-        out_size = place.stat().st_size if place else None
+        out_size = staged.stat().st_size if staged else None
+        if outcome.file_name and not staged:
+            out_size = folder.stat_of(outcome.file_name)[0]
         row = (
             os.fsencode(outcome.source), json.dumps(outcome.row()), outcome.status, seen.size, seen.mtime, seen.wanted,
             made_with(outcome.status, job), out_size, *mask_of(folder, outcome), self.round,
@@ -193,7 +194,7 @@ class Manifest:
             if self.shard and not self.shard.holds(name):
                 continue
             row = self.known_of(name)
-            if row and row.mask_sha == hashlib.sha256(folder.path(pending).read_bytes()).hexdigest():
+            if row and row.mask_sha == hashlib.sha256(folder.fetch(pending)).hexdigest():
                 folder.move(pending, mask_name(name))
             else:
                 folder.remove(pending)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from flows.disk import write_whole
 from flows.encoding import encode_image
-from flows.folder import Folder, write_whole
+from flows.folder import Folder
 from flows.page import Page, as_json, render
 from flows.pictures import BrokenPicture, UnsupportedPicture, decode, suffix_of
 from flows.prompt_files import Wanted, read_prompts, shapes

@@ -48,10 +48,9 @@ def remember(folder: Folder, name: str, protected: np.ndarray | None) -> None:
 
 def recall(folder: Folder, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
     """What is protected in a picture of that shape, as `remember` kept it."""
-    file = folder.path(_name(name))
-    if not file.exists():
+    if not folder.has(_name(name)):
         return None
-    protected = decode_mask(file.read_bytes())
+    protected = decode_mask(folder.fetch(_name(name)))
     return protected if protected.shape == shape[:2] else None
 
 

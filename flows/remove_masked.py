@@ -65,7 +65,7 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
         if hashlib.sha256(data).hexdigest() != outcome.sha256_in:
             raise BrokenPicture("it changed while the run went on; the next run takes it up")
         picture = converted(decode(data, job.max_pixels), job.format, job.quality)
-        found = folder.mask(outcome.source).read_bytes()
+        found = folder.fetch(folder.mask(outcome.source))
         mask = decode_mask(found, job.max_pixels)
         protected = protection.recall(folder, outcome.source, mask.shape) if job.protect else None
     except (BrokenPicture, UnsupportedPicture, OSError, MemoryError) as error:

@@ -24,8 +24,8 @@ LEFT_OUT = {"file_name", "mask_file_name", "sha256_in", "sha256_out", "settings"
 OF_AN_ATTEMPT = ("method", "seed", "dilate", "verdict", "doubt", "reason", "review", "note")
 
 
-def write(folder: Folder, rows: Iterable[Mapping[str, Any]], originals: bool = True, place: Path | None = None) -> Path:
-    """Write report.html of a target's rows (`Outcome.row()`), worst first. Returns its path.
+def write(folder: Folder, rows: Iterable[Mapping[str, Any]], originals: bool = True, place: Path | None = None) -> None:
+    """Write report.html of a target's rows (`Outcome.row()`), worst first.
 
     Up to 500 pictures stand in the file itself; more are loaded from .cleanplate/report/. Without `originals` neither
     the page nor what it loads shows a pixel of the source that is not in the result. `place` is where the target will
@@ -38,28 +38,28 @@ def write(folder: Folder, rows: Iterable[Mapping[str, Any]], originals: bool = T
     if bare:
         thumbnails.make(folder, bare)
         found = thumbnails.find(folder)
-    inline, place = len(ordered) <= INLINE, (place or folder.target).resolve()
+    inline, address = len(ordered) <= INLINE, str(place.resolve()) if place else folder.address
     about = _About(folder, found, _processes(folder), _attempts(folder), originals, inline)
     entries = (about.entry(json.loads(row)) for *_, row in ordered)
     files = [] if inline else list(_write_chunks(folder, entries))
     page = Page(
-        title=place.name,
+        title=address.rpartition("/")[2],
         kind="review",
-        key=digest(str(place)),
+        key=digest(address),
         total=len(ordered),
         files=files,
         source=_way_to_source(folder) if originals else None,
     )
     folder.write(PAGE, render(page, as_json(list(entries))).encode())
-    for name in set(_listed(folder, ROWS)) - {Path(file).name for file in files}:
+    for name in set(folder.below(ROWS)) - {Path(file).name for file in files}:
         folder.remove(f"{ROWS}/{name}")
-    return folder.path(PAGE)
 
 
 def rewrite(target: Path) -> Path:
     """Write the page again from the records of a target. Raises UsageError when there are none."""
     rows = list(cards.read_rows(target))
-    return write(_folder_of(target), rows)
+    write(_folder_of(target), rows)
+    return target / PAGE
 
 
 def source_of(target: Path) -> Path | None:
@@ -126,11 +126,11 @@ class _About:
 
     def _as_data(self, path: str) -> str:
         kind = "png" if path.endswith("png") else "jpeg"
-        return f"data:image/{kind};base64,{base64.b64encode(self.folder.path(path).read_bytes()).decode()}"
+        return f"data:image/{kind};base64,{base64.b64encode(self.folder.fetch(path)).decode()}"
 
     def _attempt(self, source: str, number: int) -> dict[str, Any]:
         try:
-            row = json.loads(self.folder.path(f"{PRIVATE}/attempts/{source}/{number}.json").read_bytes())
+            row = json.loads(self.folder.fetch(f"{PRIVATE}/attempts/{source}/{number}.json"))
         except (OSError, ValueError):
             row = {}
         return {"number": number} | {key: row[key] for key in OF_AN_ATTEMPT if row.get(key) is not None}
@@ -150,30 +150,18 @@ def _write_chunks(folder: Folder, entries: Iterator[dict[str, Any]]) -> Iterator
 
 def _processes(folder: Folder) -> frozenset[str]:
     """The pictures that have an animation."""
-    return frozenset(name.removesuffix(".gif") for name in _files_below(folder, "process") if name.endswith(".gif"))
+    return frozenset(name.removesuffix(".gif") for name in folder.below("process") if name.endswith(".gif"))
 
 
 def _attempts(folder: Folder) -> dict[str, list[int]]:
     """The numbers of the attempts that were put by, by picture."""
     found: dict[str, list[int]] = {}
-    for name in _files_below(folder, f"{PRIVATE}/attempts"):
+    for name in folder.below(f"{PRIVATE}/attempts"):
         source, _, file = name.rpartition("/")
         number, _, suffix = file.partition(".")
         if number.isdecimal() and suffix == "png":
             found.setdefault(source, []).append(int(number))
     return found
-
-
-def _files_below(folder: Folder, relative: str) -> Iterator[str]:
-    top = folder.path(relative)
-    for directory, _, files in os.walk(top):
-        for name in files:
-            yield Path(directory, name).relative_to(top).as_posix()
-
-
-def _listed(folder: Folder, relative: str) -> list[str]:
-    path = folder.path(relative)
-    return os.listdir(path) if path.is_dir() else []
 
 
 def _way_to_source(folder: Folder) -> str | None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows import heic
+from flows.bucket import Bucket
 from flows.faults import EnvironmentFault
+from flows.nearest import path_beside
 from flows.pictures import SUFFIXES, suffix_of
 
 LINK = "it is a link, and links are not followed out of the source; put the picture itself in its place"
@@ -35,6 +37,59 @@ class Survey:
 
 class Unsettled(OSError):
     """A picture that somebody is still writing."""
+
+
+class LocalSource:
+    """A folder of pictures on this machine, or one picture (`single`, its name)."""
+
+    def __init__(self, source: str):
+        """Raises ValueError for what is not there or no picture."""
+        given = Path(source).expanduser()
+        if not source or not given.exists():
+            raise ValueError(f"there is no folder or picture at {source!r}{path_beside(given)}")
+        self.single = given.name if given.is_file() else None
+        self.root = given.parent if self.single else given
+        if self.single:
+            _refuse_other_suffixes(source, self.single)
+
+    def survey(self) -> Survey:
+        return Survey([self.single]) if self.single else survey(self.root)
+
+    def read(self, name: str) -> bytes:
+        return read_settled(self.root / name, follow=self.single is not None)
+
+    def stat(self, name: str) -> tuple[int, int]:
+        seen = (self.root / name).stat()
+        return seen.st_size, seen.st_mtime_ns
+
+
+class StoredSource:
+    """The pictures below a URL, or one picture. A survey's listing answers `stat`: no request for each picture."""
+
+    def __init__(self, source: str):
+        """Raises ValueError for what is not there or no picture, EnvironmentFault when the store does not answer."""
+        whole = Bucket(source)
+        self.single = whole.url.rpartition("/")[2] if whole.is_file() else None
+        self.bucket = Bucket(whole.url.rpartition("/")[0]) if self.single else whole
+        self.listed: dict[str, tuple[int, int]] = {}
+        if self.single:
+            _refuse_other_suffixes(source, self.single)
+        elif not whole.is_folder():
+            raise ValueError(f"there is no picture at {source!r}, and nothing below it")
+
+    def survey(self) -> Survey:
+        if self.single:
+            return Survey([self.single])
+        self.listed = self.bucket.find()
+        seen = [name for name in self.listed if not any(part.startswith(".") for part in name.split("/"))]
+        others = {name: heic.MISSING for name in seen if suffix_of(name) in heic.SUFFIXES - SUFFIXES}
+        return Survey(sorted(name for name in seen if suffix_of(name) in SUFFIXES), others)
+
+    def read(self, name: str) -> bytes:
+        return self.bucket.read(name)
+
+    def stat(self, name: str) -> tuple[int, int]:
+        return self.listed.get(name) or self.bucket.stat(name)
 
 
 def survey(source: Path) -> Survey:
@@ -88,3 +143,8 @@ def read_settled(file: Path, follow: bool = False) -> bytes:
     if (before.st_size, before.st_mtime_ns, len(data)) != (after.st_size, after.st_mtime_ns, before.st_size):
         raise Unsettled("it changed while it was read; the next run takes it up")
     return data
+
+
+def _refuse_other_suffixes(source: str, name: str) -> None:
+    if suffix_of(name) not in SUFFIXES:
+        raise ValueError(f"{source} is not a picture ({' '.join(sorted(SUFFIXES))})")

@@ -30,10 +30,9 @@ def settle(folder: Folder, outcome: Outcome) -> None:
 
 def end_moves(folder: Folder, row: Callable[[str], Outcome | None]) -> None:
     """Settle the pictures whose rows were committed just before their redo died, and forget what else is staged."""
-    images = folder.path(f"{STAGE}/images")
-    for file in sorted(images.rglob("*")) if images.exists() else ():
-        outcome = row(f"images/{file.relative_to(images).as_posix()}") if file.is_file() else None
-        if outcome and outcome.sha256_out == hashlib.sha256(file.read_bytes()).hexdigest():
+    for name in folder.below(f"{STAGE}/images"):
+        outcome = row(f"images/{name}")
+        if outcome and outcome.sha256_out == hashlib.sha256(folder.fetch(f"{STAGE}/images/{name}")).hexdigest():
             settle(folder, outcome)
     folder.clear(STAGE)
 
@@ -41,8 +40,7 @@ def end_moves(folder: Folder, row: Callable[[str], Outcome | None]) -> None:
 def _attempts(folder: Folder, name: str) -> list[str]:
     """Attempts at a picture that were made on its way to the staged one, and are put by."""
     place = attempts_name(name)
-    staged = folder.path(f"{STAGE}/{place}")
-    return [f"{place}/{file.name}" for file in sorted(staged.iterdir())] if staged.exists() else []
+    return [f"{place}/{file}" for file in folder.below(f"{STAGE}/{place}")]
 
 
 def stage_of(target: Path) -> str:

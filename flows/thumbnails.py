@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -64,7 +63,7 @@ def keep(
     for kind, image in (("before", before), ("after", after), ("mask", mask)):
         place = f"{REPORT}/{kind}/{owner[:2]}"
         path = f"{owner}.{version}.{shown}.{KINDS[kind]}"
-        for old in _listed(folder, place):
+        for old in folder.below(place):
             if old.startswith(owner) and (image is None or old != path):
                 folder.remove(f"{place}/{old}")
         if image is not None:
@@ -76,10 +75,10 @@ def adopt(folder: Folder, stage: str, source: str) -> None:
     owner = digest(source)
     for kind in KINDS:
         place = f"{REPORT}/{kind}/{owner[:2]}"
-        for old in _listed(folder, place):
+        for old in folder.below(place):
             if old.startswith(owner):
                 folder.remove(f"{place}/{old}")
-        for new in _listed(folder, f"{stage}/{place}"):
+        for new in folder.below(f"{stage}/{place}"):
             if new.startswith(owner):
                 folder.move(f"{stage}/{place}/{new}", f"{place}/{new}")
 
@@ -88,9 +87,9 @@ def find(folder: Folder) -> dict[str, dict[str, str]]:
     """The thumbnails that a target has: paths by kind, by owner; for `of`."""
     found: dict[str, dict[str, str]] = {}
     for kind in KINDS:
-        for part in _listed(folder, f"{REPORT}/{kind}"):
-            for name in _listed(folder, f"{REPORT}/{kind}/{part}"):
-                found.setdefault(name.partition(".")[0], {})[kind] = f"{REPORT}/{kind}/{part}/{name}"
+        for name in folder.below(f"{REPORT}/{kind}"):
+            owner = name.rpartition("/")[2].partition(".")[0]
+            found.setdefault(owner, {})[kind] = f"{REPORT}/{kind}/{name}"
     return found
 
 
@@ -175,7 +174,7 @@ def profile(picture: Picture | None) -> bytes | None:
 
 
 def _result(folder: Folder, outcome: Outcome) -> bytes | None:
-    return folder.path(outcome.file_name).read_bytes() if outcome.file_name else None
+    return folder.fetch(outcome.file_name) if outcome.file_name else None
 
 
 def _original(folder: Folder, outcome: Outcome) -> bytes | None:
@@ -196,17 +195,10 @@ def _opened(read: Callable[[], bytes | None]) -> Picture | None:
 
 def _mask(folder: Folder, outcome: Outcome) -> np.ndarray | None:
     try:
-        return decode_mask(folder.mask(outcome.source).read_bytes()) if outcome.mask_file_name else None
+        return decode_mask(folder.fetch(folder.mask(outcome.source))) if outcome.mask_file_name else None
     except (BrokenPicture, UnsupportedPicture, OSError) as error:
         raise_if_environment(error)
         return None
-
-
-def _listed(folder: Folder, relative: str) -> Iterator[str]:
-    try:
-        yield from os.listdir(folder.path(relative))  # a copy: files may be moved meanwhile
-    except (FileNotFoundError, NotADirectoryError):
-        return
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str]:

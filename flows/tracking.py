@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.bucket import whole_path
 from flows.faults import EnvironmentFault
 from flows.settings import PATHS, Job
 
@@ -30,7 +31,7 @@ def server_configured() -> bool:
 def whole_paths(settings: Job) -> dict[str, Any]:
     """What was said of a job, as parameters of the flow, with paths that mean the same from every folder."""
     given = settings.model_dump(exclude_unset=True)
-    return given | {key: str(Path(given[key]).expanduser().absolute()) for key in PATHS if given.get(key)}
+    return given | {key: whole_path(given[key]) for key in PATHS if given.get(key)}
 
 
 def run_as_flow(settings: Job) -> State:

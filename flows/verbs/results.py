@@ -14,7 +14,7 @@ MOST = 20  # reasons that are listed, unless all are asked for
 
 
 def status(
-    target: Path,
+    target: str,
     *,
     all: Annotated[bool, Parameter(help="every reason, not the first 20", negative=(), show_default=False)] = False,
     json: Json = False,

@@ -31,7 +31,7 @@ def s3_server() -> Iterator[Any]:
     keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
     with pytest.MonkeyPatch.context() as patch:
         proxy, server = s3.start()
-        for name, value in (keys | {"AWS_ENDPOINT_URL": proxy.url}).items():
+        for name, value in (keys | {"AWS_ENDPOINT_URL": proxy.url, "AWS_MAX_ATTEMPTS": "2"}).items():
             patch.setenv(name, value)
         yield proxy
         proxy.shutdown()

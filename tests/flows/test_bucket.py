@@ -107,8 +107,9 @@ def left_behind(bucket, **changes):
         {"renewed": 1.0},
         {"host": socket.gethostname(), "pid": 2**22 + 1},
         {"host": socket.gethostname(), "pid": os.getpid()},
+        {"host": socket.gethostname(), "pid": os.getpid(), "process": leases.PROCESS},
     ],
-    ids=["long silent", "its process is gone", "an earlier process of this number"],
+    ids=["long silent", "its process is gone", "an earlier process of this number", "an earlier run of this process"],
 )
 def test_what_a_dead_run_left_behind_is_taken_over(bucket, holder):
     left_behind(bucket, **holder)

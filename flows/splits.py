@@ -50,7 +50,7 @@ def _pictures(folder: Folder) -> str:
 
     Not images/** where there are masks: a list of the source's own may have been copied there.
     """
-    return "masks/**" if any(folder.path("masks").rglob("*.png")) else "images/**"
+    return "masks/**" if any(name.endswith(".png") for name in folder.below("masks")) else "images/**"
 
 
 def _list_of(split: str) -> str:

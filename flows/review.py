@@ -24,8 +24,8 @@ LEFT_OUT = {"file_name", "mask_file_name", "sha256_in", "sha256_out", "settings"
 OF_AN_ATTEMPT = ("method", "seed", "dilate", "verdict", "doubt", "reason", "review", "note")
 
 
-def write(folder: Folder, rows: Iterable[Mapping[str, Any]], originals: bool = True, place: Path | None = None) -> None:
-    """Write report.html of a target's rows (`Outcome.row()`), worst first.
+def write(folder: Folder, rows: Iterable[Mapping[str, Any]], originals: bool = True, place: Path | None = None) -> Path:
+    """Write report.html of a target's rows (`Outcome.row()`), worst first. Returns its path on this machine.
 
     Up to 500 pictures stand in the file itself; more are loaded from .cleanplate/report/. Without `originals` neither
     the page nor what it loads shows a pixel of the source that is not in the result. `place` is where the target will
@@ -53,13 +53,13 @@ def write(folder: Folder, rows: Iterable[Mapping[str, Any]], originals: bool = T
     folder.write(PAGE, render(page, as_json(list(entries))).encode())
     for name in set(folder.below(ROWS)) - {Path(file).name for file in files}:
         folder.remove(f"{ROWS}/{name}")
+    return folder.target / PAGE
 
 
 def rewrite(target: Path) -> Path:
     """Write the page again from the records of a target. Raises UsageError when there are none."""
     rows = list(cards.read_rows(target))
-    write(_folder_of(target), rows)
-    return target / PAGE
+    return write(_folder_of(target), rows)
 
 
 def source_of(target: Path) -> Path | None:

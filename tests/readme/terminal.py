@@ -20,7 +20,7 @@ from pyte.screens import Char
 from tests.flows.terminal import COLUMNS, OnTerminal
 
 SESSION = [
-    "cleanplate scenes s --count 48",
+    "cleanplate scenes s --count 32",
     "cleanplate run s/images cleaned --prompts s/prompts.jsonl --model bundled",
     "cleanplate status cleaned",
 ]
@@ -32,8 +32,8 @@ COLOURS = {
     "red": (224, 108, 117), "green": (122, 200, 140), "brown": (215, 180, 110), "blue": (97, 160, 235),
     "magenta": (198, 120, 221), "cyan": (86, 182, 194), "default": INK,
 }  # fmt: skip
-TYPING, LONGEST, LAST = 0.04, 1.0, 5.0  # seconds: of a letter, that nothing happens, and of the end
-FASTER, FRAME = 10, 0.15  # how much faster than it ran, and seconds of a frame at least
+TYPING, LONGEST, LAST = 0.04, 1.5, 5.0  # seconds: of a letter, that nothing happens, and of the end
+FASTER, FRAME = 4, 0.1  # how much faster than it ran, and seconds of a frame at least
 
 
 def record() -> Iterator[tuple[list[list[Char]], float]]:
@@ -82,10 +82,13 @@ def main() -> None:
         os.chdir(place)
         frames: list[tuple[Image.Image, float]] = []
         for rows, seconds in record():
-            if frames and frames[-1][1] < FRAME:
-                frames[-1] = draw(rows), frames[-1][1] + seconds
+            image = draw(rows)
+            if frames and image == frames[-1][0]:
+                frames[-1] = image, min(frames[-1][1] + seconds, max(LONGEST, seconds))
+            elif frames and frames[-1][1] < FRAME:
+                frames[-1] = image, frames[-1][1] + seconds
             else:
-                frames.append((draw(rows), seconds))
+                frames.append((image, seconds))
     some = [image for image, _ in frames[:: max(1, len(frames) // 8)]]
     sheet = Image.new("RGB", (some[0].width, some[0].height * len(some)))
     for k, image in enumerate(some):

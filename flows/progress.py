@@ -32,7 +32,7 @@ class Terminal:
             self.say(f"{finished} pictures are finished already; {total} to do")
         if total and on_terminal() and not self.quiet:
             self.bar = Progress(
-                SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                SpinnerColumn("line"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                 TextColumn("{task.fields[counts]}"), console=TALK, speed_estimate_period=SPEED_OVER,
             )  # fmt: skip
             self.bar.add_task("cleaning", total=total, counts="")

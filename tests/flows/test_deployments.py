@@ -222,3 +222,24 @@ def test_a_night_does_only_what_is_new(server, tmp_path):
     after = {file.name: file.stat().st_mtime_ns for file in Path(job.target, "images").iterdir()}
     assert after.keys() - before.keys() == {"00007.png"}
     assert {name: after[name] for name in before} == before
+
+
+def test_ctrl_c_on_a_tracked_run_finishes_the_batch_and_the_server_knows_it_as_cancelled(server, tmp_path):
+    write_scenes(tmp_path / "scenes", count=40, seed=5)
+    press = (
+        "import signal, sys; from flows import remove_objects as flow; from flows.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler); did = flow.RunLog.did\n"
+        "def once(self, outcome):\n"
+        "    did(self, outcome)\n"
+        "    if self.done == 1: signal.raise_signal(signal.SIGINT)\n"
+        "flow.RunLog.did = once; main()"
+    )
+    given = ("run", tmp_path / "scenes" / "images", tmp_path / "out", "--masks", tmp_path / "scenes" / "masks")
+    command = [sys.executable, "-c", press, *map(str, given), "--model", "bundled", "--method", "telea", "--flow"]
+    ended = subprocess.run(command, env=server.environment, capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 130, ended.stderr
+    assert "finishing the batch; again to stop at once" in ended.stderr
+    done = len(rows(tmp_path / "out" / "metadata.jsonl"))
+    assert 0 < done < 40
+    runs = server.ask("flow_runs/filter", flow_runs={"state": {"type": {"any_": ["CANCELLED"]}}})
+    assert [run["name"] for run in runs if str(tmp_path) in run["name"]] == [f"clean {given[1]}"]

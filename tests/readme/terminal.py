@@ -20,7 +20,7 @@ from pyte.screens import Char
 from tests.flows.terminal import COLUMNS, OnTerminal
 
 SESSION = [
-    "cleanplate scenes s --count 32",
+    "cleanplate scenes s --count 96",
     "cleanplate run s/images cleaned --prompts s/prompts.jsonl --model bundled",
     "cleanplate status cleaned",
 ]
@@ -33,7 +33,7 @@ COLOURS = {
     "magenta": (198, 120, 221), "cyan": (86, 182, 194), "default": INK,
 }  # fmt: skip
 TYPING, LONGEST, LAST = 0.04, 1.5, 5.0  # seconds: of a letter, that nothing happens, and of the end
-FASTER, FRAME = 4, 0.1  # how much faster than it ran, and seconds of a frame at least
+FASTER, FRAME = 10, 0.1  # how much faster than it ran, and seconds of a frame at least
 
 
 def record() -> Iterator[tuple[list[list[Char]], float]]:

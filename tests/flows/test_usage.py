@@ -173,3 +173,30 @@ def test_bash_itself_completes_verbs_flags_and_values(tmp_path, typed, offered):
     program = f"source completion; COMP_WORDS=({words}); COMP_CWORD={len(typed)}; _cleanplate; echo ${{COMPREPLY[@]}}"
     answer = subprocess.run(["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert answer.stdout.split() == [offered]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["models", "--help"]], ids=" ".join)
+def test_help_loads_the_libraries_of_the_command_line_and_no_other(arguments):
+    program = (
+        "import sys; from flows.cli import app\n"
+        f"app({arguments!r}, exit_on_error=False, result_action='return_value')\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    packages = {name.split(".")[0] for name in loaded.stderr.split()}
+    heavy = {
+        "torch",
+        "numpy",
+        "cv2",
+        "PIL",
+        "prefect",
+        "httpx",
+        "fsspec",
+        "diffusers",
+        "transformers",
+        "jinja2",
+        "masks",
+    }
+    assert packages & {"cyclopts", "pydantic"}
+    assert packages & heavy == set()
+    assert len(loaded.stderr.split()) < 700

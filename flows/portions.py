@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -60,33 +61,60 @@ def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Seen], 
     due_again = set(waiting)
     ordinary = [name for name in waiting if name not in suspects]
     portions = [ordinary[first : first + PORTION] for first in range(0, len(ordinary), PORTION)]
-    portions += [[name] for name in suspects if name in due_again]
-    if work.at_once > 1:
-        yield from _side_by_side(work, [one for one in portions if one[0] not in suspects])
-        portions = [one for one in portions if one[0] in suspects]
-    for portion in until_interrupted(portions):
-        seen = look_at(work.folder, portion, work.wishes)
-        if suspects.get(portion[0], 0) >= ENOUGH:
-            yield _set_aside(work, portion[0]), seen[portion[0]]
+    yield from (_side_by_side if work.at_once > 1 else _in_turn)(work, portions)
+    for name in until_interrupted(name for name in suspects if name in due_again):
+        one = _begin(work, [name])
+        if suspects[name] >= ENOUGH:
+            yield _set_aside(work, name), one.seen[name]
             continue
-        expect(len(portion))
-        with work.manifest.journal.in_work(portion):
-            yield from ((outcome, seen[outcome.source]) for outcome in _steps(work, portion, _ready(work, portion)))
+        with work.manifest.journal.in_work(one.names):
+            yield from ((row, one.seen[row.source]) for row in _finish(work, _find(work, one)))
+
+
+@dataclass(frozen=True)
+class _Portion:
+    """Names in work together: what their rows are true of, which masks are there already, and their flow run."""
+
+    names: list[str]
+    seen: dict[str, Seen]
+    ready: dict[str, Outcome]
+    context: Context
+
+
+def _in_turn(work: Work, portions: list[list[str]]) -> Iterator[tuple[Outcome, Seen]]:
+    """One portion is painted at a time; the masks of the next one are found meanwhile, in a thread."""
+    flights: deque[ExitStack] = deque()
+
+    def begun() -> Iterator[_Portion]:
+        for names in until_interrupted(portions):
+            flights.append(ExitStack())
+            flights[-1].enter_context(work.manifest.journal.in_work(names))
+            yield _begin(work, names)
+
+    def find(one: _Portion) -> tuple[_Portion, list[Outcome]]:
+        return one, one.context.run(_find, work, one)
+
+    with ThreadPoolExecutor(1) as finder:
+        try:
+            for one, found in ahead(finder, find, begun(), 1):
+                yield from ((row, one.seen[row.source]) for row in _finish(work, found))
+                flights.popleft().close()
+        finally:
+            for flight in flights:
+                flight.close()
 
 
 def _side_by_side(work: Work, portions: list[list[str]]) -> Iterator[tuple[Outcome, Seen]]:
     """Several portions at a time, each waited for by a thread. The manifest is read and written by this one alone."""
 
-    def begun() -> Iterator[tuple[Context, list[str], dict[str, Seen], dict[str, Outcome]]]:
-        for portion in until_interrupted(portions):
-            in_work.enter_context(work.manifest.journal.in_work(portion))
-            yield copy_context(), portion, look_at(work.folder, portion, work.wishes), _ready(work, portion)
+    def begun() -> Iterator[_Portion]:
+        for names in until_interrupted(portions):
+            in_work.enter_context(work.manifest.journal.in_work(names))
+            yield _begin(work, names)
 
-    def finish(
-        one: tuple[Context, list[str], dict[str, Seen], dict[str, Outcome]],
-    ) -> list[tuple[Outcome, Seen]]:
-        context, portion, seen, ready = one
-        return [(row, seen[row.source]) for row in context.run(list, _steps(work, portion, ready))]
+    def finish(one: _Portion) -> list[tuple[Outcome, Seen]]:
+        found = one.context.run(_find, work, one)
+        return [(row, one.seen[row.source]) for row in one.context.run(list, _finish(work, found))]
 
     with ExitStack() as in_work, ThreadPoolExecutor(work.at_once) as pool:
         for rows in ahead(pool, finish, begun(), work.at_once - 1):
@@ -95,13 +123,20 @@ def _side_by_side(work: Work, portions: list[list[str]]) -> Iterator[tuple[Outco
         work.folder.sweep()
 
 
-def _ready(work: Work, portion: list[str]) -> dict[str, Outcome]:
-    return due.masked(work.manifest, work.folder, portion, work.wishes, work.job)
+def _begin(work: Work, names: list[str]) -> _Portion:
+    seen = look_at(work.folder, names, work.wishes)
+    ready = due.masked(work.manifest, work.folder, names, work.wishes, work.job)
+    return _Portion(names, seen, ready, copy_context())
 
 
-def _steps(work: Work, portion: list[str], ready: dict[str, Outcome]) -> Iterator[Outcome]:
-    """Two steps: masks (files that can be looked at and corrected), then removal under them."""
-    found = [*ready.values(), *work.find(work.job, [name for name in portion if name not in ready])]
+def _find(work: Work, one: _Portion) -> list[Outcome]:
+    """The first step: masks, as files that can be looked at and corrected."""
+    expect(len(one.names))
+    return [*one.ready.values(), *work.find(work.job, [name for name in one.names if name not in one.ready])]
+
+
+def _finish(work: Work, found: list[Outcome]) -> Iterator[Outcome]:
+    """The second step: removal under the masks."""
     masked = [outcome for outcome in found if outcome.status == "masked"]
     if work.masks_only:
         for outcome in masked:  # what an earlier run painted does not belong to this mask

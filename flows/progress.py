@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from datetime import timedelta
 from types import TracebackType
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from flows.cards import in_words
 from flows.records import Outcome
 from flows.verbs.talk import TALK, on_terminal, say
 
 EVERY = 10.0  # seconds between two plain lines
-SPEED_OVER = 300.0  # seconds; masks of a portion come at once, so do results of a batch
 
 
 class Terminal:
@@ -23,19 +23,19 @@ class Terminal:
         self.quiet, self.verbose = quiet, verbose
         self.counts: Counter[str] = Counter()
         self.doubtful = 0
-        self.total, self.last = 0, time.monotonic()
+        self.total, self.began, self.last = 0, time.monotonic(), time.monotonic()
         self.bar: Progress | None = None
 
     def begin(self, total: int, finished: int) -> None:
-        self.total = total
+        self.total, self.began = total, time.monotonic()
         if finished and total:
             self.say(f"{finished} pictures are finished already; {total} to do")
         if total and on_terminal() and not self.quiet:
             self.bar = Progress(
-                SpinnerColumn("line"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                TextColumn("{task.fields[counts]}"), console=TALK, speed_estimate_period=SPEED_OVER,
+                SpinnerColumn("line"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
+                TextColumn("{task.fields[counts]}"), console=TALK,
             )  # fmt: skip
-            self.bar.add_task("cleaning", total=total, counts="")
+            self.bar.add_task("cleaning", total=total, left="", counts="")
             self.bar.start()
 
     def did(self, outcome: Outcome) -> None:
@@ -49,10 +49,10 @@ class Terminal:
             say(f"{outcome.status}: {outcome.source}{why}")
         done = sum(self.counts.values())
         if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], completed=done, counts=self._counts())
+            self.bar.update(self.bar.task_ids[0], completed=done, left=self._left(done), counts=self._counts())
         elif not self.quiet and time.monotonic() - self.last > EVERY:
             self.last = time.monotonic()
-            say(f"{done} of {self.total}: {self._counts()}")
+            say(f"{done} of {self.total}: {self._counts()}; about {self._left(done)} left")
 
     def say(self, message: str) -> None:
         if not self.quiet:
@@ -62,6 +62,11 @@ class Terminal:
         """The last line of a run: how the target stands."""
         standing = in_words(counts, doubtful)
         self.say(f"{target}: {standing}" if tried else f"nothing to do; {target}: {standing}")
+
+    def _left(self, done: int) -> str:
+        """By all that was done so far: rich would go by the last results, which come in bursts of a batch."""
+        pace = (time.monotonic() - self.began) / done
+        return str(timedelta(seconds=round(pace * (self.total - done))))
 
     def _counts(self) -> str:
         return in_words(self.counts, self.doubtful)

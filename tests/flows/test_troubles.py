@@ -64,7 +64,9 @@ def test_what_a_reviewer_accepted_is_no_trouble():
 
 def test_a_status_of_a_hundred_thousand_rows_is_a_screenful_unless_all_is_asked_for(target, capsys):
     letters = "abcdefghijklmnopqrstuvwxy"
-    made = target(*(row(f"{k}.png", "failed", reason=f"reason {letters[k % 25]}") for k in range(100_000)))
+    made, line = target(), json.dumps(row("NAME", "failed", reason="reason LETTER")) + "\n"
+    lines = (line.replace("NAME", f"{k}.png").replace("LETTER", letters[k % 25]) for k in range(100_000))
+    (made / "failures.jsonl").write_text("".join(lines))
     assert status(made) == 1
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "  100000  failed"

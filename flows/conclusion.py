@@ -11,6 +11,7 @@ from flows.shards import records_of
 
 def conclude(job: Job, folder: Folder, manifest: Manifest, present: set[str] | None) -> tuple[dict[str, int], int]:
     """Write what lags behind the manifest. Returns how many rows there are by status, and how many are doubtful."""
+    manifest.sync()
     counts, doubtful = manifest.counts(present), manifest.doubtful(present)
     rows, place = sum(counts.values()), records_of(manifest.shard)
     if manifest.published() == rows and cards.are_there(folder, place):

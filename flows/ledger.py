@@ -38,7 +38,7 @@ def opened(file: Path, only_look: bool = False) -> sqlite3.Connection:
     """
     ledger = _copy(file) if only_look else sqlite3.connect(file, check_same_thread=False)
     ledger.executescript(
-        "pragma journal_mode=wal; pragma synchronous=full;" + SCHEMA + overrides.SCHEMA + journal.SCHEMA
+        "pragma journal_mode=wal; pragma synchronous=normal;" + SCHEMA + overrides.SCHEMA + journal.SCHEMA
     )
     there = {row[1] for row in ledger.execute("pragma table_info(pictures)")}
     for column in LATER:

@@ -30,6 +30,9 @@ class OtherSettings(ValueError):
     """The target was made with other settings; the message names the fields."""
 
 
+Stat = tuple[int, int]  # size and time
+
+
 class Manifest:
     """The ledger of a target. A picture is published first and its row committed after, so a row never lies."""
 
@@ -48,6 +51,9 @@ class Manifest:
         except (OSError, sqlite3.Error) as error:
             raise EnvironmentFault(f"the target {target} cannot be written: {error}") from error
         self.journal = journal.Journal(self.file)
+        self.moves: list[
+            tuple[Folder, str]
+        ] = []  # masks whose rows are committed, and which are not in their places yet
 
     def __enter__(self) -> Manifest:
         return self
@@ -174,8 +180,25 @@ class Manifest:
         except sqlite3.Error as error:
             raise EnvironmentFault(f"the manifest cannot be written: {error}; mend that, then run again") from error
         remove_published(self.file, folder, before, outcome)
-        if folder.has(pending_mask_name(outcome.source)):
-            folder.move(pending_mask_name(outcome.source), mask_name(outcome.source))
+        self.moves.append((folder, outcome.source, _stat(folder, outcome.source)))
+        if staged:
+            self.sync()
+
+    def sync(self) -> None:
+        """Have the disk hold every row, and put the masks in their places that these rows tell of.
+
+        A commit outlives its process, but not a power cut; a mask that no row knows would be taken for one made by
+        hand. Waiting for the disk at every row took longer than all else that is done for a picture beside the model.
+        """
+        self.file.execute("pragma wal_checkpoint")
+        while self.moves:
+            folder, name, before = self.moves.pop()
+            if not folder.has(pending_mask_name(name)):
+                continue
+            if _stat(folder, name) == before:
+                folder.move(pending_mask_name(name), mask_name(name))
+            else:  # somebody corrected it meanwhile: the next run uses that
+                folder.remove(pending_mask_name(name))
 
     def tidy(self, folder: Folder) -> None:
         """Clear up after a run that died, if one did: half-written files, masks without a row, names in work."""
@@ -236,3 +259,11 @@ class Manifest:
 
     def _count(self, condition: str) -> int:
         return self.file.execute(f"select count(*) from pictures where {condition}").fetchone()[0]
+
+
+def _stat(folder: Folder, name: str) -> Stat | None:
+    """Size and time of the mask of a picture in masks/, if there is one."""
+    try:
+        return folder.stat_of(mask_name(name))
+    except OSError:
+        return None

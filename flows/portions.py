@@ -69,6 +69,7 @@ def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Seen], 
             continue
         with work.manifest.journal.in_work(one.names):
             yield from ((row, one.seen[row.source]) for row in _finish(work, _find(work, one)))
+        work.manifest.sync()
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def _in_turn(work: Work, portions: list[list[str]]) -> Iterator[tuple[Outcome, S
             for one, found in ahead(finder, find, begun(), 1):
                 yield from ((row, one.seen[row.source]) for row in _finish(work, found))
                 flights.popleft().close()
+                work.manifest.sync()
         finally:
             for flight in flights:
                 flight.close()
@@ -119,6 +121,7 @@ def _side_by_side(work: Work, portions: list[list[str]]) -> Iterator[tuple[Outco
     with ExitStack() as in_work, ThreadPoolExecutor(work.at_once) as pool:
         for rows in ahead(pool, finish, begun(), work.at_once - 1):
             yield from rows
+            work.manifest.sync()
     if work.manifest.shard is None:  # a machine that was lost may have left half of a file
         work.folder.sweep()
 

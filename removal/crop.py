@@ -110,7 +110,7 @@ def _window(array: np.ndarray, top: int, left: int, side: int, border: int) -> n
     inner = array[max(top, 0) : top + side, max(left, 0) : left + side]
     over = (max(-top, 0), max(top + side - height, 0), max(-left, 0), max(left + side - width, 0))
     if not any(over):
-        return inner
+        return inner.copy()
     plain = inner.astype(np.uint8) if inner.dtype == bool else inner
     return cv2.copyMakeBorder(plain, *over, border).astype(array.dtype)
 

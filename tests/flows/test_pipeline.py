@@ -206,8 +206,8 @@ def published(job: Job) -> list[str]:
 def test_the_next_group_is_read_and_decoded_while_the_model_is_at_one(job, remover, monkeypatch):
     second = threading.Semaphore(0)
 
-    def watched_decode(data: bytes):
-        picture = decode(data)
+    def watched_decode(data: bytes, *limit: int):
+        picture = decode(data, *limit)
         if picture.image[0, 0, 0] in beyond:
             second.release()
         return picture
@@ -256,8 +256,8 @@ def test_at_most_three_groups_are_in_memory(job, remover, monkeypatch):
     decoded: list[weakref.ref] = []
     most = []
 
-    def watched_decode(data: bytes):
-        picture = decode(data)
+    def watched_decode(data: bytes, *limit: int):
+        picture = decode(data, *limit)
         decoded.append(weakref.ref(picture.image))
         return picture
 
@@ -361,8 +361,8 @@ def test_masks_are_looked_for_in_one_group_while_the_next_is_decoded_and_the_las
     decoded, written, real = threading.Semaphore(0), threading.Semaphore(0), Folder.write
     looked, seen = [], []
 
-    def watched_decode(data: bytes):
-        picture = decode(data)
+    def watched_decode(data: bytes, *limit: int):
+        picture = decode(data, *limit)
         decoded.release()
         return picture
 

@@ -87,7 +87,8 @@ def test_a_mask_corrected_while_the_run_goes_on_is_noticed_by_the_next(tmp_path)
             correct(job.target, outcome.source)
 
     job = small(tmp_path, 2)
-    run(job, Correcting())
+    run(job)
+    run(job.model_copy(update={"existing": "overwrite"}), Correcting())
     assert done_by(job) == ["p00.png", "p01.png"]
     assert done_by(job) == []
 

@@ -51,9 +51,7 @@ class Manifest:
         except (OSError, sqlite3.Error) as error:
             raise EnvironmentFault(f"the target {target} cannot be written: {error}") from error
         self.journal = journal.Journal(self.file)
-        self.moves: list[
-            tuple[Folder, str]
-        ] = []  # masks whose rows are committed, and which are not in their places yet
+        self.moves: list[tuple[Folder, str, Stat | None]] = []  # masks to be put in their places, see `sync`
 
     def __enter__(self) -> Manifest:
         return self

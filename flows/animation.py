@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from flows.attempts import Attempt
-from flows.drawings import encode_gif
-from flows.encoding import as_kept
 from flows.faults import EnvironmentFault, raise_if_environment
 from flows.folder import Folder, process_name
+from flows.formats.drawings import encode_gif
+from flows.formats.encoding import as_kept
 
 LONGEST = 512  # pixels of a frame's longest side
 MARKED, STEP, RESULT = 800, 100, 1500  # milliseconds that a frame is shown

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from flows.encoding import as_kept, encode_image
 from flows.faults import each
 from flows.folder import Folder, attempts_name
+from flows.formats.encoding import as_kept, encode_image
+from flows.formats.mask_files import encode_mask, mask_area
 from flows.ladder import Masked, Rung
 from flows.look_again import look_again
-from flows.mask_files import encode_mask, mask_area
 from flows.records import Outcome
 from flows.settings import Job
 from flows.verdicts import Again, Verdict, judge

@@ -14,10 +14,10 @@ from typing import Any
 from flows.bucket import is_url, whole_path
 from flows.faults import UsageError
 from flows.folder import Folder
+from flows.ledger.shards import parse_shard, records_of, refuse_unmerged
 from flows.nearest import path_beside
 from flows.records import Outcome
 from flows.settings import PATHS, Job
-from flows.shards import parse_shard, records_of, refuse_unmerged
 from flows.splits import write_splits
 from flows.troubles import Trouble, Troubles
 

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 
 from flows.attempts import picture_seed
-from flows.drawings import mask_in_white
-from flows.encoding import encode_image
 from flows.find_masks import find_masks
 from flows.folder import Folder
+from flows.formats.drawings import mask_in_white
+from flows.formats.encoding import encode_image
+from flows.formats.mask_files import decode_mask
+from flows.formats.pictures import decode
 from flows.job import explain
-from flows.mask_files import decode_mask
-from flows.pictures import decode
 from flows.prompt_files import read_wishes
 from flows.records import Outcome
 from flows.settings import Job

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from flows import cards, review
+from flows import cards
 from flows.folder import Folder
-from flows.manifest import Manifest
+from flows.ledger.manifest import Manifest
+from flows.ledger.shards import records_of
+from flows.page import review
 from flows.settings import Job
-from flows.shards import records_of
 
 
 def conclude(job: Job, folder: Folder, manifest: Manifest, present: set[str] | None) -> tuple[dict[str, int], int]:

@@ -11,9 +11,9 @@ from typing import Any
 from flows import cards
 from flows.faults import UsageError
 from flows.folder import Folder
-from flows.ledger import LEDGER
-from flows.manifest import Manifest
-from flows.overrides import click
+from flows.ledger.manifest import Manifest
+from flows.ledger.overrides import click
+from flows.ledger.tables import LEDGER
 from flows.prompt_files import shapes
 from flows.records import Outcome
 

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
-from flows.encoding import reencoded
 from flows.faults import raise_if_environment
 from flows.folder import Folder, attempts_name, mask_name, pending_mask_name, process_name, strip_name
-from flows.pictures import BrokenPicture, UnsupportedPicture
+from flows.formats.encoding import reencoded
+from flows.formats.pictures import BrokenPicture, UnsupportedPicture
 from flows.records import Outcome
 from flows.settings import Job
 from flows.source import Unsettled

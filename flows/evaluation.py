@@ -11,8 +11,8 @@ from rich.table import Table
 
 from flows.faults import UsageError
 from flows.folder import image_name, mask_name
-from flows.mask_files import decode_mask
-from flows.pictures import decode
+from flows.formats.mask_files import decode_mask
+from flows.formats.pictures import decode
 from flows.weights import quiet_libraries
 from masks import dilate
 from removal.quality import measure, ring_mean, through_autoencoder

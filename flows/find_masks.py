@@ -8,14 +8,15 @@ from functools import partial
 
 import numpy as np
 
-from flows import protection, thumbnails
-from flows.encoding import converted
+from flows import protection
 from flows.endings import failed, nothing_found, unsupported
 from flows.faults import each
 from flows.folder import Folder, mask_name, pending_mask_name
+from flows.formats.encoding import converted
+from flows.formats.mask_files import decode_mask, encode_mask, mask_area
+from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
 from flows.interrupts import until_interrupted
-from flows.mask_files import decode_mask, encode_mask, mask_area
-from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
+from flows.page import thumbnails
 from flows.pipeline import ahead, in_groups, threads
 from flows.prompt_files import Wanted, read_wishes
 from flows.records import Outcome, digest

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from flows.bucket import Bucket, is_url
 from flows.disk import Disk
 from flows.faults import UsageError
-from flows.pictures import suffix_of
+from flows.formats.pictures import suffix_of
 from flows.source import LocalSource, StoredSource, Survey
 
 PRIVATE = ".cleanplate"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flows.faults import raise_if_environment
-from flows.pictures import Picture
+from flows.formats.pictures import Picture
 from flows.records import Outcome
 from flows.settings import Job
 from masks import dilate, dilation_radius, hull

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.folder import Folder, image_name
-from flows.pictures import SUFFIXES, suffix_of
+from flows.formats.pictures import SUFFIXES, suffix_of
 
 
 def copy_others(folder: Folder) -> int:

@@ -9,13 +9,14 @@ from contextlib import ExitStack
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 
-from flows import due, thumbnails
 from flows.endings import failed, passed_over
 from flows.folder import Folder
 from flows.interrupts import interrupted, until_interrupted
-from flows.journal import ENOUGH
-from flows.known import Seen, look_at
-from flows.manifest import Manifest
+from flows.ledger import due
+from flows.ledger.journal import ENOUGH
+from flows.ledger.known import Seen, look_at
+from flows.ledger.manifest import Manifest
+from flows.page import thumbnails
 from flows.pipeline import ahead
 from flows.prompt_files import Wishes
 from flows.records import Outcome, digest

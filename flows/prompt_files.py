@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.coco import Region, read_coco
+from flows.formats.pictures import SUFFIXES
 from flows.nearest import path_beside
-from flows.pictures import SUFFIXES
 from flows.records import digest
 from flows.settings import Job
 from flows.source import Survey

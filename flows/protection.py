@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flows.folder import PRIVATE, Folder
-from flows.mask_files import decode_mask, encode_mask
+from flows.formats.mask_files import decode_mask, encode_mask
 from masks import Found, Prompt, TextPrompt, dilate, dilation_radius
 
 MARGIN = "2%"  # of the object's size, but 4 pixels at least: its own edge is blended with what lies behind it

@@ -9,20 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flows import cards, due, journal, staging
+from flows import cards
 from flows.attempts import put_by
 from flows.comparison import Once
-from flows.encoding import encode_image
 from flows.faults import UsageError
 from flows.find_masks import find_masks
 from flows.folder import Folder, attempts_name, mask_name, pending_mask_name
+from flows.formats.encoding import encode_image
+from flows.formats.pictures import decode
 from flows.interrupts import interrupted
 from flows.job import Nobody, Summary, Watch, conclude, explain
 from flows.job_file import job_of
-from flows.known import Seen
-from flows.manifest import Manifest
-from flows.overrides import Override, done, overrides, plan, planned, use
-from flows.pictures import decode
+from flows.ledger import due, journal, staging
+from flows.ledger.known import Seen
+from flows.ledger.manifest import Manifest
+from flows.ledger.overrides import Override, done, overrides, plan, planned, use
 from flows.portions import Find, Remove, Work, outcomes
 from flows.prompt_files import Wishes, read_wishes
 from flows.records import Outcome, digest

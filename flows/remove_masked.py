@@ -10,17 +10,18 @@ from functools import partial
 import cv2
 import numpy as np
 
-from flows import protection, thumbnails
+from flows import protection
 from flows.animation import animate
 from flows.attempts import Climb, climb, concluded
-from flows.drawings import mask_in_white, strip
-from flows.encoding import converted, encode, encode_image, marked
 from flows.endings import failed, nothing_found
 from flows.folder import Folder, mask_name, pending_mask_name, process_name, strip_name
+from flows.formats.drawings import mask_in_white, strip
+from flows.formats.encoding import converted, encode, encode_image, marked
+from flows.formats.mask_files import decode_mask, encode_mask, mask_area
+from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, container_of, decode
 from flows.interrupts import until_interrupted
 from flows.ladder import Masked, ladder
-from flows.mask_files import decode_mask, encode_mask, mask_area
-from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, container_of, decode
+from flows.page import thumbnails
 from flows.pipeline import ahead, in_groups, threads
 from flows.records import Outcome
 from flows.sense import EMPTY, too_large

@@ -26,10 +26,10 @@ from flows import cards, cluster, job
 from flows import find_masks as finding
 from flows import remove_masked as removing
 from flows.faults import TooManyFailures, UsageError
+from flows.ledger.shards import parse_shard, records_of
 from flows.library_log import passed_on
 from flows.records import Outcome
 from flows.settings import PATHS, Job, parameters
-from flows.shards import parse_shard, records_of
 
 
 @task(name="find-masks", cache_policy=NO_CACHE, persist_result=False)

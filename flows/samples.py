@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from flows.disk import write_whole
-from flows.encoding import encode_image
-from flows.mask_files import encode_mask
+from flows.formats.encoding import encode_image
+from flows.formats.mask_files import encode_mask
 from flows.settings import Job
 from removal.bundled.scenes import scene
 

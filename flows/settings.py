@@ -168,7 +168,7 @@ class Job(BaseModel):
     @field_validator("shard")
     @classmethod
     def _shard(cls, value: str) -> str:
-        from flows.shards import parse_shard
+        from flows.ledger.shards import parse_shard
 
         parse_shard(value)
         return value

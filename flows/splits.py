@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from flows.folder import PRIVATE, Folder
-from flows.mask_files import encode_mask
+from flows.formats.mask_files import encode_mask
 
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),

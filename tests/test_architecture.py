@@ -103,21 +103,20 @@ def test_importing_a_room_or_the_command_line_loads_no_heavy_library(module):
 
 
 def test_only_one_file_opens_pictures_and_one_more_writes_png():
-    opening = {
-        "flows/pictures.py",
-        *(f"flows/{name}.py" for name in ("metadata", "deep", "frames")),
-    }  # read what it opened
-    writing = {"flows/encoding.py", "flows/tiff.py", "flows/drawings.py"}
+    # The others read what pictures.py opened.
+    opening = {f"flows/formats/{name}.py" for name in ("pictures", "metadata", "deep", "frames")}
+    writing = {"flows/formats/encoding.py", "flows/formats/tiff.py", "flows/formats/drawings.py"}
     assert importers("PIL") == opening | writing
     # Pillow takes three times as long for a PNG, and narrows 16 bits to 8.
-    by_opencv = {"flows/png.py": {"imencode"}, "flows/deep.py": {"imdecode"}}
+    by_opencv = {"flows/formats/png.py": {"imencode"}, "flows/formats/deep.py": {"imdecode"}}
     for name, file in FILES.items():
         calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
-        assert ("Image.open" in {ast.unparse(call.func) for call in calls}) == (name == "flows/pictures.py"), name
+        opens = "Image.open" in {ast.unparse(call.func) for call in calls}
+        assert opens == (name == "flows/formats/pictures.py"), name
         done = {"imread", "imwrite", "imdecode", "imencode"} & {_called(call) for call in calls}
         assert done == by_opencv.get(name, set()), name
-    of_png = {name for name in FILES if "flows.png.encode_png" in imports(name)}
-    assert of_png == {"flows/encoding.py", "flows/mask_files.py"}
+    of_png = {name for name in FILES if "flows.formats.png.encode_png" in imports(name)}
+    assert of_png == {"flows/formats/encoding.py", "flows/formats/mask_files.py"}
 
 
 def test_only_the_command_line_exits_and_the_watchdog_where_nothing_else_can_end_a_hung_call():

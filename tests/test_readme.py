@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import app
-from flows.pictures import decode
+from flows.formats.pictures import decode
 from flows.settings import Job
 
 ROOT = Path(__file__).parents[1]

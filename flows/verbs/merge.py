@@ -15,7 +15,7 @@ def merge(target: Path, *, json: Json = False) -> int:
     The result is that of one run, whatever the order of the shards; a later `run` finds everything done.
     """
     from flows.cards import in_words
-    from flows.merge import merge as join
+    from flows.ledger.merge import merge as join
 
     merged = join(target)
     repeat = ["cleanplate", "run", merged.source, str(target), "--job", f"{target}/job.toml"]

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from flows.verbs.talk import Json, print_json, say
 
 if TYPE_CHECKING:
-    from flows.loopback import Site
+    from flows.page.loopback import Site
 
 Apply = Annotated[Path | None, Parameter(help="decisions.jsonl that the page gave; it is taken in first")]
 Serve = Annotated[bool, Parameter(help="show the page on 127.0.0.1 and save at once what is decided", negative=())]
@@ -29,7 +29,7 @@ def review(target: Path, *, apply: Apply = None, serve: Serve = False, port: Por
     decisions.jsonl, for --apply; with --serve it goes straight into TARGET.
     """
     from flows import decisions
-    from flows import review as page
+    from flows.page import review as page
 
     def take_in(lines: str) -> int:
         return decisions.apply(target, decisions.read_decisions(lines), say)
@@ -43,7 +43,7 @@ def review(target: Path, *, apply: Apply = None, serve: Serve = False, port: Por
     else:
         print(written)
     if serve:
-        from flows.loopback import Site
+        from flows.page.loopback import Site
 
         shown = ("images/", "process/", ".cleanplate/report/", ".cleanplate/attempts/")
         _serve(Site(target, page.PAGE, shown, page.source_of(target), take_in, lambda: page.rewrite(target)), port)
@@ -55,7 +55,7 @@ def pick(source: str, *, to: To = None, out: Out = None, serve: Serve = False, p
     Click for a point on the object, shift-click beside it, drag for a box, or type words. With --serve the page saves
     as you click. Then: cleanplate run SOURCE TARGET --prompts prompts.jsonl
     """
-    from flows import picking
+    from flows.page import picking
 
     given = Path(source).expanduser()
     folder = to.expanduser() if to else Path(f"{given.resolve().name}-pick")
@@ -66,7 +66,7 @@ def pick(source: str, *, to: To = None, out: Out = None, serve: Serve = False, p
 
     print(write())
     if serve:
-        from flows.loopback import Site
+        from flows.page.loopback import Site
 
         originals = given if given.is_dir() else given.parent
         save: Callable[[str], int] = lambda lines: picking.take(prompts, lines)  # noqa: E731
@@ -77,7 +77,7 @@ def pick(source: str, *, to: To = None, out: Out = None, serve: Serve = False, p
 
 def _serve(site: Site, port: int) -> None:
     """Until Ctrl-C. The page in the folder is then as it was on the screen."""
-    from flows.loopback import server
+    from flows.page.loopback import server
 
     made, address = server(site, port)
     with made:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.encoding import encode_image
+from flows.formats.encoding import encode_image
+from flows.formats.pictures import decode
 from flows.ladder import Masked
 from flows.look_again import look_again
-from flows.pictures import decode
 from flows.records import Outcome
 from flows.settings import Job
 from flows.verdicts import Again, judge

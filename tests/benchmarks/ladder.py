@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.formats.mask_files import decode_mask
+from flows.formats.pictures import decode
 from flows.job import run
-from flows.mask_files import decode_mask
-from flows.pictures import decode
 from flows.samples import write_scenes
 from flows.settings import Job
 from flows.weights import quiet_libraries

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from flows import remove_masked, review
+from flows import remove_masked
 from flows.folder import Folder
+from flows.formats.pictures import decode
 from flows.job import run
-from flows.pictures import decode
+from flows.page import review
 from flows.samples import write_scenes
 from flows.settings import Job
 from flows.weights import quiet_libraries

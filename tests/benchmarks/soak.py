@@ -16,8 +16,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from flows.encoding import encode_image
-from flows.mask_files import encode_mask
+from flows.formats.encoding import encode_image
+from flows.formats.mask_files import encode_mask
 from tests.flows.killing import DISK_FULL, killed, points
 from tests.flows.small import delivered, image, mask, put, rows, small
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.encoding import encode_image
+from flows.formats.encoding import encode_image
+from flows.formats.mask_files import decode_mask, encode_mask
 from flows.job import Nobody
-from flows.mask_files import decode_mask, encode_mask
 from flows.records import Outcome
 from flows.settings import Job
 

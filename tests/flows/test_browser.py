@@ -10,13 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flows import cards, decisions, records, review, thumbnails
-from flows.drawings import encode_gif
-from flows.encoding import encode_image
+from flows import cards, decisions, records
 from flows.folder import Folder
+from flows.formats.drawings import encode_gif
+from flows.formats.encoding import encode_image
+from flows.formats.mask_files import encode_mask
+from flows.formats.pictures import decode
 from flows.job import run
-from flows.mask_files import encode_mask
-from flows.pictures import decode
+from flows.page import review, thumbnails
 from flows.records import Outcome
 from flows.redo import redo
 from flows.remove_masked import remove_masked

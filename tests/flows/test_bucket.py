@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from flows import lease as leases
 from flows.bucket import Bucket, is_url
 from flows.faults import EnvironmentFault, UsageError
-from flows.lease import Lease
-from flows.lock import Busy
+from flows.ledger import lease as leases
+from flows.ledger.lease import Lease
+from flows.ledger.lock import Busy
 
 
 @pytest.fixture(params=["s3", "memory"])

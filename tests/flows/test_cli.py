@@ -157,7 +157,7 @@ def test_too_many_failures_end_in_4(cleanplate, scenes, tmp_path):
 
 
 def test_a_busy_target_ends_in_75(cleanplate, scenes, tmp_path):
-    from flows.manifest import Manifest
+    from flows.ledger.manifest import Manifest
 
     (tmp_path / "out").mkdir()
     with Manifest(tmp_path / "out"):

@@ -10,7 +10,7 @@ from flows import cluster
 from flows.faults import EnvironmentFault, TooManyFailures
 from flows.find_masks import find_masks
 from flows.job import run
-from flows.manifest import Manifest
+from flows.ledger.manifest import Manifest
 from flows.settings import Job
 from tests.flows.test_scale import tiny
 from tests.flows.test_shards import elsewhere, images, rows

@@ -18,11 +18,11 @@ from pycocotools.coco import COCO
 
 from flows.coco import read_coco
 from flows.datasets import write_coco
-from flows.encoding import encode_image
 from flows.export import export
 from flows.faults import UsageError
+from flows.formats.encoding import encode_image
+from flows.formats.mask_files import decode_mask
 from flows.job import run
-from flows.mask_files import decode_mask
 from flows.settings import Job
 
 HEIGHT, WIDTH = 40, 60

@@ -7,7 +7,7 @@ import pytest
 
 from flows.comparison import compare
 from flows.faults import UsageError
-from flows.pictures import decode
+from flows.formats.pictures import decode
 from flows.samples import write_scenes
 from flows.settings import Job
 

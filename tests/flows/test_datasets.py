@@ -15,11 +15,11 @@ from PIL import Image
 
 from flows.datasets import write_pairs, write_parquet
 from flows.decisions import Decision, apply
-from flows.encoding import encode_image
 from flows.export import export
 from flows.faults import UsageError
+from flows.formats.encoding import encode_image
+from flows.formats.mask_files import encode_mask
 from flows.job import run
-from flows.mask_files import encode_mask
 from flows.redo import redo
 from flows.settings import Job
 

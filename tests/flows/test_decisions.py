@@ -12,9 +12,9 @@ from PIL import Image
 from flows.decisions import Decision, apply, read_decisions
 from flows.faults import UsageError
 from flows.job import run
-from flows.lock import Busy
-from flows.manifest import Manifest
-from flows.overrides import Override, overrides
+from flows.ledger.lock import Busy
+from flows.ledger.manifest import Manifest
+from flows.ledger.overrides import Override, overrides
 from flows.settings import Job
 
 

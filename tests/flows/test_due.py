@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from flows import job as whole_job
+from flows.formats.mask_files import encode_mask
+from flows.formats.pictures import decode
 from flows.job import run
 from flows.ladder import ladder
-from flows.ledger import LEDGER
-from flows.lock import Busy
-from flows.manifest import Manifest, OtherSettings
-from flows.mask_files import encode_mask
-from flows.pictures import decode
+from flows.ledger.lock import Busy
+from flows.ledger.manifest import Manifest, OtherSettings
+from flows.ledger.tables import LEDGER
 from flows.records import digest
 from flows.settings import Job
 from tests.flows.small import Following, delivered, image, mask, mask_in, put, rows, small

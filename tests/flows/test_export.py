@@ -16,8 +16,8 @@ from flows.decisions import Decision, apply
 from flows.export import export
 from flows.faults import EnvironmentFault, UsageError
 from flows.job import run
-from flows.lock import Busy
-from flows.manifest import Manifest
+from flows.ledger.lock import Busy
+from flows.ledger.manifest import Manifest
 from flows.redo import redo
 from flows.settings import Job
 

@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from flows import heic
-from flows.encoding import encode, marked
-from flows.exif import without_previews
+from flows.formats import heic
+from flows.formats.encoding import encode, marked
+from flows.formats.exif import without_previews
+from flows.formats.mask_files import encode_mask
+from flows.formats.pictures import SUFFIXES, decode
+from flows.formats.png import chunk, spliced
+from flows.formats.provenance import BY_ALGORITHM, BY_MODEL, IPTC, RDF, with_provenance
+from flows.formats.provenance import without_previews as without_previews_in_xmp
 from flows.job import run
-from flows.mask_files import encode_mask
-from flows.pictures import SUFFIXES, decode
-from flows.png import chunk, spliced
-from flows.provenance import BY_ALGORITHM, BY_MODEL, IPTC, RDF, with_provenance
-from flows.provenance import without_previews as without_previews_in_xmp
 from flows.settings import Job
 from flows.source import survey
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.job import run
-from flows.merge import merge
+from flows.ledger.merge import merge
 from tests.flows.prefect_server import deployed
 from tests.flows.test_lost_runs import parameters, published
 from tests.flows.test_scale import tiny

@@ -12,8 +12,8 @@ from PIL import Image
 from flows import job as whole_job
 from flows.faults import EnvironmentFault, TooManyFailures, UsageError
 from flows.job import Nobody, run
-from flows.lock import Busy
-from flows.manifest import Manifest, OtherSettings
+from flows.ledger.lock import Busy
+from flows.ledger.manifest import Manifest, OtherSettings
 from flows.records import Outcome
 from flows.samples import write_scenes
 from flows.settings import Job

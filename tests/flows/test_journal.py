@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows.job import run
-from flows.manifest import Manifest
+from flows.ledger.manifest import Manifest
 from flows.settings import Job
 from tests.flows.small import Following, image, rows, small
 

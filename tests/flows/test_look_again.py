@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.encoding import encode_image
+from flows.formats.encoding import encode_image
+from flows.formats.pictures import decode
 from flows.job import run
 from flows.ladder import Masked
 from flows.look_again import look_again
-from flows.pictures import decode
 from flows.records import Outcome
 from flows.samples import write_scenes
 from flows.settings import Job

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from flows import cards, picking
+from flows import cards
 from flows.job import run
-from flows.loopback import Site, server
-from flows.manifest import Manifest
+from flows.ledger.manifest import Manifest
+from flows.page import picking
+from flows.page.loopback import Site, server
 from tests.flows.small import small
 
 
@@ -30,7 +31,8 @@ def target(tmp_path):
 @pytest.fixture
 def served(target, tmp_path):
     """A site over the target, its server running: (site, address)."""
-    from flows import decisions, review
+    from flows import decisions
+    from flows.page import review
 
     def save(lines: str) -> int:
         return decisions.apply(target, decisions.read_decisions(lines))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows import picking
-from flows.pictures import decode
+from flows.formats.pictures import decode
+from flows.page import picking
 from flows.prompt_files import read_prompts
 
 WIDTH, HEIGHT = 600, 400

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from flows.drawings import strip
-from flows.encoding import encode
-from flows.mask_files import decode_mask, encode_mask
-from flows.pictures import BrokenPicture, UnsupportedPicture, decode
+from flows.formats.drawings import strip
+from flows.formats.encoding import encode
+from flows.formats.mask_files import decode_mask, encode_mask
+from flows.formats.pictures import BrokenPicture, UnsupportedPicture, decode
 
 RANDOM = np.random.default_rng(0)
 NOISE = RANDOM.integers(0, 256, (24, 40, 3), dtype=np.uint8)

@@ -12,13 +12,13 @@ import pytest
 
 from flows import find_masks as finding
 from flows import remove_masked as removing
-from flows.encoding import encode_image
 from flows.faults import EnvironmentFault
 from flows.find_masks import find_masks
 from flows.folder import Folder
+from flows.formats.encoding import encode_image
+from flows.formats.mask_files import encode_mask
+from flows.formats.pictures import decode
 from flows.job import Nobody, run
-from flows.mask_files import encode_mask
-from flows.pictures import decode
 from flows.pipeline import ahead, threads
 from flows.remove_masked import remove_masked
 from flows.settings import Job

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from flows.encoding import encode, encode_image
-from flows.mask_files import encode_mask
-from flows.pictures import Picture, decode
-from flows.png import described, encode_png
+from flows.formats.encoding import encode, encode_image
+from flows.formats.mask_files import encode_mask
+from flows.formats.pictures import Picture, decode
+from flows.formats.png import described, encode_png
 
 RANDOM = np.random.default_rng(3)
 NOISE = RANDOM.integers(0, 256, (24, 40, 4), dtype=np.uint8)

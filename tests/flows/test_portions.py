@@ -9,7 +9,7 @@ import pytest
 from flows.faults import EnvironmentFault
 from flows.find_masks import find_masks
 from flows.job import run
-from flows.manifest import Manifest
+from flows.ledger.manifest import Manifest
 from flows.portions import PORTION
 from flows.records import Outcome
 from flows.remove_masked import remove_masked

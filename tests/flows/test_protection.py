@@ -9,9 +9,9 @@ from PIL import Image
 
 from flows import ladder
 from flows.faults import UsageError
+from flows.formats.pictures import decode
 from flows.job import run
 from flows.ladder import Masked
-from flows.pictures import decode
 from flows.protection import spare
 from flows.records import Outcome
 from flows.settings import Job

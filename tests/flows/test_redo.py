@@ -14,11 +14,11 @@ from PIL import Image
 
 from flows.cli import app
 from flows.decisions import Decision, apply
-from flows.due import BY_HAND
 from flows.faults import UsageError
 from flows.job import run
-from flows.lock import Busy
-from flows.manifest import Manifest
+from flows.ledger.due import BY_HAND
+from flows.ledger.lock import Busy
+from flows.ledger.manifest import Manifest
 from flows.redo import redo
 from flows.samples import write_scenes
 from flows.settings import Job

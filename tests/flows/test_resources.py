@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.encoding import encode_image
 from flows.faults import ENVIRONMENT, EnvironmentFault, raise_if_environment
+from flows.formats.encoding import encode_image
+from flows.formats.pictures import decode
 from flows.job import run
-from flows.pictures import decode
 from flows.settings import Job
 from tests.flows.small import Following, delivered, rows, small
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from flows import cards, review, thumbnails
+from flows import cards
 from flows.faults import UsageError
 from flows.folder import Folder
 from flows.job import run
+from flows.page import review, thumbnails
 from flows.records import Outcome
 from tests.flows.small import image, mask, put, small
 

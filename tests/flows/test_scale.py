@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from flows import remove_masked as removing
-from flows.encoding import encode_image
+from flows.formats.encoding import encode_image
+from flows.formats.mask_files import encode_mask
 from flows.job import run
-from flows.mask_files import encode_mask
 from flows.settings import Job
 from removal.telea import TELEA
 

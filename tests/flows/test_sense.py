@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from flows.encoding import encode_image
+from flows.formats.encoding import encode_image
 from flows.job import run
 from removal.blank import Blank, refuse_black
 from removal.telea import TELEA

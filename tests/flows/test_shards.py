@@ -14,11 +14,11 @@ from flows.cards import standing
 from flows.faults import UsageError
 from flows.folder import pending_mask_name
 from flows.job import run
-from flows.lock import Busy
-from flows.manifest import Manifest, OtherSettings
-from flows.merge import merge
+from flows.ledger.lock import Busy
+from flows.ledger.manifest import Manifest, OtherSettings
+from flows.ledger.merge import merge
+from flows.ledger.shards import Shard, holder, parse_shard
 from flows.settings import Job
-from flows.shards import Shard, holder, parse_shard
 from tests.flows.test_scale import tiny
 
 PICTURES = 40
@@ -140,7 +140,7 @@ def test_what_a_merge_left_half_done_is_merged_by_the_next(job, monkeypatch):
     for index in (1, 2, 3):
         run(shard(job, index))
     with monkeypatch.context() as failing:
-        failing.setattr("flows.merge.conclude", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        failing.setattr("flows.ledger.merge.conclude", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             merge(Path(job.target))
     with pytest.raises(UsageError, match="not merged"):

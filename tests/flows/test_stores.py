@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from flows import carried, job
+from flows import job
 from flows.bucket import Bucket
 from flows.cards import standing
 from flows.faults import EnvironmentFault
 from flows.folder import Folder, ledger_of
-from flows.lease import Lease
-from flows.lock import Busy
-from flows.manifest import OtherSettings
+from flows.ledger import carried
+from flows.ledger.lease import Lease
+from flows.ledger.lock import Busy
+from flows.ledger.manifest import OtherSettings
 from flows.settings import Job
 from tests.flows.small import Following, put, small
 
@@ -145,7 +146,7 @@ def put_other(place: Path) -> bytes:
 def test_a_mask_corrected_in_the_store_is_used(place, far):
     job.run(far)
     corrected = (place / "masks" / "p00.png.png").read_bytes()
-    from flows.mask_files import encode_mask
+    from flows.formats.mask_files import encode_mask
     from tests.flows.small import mask
 
     Bucket(far.target).write("masks/p01.png.png", encode_mask(mask(2, 2, 5, 5)))

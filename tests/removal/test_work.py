@@ -188,9 +188,9 @@ class Rows:
 
 def rows_of_a_folder(pictures: int, size: int, whole: bool, monkeypatch, tmp_path) -> tuple[Rows, int]:
     """What a run over so many pictures sends to a painter that takes `size` at a time, and how many it has to."""
-    from flows.encoding import encode_image
+    from flows.formats.encoding import encode_image
+    from flows.formats.mask_files import encode_mask
     from flows.job import run
-    from flows.mask_files import encode_mask
     from flows.settings import Job
 
     (tmp_path / "in").mkdir()

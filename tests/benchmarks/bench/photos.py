@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from flows.encoding import encode_image
-from flows.mask_files import encode_mask
+from flows.formats.encoding import encode_image
+from flows.formats.mask_files import encode_mask
 
 
 def photo(width: int, height: int, seed: int) -> np.ndarray:

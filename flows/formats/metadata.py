@@ -8,10 +8,10 @@ from typing import Any
 
 from PIL import Image, JpegImagePlugin
 
-from flows import exif, provenance
-from flows.containers import av1, webp_is_lossless, without_thumbnails
-from flows.frames import container
-from flows.png import described
+from flows.formats import exif, provenance
+from flows.formats.containers import av1, webp_is_lossless, without_thumbnails
+from flows.formats.frames import container
+from flows.formats.png import described
 
 # In a TIFF, EXIF shares its directory with the tags that lay out the pixels; these alone describe the picture, its
 # caption and its camera, or (from 33550 on) the place on the ground that it shows.

@@ -11,10 +11,10 @@ from flows.conclusion import conclude
 from flows.faults import EnvironmentFault, UsageError
 from flows.folder import Folder
 from flows.job_file import job_of
-from flows.ledger import ledger_of, take_up
-from flows.manifest import Manifest
+from flows.ledger.manifest import Manifest
+from flows.ledger.shards import Shard, holder, parse_shard, records_of, shards_of
+from flows.ledger.tables import ledger_of, take_up
 from flows.settings import Job
-from flows.shards import Shard, holder, parse_shard, records_of, shards_of
 
 
 @dataclass

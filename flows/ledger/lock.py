@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from flows.folder import PRIVATE
-from flows.shards import Shard, refuse_unmerged
+from flows.ledger.shards import Shard, refuse_unmerged
 
 
 class Busy(Exception):

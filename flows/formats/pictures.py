@@ -11,12 +11,12 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
-from flows import heic
-from flows.containers import Av1, av1
-from flows.deep import GREY, is_deep, read_deep, view_of
-from flows.exif import ORIENTATION
-from flows.frames import container, left_out
-from flows.metadata import Kept, kept
+from flows.formats import heic
+from flows.formats.containers import Av1, av1
+from flows.formats.deep import GREY, is_deep, read_deep, view_of
+from flows.formats.exif import ORIENTATION
+from flows.formats.frames import container, left_out
+from flows.formats.metadata import Kept, kept
 from flows.settings import MAX_PIXELS
 
 CONTAINERS = {

@@ -13,15 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flows import journal, ledger, lock, staging
 from flows.faults import EnvironmentFault, raise_if_environment
 from flows.folder import Folder, mask_name, pending_mask_name
-from flows.known import COLUMNS, Known, Seen, made_with, made_with_settings, mask_of
-from flows.overrides import void
-from flows.pruning import remove_published, row_of
+from flows.ledger import journal, lock, staging, tables
+from flows.ledger.known import COLUMNS, Known, Seen, made_with, made_with_settings, mask_of
+from flows.ledger.overrides import void
+from flows.ledger.pruning import remove_published, row_of
+from flows.ledger.shards import Shard
 from flows.records import Outcome, digest
 from flows.settings import REMOVAL_SETTINGS, Job
-from flows.shards import Shard
 
 Then = Callable[[sqlite3.Connection, str], None]  # what is noted of a picture in the transaction of its row
 
@@ -42,12 +42,12 @@ class Manifest:
         Raises Busy when another run has it, UsageError when the records of shards are newer and this is not to merge
         them, EnvironmentFault when the target cannot be written.
         """
-        file, self.shard = target / ledger.ledger_of(shard), shard
+        file, self.shard = target / tables.ledger_of(shard), shard
         try:
             self.locks = lock.hold(target, shard, only_look, merging)
-            self.file = ledger.opened(file, only_look)
-            if shard and self.is_empty() and (target / ledger.LEDGER).exists() and not only_look:
-                ledger.take_up(self.file, target / ledger.LEDGER, shard.holds)
+            self.file = tables.opened(file, only_look)
+            if shard and self.is_empty() and (target / tables.LEDGER).exists() and not only_look:
+                tables.take_up(self.file, target / tables.LEDGER, shard.holds)
         except (OSError, sqlite3.Error) as error:
             raise EnvironmentFault(f"the target {target} cannot be written: {error}") from error
         self.journal = journal.Journal(self.file)

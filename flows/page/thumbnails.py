@@ -11,12 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flows.encoding import encode
 from flows.faults import raise_if_environment
 from flows.folder import PRIVATE, Folder
-from flows.mask_files import decode_mask
-from flows.metadata import Kept
-from flows.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
+from flows.formats.encoding import encode
+from flows.formats.mask_files import decode_mask
+from flows.formats.metadata import Kept
+from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
 from flows.pipeline import ahead, threads
 from flows.records import Outcome, digest
 

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from flows.exif import ORIENTATION
+from flows.formats.exif import ORIENTATION
 
 if TYPE_CHECKING:
-    from flows.pictures import Picture
+    from flows.formats.pictures import Picture
 
 GREY = ("I;16", "I;16B", "I;16L")
 BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339

@@ -22,9 +22,9 @@ from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
 from flows.faults import EnvironmentFault
-from flows.lock import Busy
-from flows.page import as_json
-from flows.pictures import SUFFIXES, suffix_of
+from flows.formats.pictures import SUFFIXES, suffix_of
+from flows.ledger.lock import Busy
+from flows.page.html import as_json
 
 FACTS = re.compile(rb'(<script type="application/json" id="facts">)(.*?)(</script>)')
 MOST = 64 * 2**20  # bytes of decisions at once: over 100,000 of them

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from flows.deep import is_deep
-from flows.pictures import decode, open_upright
-from flows.png import encode_png
+from flows.formats.deep import is_deep
+from flows.formats.pictures import decode, open_upright
+from flows.formats.png import encode_png
 from flows.settings import MAX_PIXELS
 
 

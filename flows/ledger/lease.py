@@ -12,7 +12,7 @@ from typing import Any
 
 from flows.bucket import Bucket
 from flows.faults import EnvironmentFault
-from flows.lock import Busy
+from flows.ledger.lock import Busy
 
 RENEWED_EVERY = 60.0  # seconds
 STALE_AFTER = 15 * 60.0  # seconds without a renewal; clocks of two machines may differ by some minutes

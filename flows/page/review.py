@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from flows import cards, thumbnails
+from flows import cards
 from flows.folder import PRIVATE, Folder
-from flows.page import Page, as_json, in_chunks, render
+from flows.page import thumbnails
+from flows.page.html import Page, as_json, in_chunks, render
 from flows.records import digest
 
 PAGE = "report.html"

@@ -11,9 +11,9 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from flows import journal, overrides
 from flows.folder import PRIVATE
-from flows.shards import Shard
+from flows.ledger import journal, overrides
+from flows.ledger.shards import Shard
 
 LEDGER = f"{PRIVATE}/manifest.sqlite"
 SCHEMA = """

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from flows.folder import Folder, mask_name
-from flows.known import NO_MASK, Known, made_with
-from flows.manifest import Manifest
+from flows.ledger.known import NO_MASK, Known, made_with
+from flows.ledger.manifest import Manifest
 from flows.prompt_files import Wishes
 from flows.records import Outcome, digest
 from flows.settings import Job

@@ -12,7 +12,7 @@ from flows.folder import Folder, mask_name, pending_mask_name
 from flows.records import Outcome
 
 if TYPE_CHECKING:
-    from flows.manifest import Manifest
+    from flows.ledger.manifest import Manifest
 
 
 def prune(manifest: Manifest, folder: Folder, present: set[str]) -> int:

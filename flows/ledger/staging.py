@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from flows import thumbnails
 from flows.folder import PRIVATE, Folder, attempts_name, mask_name, process_name, strip_name
+from flows.page import thumbnails
 from flows.records import Outcome
 
 STAGE = f"{PRIVATE}/redo"

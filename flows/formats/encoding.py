@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from flows.deep import deepened
-from flows.exif import PREFIX
-from flows.metadata import LOSSY_QUALITY, Kept
-from flows.pictures import Picture, UnsupportedPicture, decode
-from flows.png import chunk, described, encode_png, kinds, spliced, xmp_chunk
-from flows.provenance import BY_ALGORITHM, BY_MODEL, with_provenance
-from flows.tiff import encode_tiff
+from flows.formats.deep import deepened
+from flows.formats.exif import PREFIX
+from flows.formats.metadata import LOSSY_QUALITY, Kept
+from flows.formats.pictures import Picture, UnsupportedPicture, decode
+from flows.formats.png import chunk, described, encode_png, kinds, spliced, xmp_chunk
+from flows.formats.provenance import BY_ALGORITHM, BY_MODEL, with_provenance
+from flows.formats.tiff import encode_tiff
 
 CONTAINERS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 JPEG_QUALITY = 95

@@ -1,0 +1,1 @@
+"""What is done, by which settings, and who may write it."""

@@ -7,11 +7,11 @@ import warnings
 import cv2
 import numpy as np
 
-from flows.attempts import Attempt
 from flows.faults import EnvironmentFault, raise_if_environment
 from flows.folder import Folder, process_name
 from flows.formats.drawings import encode_gif
 from flows.formats.encoding import as_kept
+from flows.trials.attempts import Attempt
 
 LONGEST = 512  # pixels of a frame's longest side
 MARKED, STEP, RESULT = 800, 100, 1500  # milliseconds that a frame is shown

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.bucket import is_url, whole_path
+from flows.desk.nearest import path_beside
+from flows.desk.troubles import Trouble, Troubles
 from flows.faults import UsageError
 from flows.folder import Folder
 from flows.ledger.shards import parse_shard, records_of, refuse_unmerged
-from flows.nearest import path_beside
+from flows.places.bucket import is_url, whole_path
 from flows.records import Outcome
 from flows.settings import PATHS, Job
 from flows.splits import write_splits
-from flows.troubles import Trouble, Troubles
 
 WHAT = ("text", "point", "box", "prompts", "coco", "category", "masks", "mask_pattern", "protect")
 ONCE = {"existing", "limit", "shard"}  # said for one run, not for its repetition

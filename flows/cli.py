@@ -9,7 +9,7 @@ from typing import Any
 
 from cyclopts import App, Parameter
 
-from flows.flags import METHODS, ONLY, signed
+from flows.desk.flags import METHODS, ONLY, signed
 from flows.interrupts import terminable
 from flows.verbs import job, machine, merge, pages, results, samples
 from flows.verbs.models import models_app

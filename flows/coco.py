@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flows.nearest import name_beside, path_beside
+from flows.desk.nearest import name_beside, path_beside
 from flows.records import digest
 
 FAR = 1e6  # pixels; no picture is as wide, and NaN and infinity are not below it

@@ -11,9 +11,9 @@ from typing import Any
 
 from flows.cards import read_job
 from flows.coco import without
-from flows.disk import write_whole
 from flows.faults import UsageError
 from flows.folder import Folder
+from flows.places.disk import write_whole
 from flows.splits import split_of
 
 SHARD = 500 << 20  # bytes of pictures in one parquet file, as the hub advises

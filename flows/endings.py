@@ -10,9 +10,9 @@ from flows.faults import raise_if_environment
 from flows.folder import Folder, attempts_name, mask_name, pending_mask_name, process_name, strip_name
 from flows.formats.encoding import reencoded
 from flows.formats.pictures import BrokenPicture, UnsupportedPicture
+from flows.places.source import Unsettled
 from flows.records import Outcome
 from flows.settings import Job
-from flows.source import Unsettled
 
 
 def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:

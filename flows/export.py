@@ -14,12 +14,12 @@ from typing import Any
 
 from flows import cards
 from flows.datasets import write_coco, write_pairs, write_parquet
-from flows.disk import UMASK
+from flows.desk.job_file import job_of
 from flows.faults import EnvironmentFault, UsageError
 from flows.folder import Folder, process_name, strip_name
-from flows.job_file import job_of
 from flows.ledger.manifest import Manifest
 from flows.page import review, thumbnails
+from flows.places.disk import UMASK
 from flows.splits import write_splits
 
 Row = dict[str, Any]

@@ -9,11 +9,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePath, PurePosixPath
 from typing import BinaryIO
 
-from flows.bucket import Bucket, is_url
-from flows.disk import Disk
 from flows.faults import UsageError
 from flows.formats.pictures import suffix_of
-from flows.source import LocalSource, StoredSource, Survey
+from flows.places.bucket import Bucket, is_url
+from flows.places.disk import Disk
+from flows.places.source import LocalSource, StoredSource, Survey
 
 PRIVATE = ".cleanplate"
 CONTAINERS = {"png": (".png",), "jpeg": (".jpg", ".jpeg", ".jfif"), "webp": (".webp",)}  # the first when converted

@@ -7,12 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flows import canary, cards, protection
+from flows import cards, protection
 from flows.conclusion import conclude
+from flows.desk.forecast import Forecast, forecast, pace_of
 from flows.faults import TooManyFailures, UsageError
 from flows.find_masks import find_masks, segmenter_of
 from flows.folder import Folder
-from flows.forecast import Forecast, forecast, pace_of
 from flows.interrupts import interrupted
 from flows.ledger import due
 from flows.ledger.carried import carried
@@ -22,12 +22,13 @@ from flows.ledger.pruning import prune
 from flows.ledger.shards import parse_shard, records_of
 from flows.ledger.tables import ledger_of
 from flows.others import copy_others
+from flows.places.source import Survey
 from flows.portions import Find, Remove, Work, others, outcomes
 from flows.prompt_files import Wishes, read_wishes, without_a_partner, without_masks
 from flows.records import Outcome
 from flows.remove_masked import GROUP, remove_masked
 from flows.settings import Job
-from flows.source import Survey
+from flows.trials import canary
 from flows.watchdog import expect, watched
 from masks.segmenters import refuse, split_name
 from removal import Choice, choose

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import cards
-from flows.attempts import put_by
-from flows.comparison import Once
+from flows.desk.job_file import job_of
 from flows.faults import UsageError
 from flows.find_masks import find_masks
 from flows.folder import Folder, attempts_name, mask_name, pending_mask_name
@@ -19,7 +18,6 @@ from flows.formats.encoding import encode_image
 from flows.formats.pictures import decode
 from flows.interrupts import interrupted
 from flows.job import Nobody, Summary, Watch, conclude, explain
-from flows.job_file import job_of
 from flows.ledger import due, journal, staging
 from flows.ledger.known import Seen
 from flows.ledger.manifest import Manifest
@@ -29,6 +27,8 @@ from flows.prompt_files import Wishes, read_wishes
 from flows.records import Outcome, digest
 from flows.remove_masked import remove_masked
 from flows.settings import NO_EFFECT_ON_PIXELS, Job
+from flows.trials.attempts import put_by
+from flows.trials.comparison import Once
 
 KINDS = ("rejected", "failed", "doubtful")
 CLICKED = f"{staging.STAGE}/clicked.jsonl"

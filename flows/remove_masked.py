@@ -12,7 +12,6 @@ import numpy as np
 
 from flows import protection
 from flows.animation import animate
-from flows.attempts import Climb, climb, concluded
 from flows.endings import failed, nothing_found
 from flows.folder import Folder, mask_name, pending_mask_name, process_name, strip_name
 from flows.formats.drawings import mask_in_white, strip
@@ -20,12 +19,13 @@ from flows.formats.encoding import converted, encode, encode_image, marked
 from flows.formats.mask_files import decode_mask, encode_mask, mask_area
 from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, container_of, decode
 from flows.interrupts import until_interrupted
-from flows.ladder import Masked, ladder
 from flows.page import thumbnails
 from flows.pipeline import ahead, in_groups, threads
 from flows.records import Outcome
 from flows.sense import EMPTY, too_large
 from flows.settings import Job
+from flows.trials.attempts import Climb, climb, concluded
+from flows.trials.ladder import Masked, ladder
 from flows.weights import load
 from removal import load_remover
 from removal.removers import ChosenRemover

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.disk import write_whole
 from flows.formats.encoding import encode_image
 from flows.formats.mask_files import encode_mask
+from flows.places.disk import write_whole
 from flows.settings import Job
 from removal.bundled.scenes import scene
 

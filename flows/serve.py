@@ -9,8 +9,8 @@ from typing import Any
 from cyclopts import App
 
 from flows.cli import main
+from flows.desk.job_file import job_of
 from flows.faults import EnvironmentFault, UsageError
-from flows.job_file import job_of
 from flows.tracking import server_configured, whole_paths
 
 HEARTBEAT = "30"  # seconds; flows/automations.yaml waits for three of them

@@ -7,8 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.bucket import whole_path
 from flows.faults import EnvironmentFault
+from flows.places.bucket import whole_path
 from flows.settings import PATHS, Job
 
 if TYPE_CHECKING:

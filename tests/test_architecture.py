@@ -81,7 +81,7 @@ def test_the_program_that_trains_both_rooms_takes_only_what_is_bundled_and_nobod
 
 def test_only_the_flow_imports_prefect_and_what_serves_or_examines_it():
     assert importers("prefect", at_once=True) - {"flows/serve.py"} == {"flows/remove_objects.py"}
-    allowed = {"flows/remove_objects.py", "flows/serve.py", "flows/doctor.py", "flows/tracking.py"}
+    allowed = {"flows/remove_objects.py", "flows/serve.py", "flows/desk/doctor.py", "flows/tracking.py"}
     assert importers("prefect") <= allowed
 
 

@@ -11,12 +11,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
-from flows.bucket import Bucket
 from flows.faults import EnvironmentFault
 from flows.folder import PRIVATE, Folder
 from flows.ledger import lock
 from flows.ledger.lease import Lease
 from flows.ledger.tables import LEDGER
+from flows.places.bucket import Bucket
 
 LOCK = f"{PRIVATE}/lock"
 TOKEN = f"{PRIVATE}/manifest.token"  # which copy of the ledger the store holds

@@ -10,9 +10,9 @@ import time
 import uuid
 from typing import Any
 
-from flows.bucket import Bucket
 from flows.faults import EnvironmentFault
 from flows.ledger.lock import Busy
+from flows.places.bucket import Bucket
 
 RENEWED_EVERY = 60.0  # seconds
 STALE_AFTER = 15 * 60.0  # seconds without a renewal; clocks of two machines may differ by some minutes

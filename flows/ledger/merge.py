@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.conclusion import conclude
+from flows.desk.job_file import job_of
 from flows.faults import EnvironmentFault, UsageError
 from flows.folder import Folder
-from flows.job_file import job_of
 from flows.ledger.manifest import Manifest
 from flows.ledger.shards import Shard, holder, parse_shard, records_of, shards_of
 from flows.ledger.tables import ledger_of, take_up

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flows.faults import UsageError
 from flows.folder import PRIVATE
-from flows.source import Survey
+from flows.places.source import Survey
 
 SHARDS = f"{PRIVATE}/shards"
 FOLDER = re.compile(r"([1-9]\d*)-of-([1-9]\d*)")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from flows.disk import write_whole
 from flows.folder import Folder
 from flows.formats.encoding import encode_image
 from flows.formats.pictures import BrokenPicture, UnsupportedPicture, decode, suffix_of
 from flows.page.html import Page, as_json, render
+from flows.places.disk import write_whole
 from flows.prompt_files import Wanted, read_prompts, shapes
 from flows.records import digest
 

@@ -7,15 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.desk.job_file import job_of
 from flows.interrupts import patient
-from flows.job_file import job_of
 from flows.settings import Job
 from flows.tracking import run_as_flow, server_configured
 from flows.verbs.talk import INTERRUPTED, code_of, print_json, say, words_of
 
 if TYPE_CHECKING:
+    from flows.desk.progress import Terminal
     from flows.job import Summary
-    from flows.progress import Terminal
 
 
 def run(source: str, target: str, **given: Any) -> int:
@@ -34,7 +34,7 @@ def compare(source: str, target: str, methods: list[str], json: bool = False, jo
     strange: share of the hole in colours found nowhere around it; seam: how much the mask's edge shows, 1 is not at
     all; detail: fine texture in the hole over that around it.
     """
-    from flows.comparison import compare as draw
+    from flows.trials.comparison import compare as draw
 
     rows = draw(job_of(job, given | {"source": source, "target": target}), methods, say)
     if json:
@@ -54,7 +54,7 @@ def redo(
     They stay with these pictures. Where one was clicked, it is looked for there. The earlier result stays until there
     is another, and is then kept in TARGET/.cleanplate/attempts. Always runs in this process.
     """
-    from flows.progress import Terminal
+    from flows.desk.progress import Terminal
     from flows.redo import redo as again
 
     if given.get("offline"):
@@ -78,7 +78,7 @@ def _work(
     **given: Any,
 ) -> int:
     from flows import job as whole_job
-    from flows.progress import Terminal
+    from flows.desk.progress import Terminal
 
     settings = job_of(job, given | {"source": source, "target": target})
     if settings.offline:

@@ -12,7 +12,7 @@ from flows.verbs.talk import print_json, show
 
 def doctor(target: Path = Path()) -> int:
     """Check the machine, and whether TARGET could hold a result: each problem with its fix."""
-    from flows.doctor import examine
+    from flows.desk.doctor import examine
 
     problems = 0
     for name, ok, words in examine(target):
@@ -25,7 +25,7 @@ def schema(
     *, start: Annotated[bool, Parameter(negative=(), show_default=False, help="print a job file to start from")] = False
 ) -> None:
     """JSON Schema of the job file, for editors that complete TOML, or with --start such a file."""
-    from flows.schema import job_schema, job_to_start_from
+    from flows.desk.schema import job_schema, job_to_start_from
 
     if start:
         print(job_to_start_from())

@@ -11,9 +11,9 @@ from cyclopts import Parameter
 from pydantic import ValidationError
 from rich.console import Console
 
+from flows.desk.job_file import complaints
+from flows.desk.symptoms import fix_of
 from flows.interrupts import Terminated
-from flows.job_file import complaints
-from flows.symptoms import fix_of
 
 TALK = Console(stderr=True, soft_wrap=True, highlight=False)
 Json = Annotated[bool, Parameter(help="one JSON object on stdout", negative=(), show_default=False)]

@@ -12,11 +12,11 @@ import numpy as np
 
 from flows.formats.encoding import encode_image
 from flows.formats.pictures import decode
-from flows.ladder import Masked
-from flows.look_again import look_again
 from flows.records import Outcome
 from flows.settings import Job
-from flows.verdicts import Again, judge
+from flows.trials.ladder import Masked
+from flows.trials.look_again import look_again
+from flows.trials.verdicts import Again, judge
 from flows.weights import quiet_libraries
 from masks import Found, PointPrompt, Prompt, TextPrompt, dilate, dilation_radius, fill_holes, load_segmenter
 from removal import load_remover

@@ -1,8 +1,5 @@
 """Imported once by the process that others are forked from: the command line, and the bundled models, loaded."""
 
-import flows.cli
-import flows.job
-import flows.progress  # noqa: F401
 from flows.settings import Job
 from flows.weights import quiet_libraries
 from masks import load_segmenter

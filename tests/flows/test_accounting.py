@@ -334,7 +334,7 @@ def test_a_picture_that_changes_while_it_is_read_is_left_to_the_next_run(tmp_pat
                 file.write(b"more")
         return seen
 
-    monkeypatch.setattr("flows.source.os.fstat", growing)
+    monkeypatch.setattr("flows.places.source.os.fstat", growing)
     run(job(tmp_path))
     assert "changed while it was read" in rows(tmp_path / "out")["a.png"]["reason"]
     monkeypatch.undo()

@@ -11,17 +11,17 @@ import pytest
 from PIL import Image, ImageSequence
 
 from flows.animation import animate, marked, shrunk
-from flows.attempts import Attempt
 from flows.faults import EnvironmentFault
 from flows.folder import Folder
 from flows.formats.drawings import encode_gif
 from flows.formats.encoding import encode_image
 from flows.formats.pictures import decode
 from flows.job import run
-from flows.ladder import Masked, Rung
 from flows.records import Outcome
 from flows.samples import write_scenes
 from flows.settings import Job
+from flows.trials.attempts import Attempt
+from flows.trials.ladder import Masked, Rung
 from removal.removers import CropRemover
 from removal.telea import TELEA
 

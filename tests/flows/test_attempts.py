@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.attempts import picture_seed
 from flows.faults import EnvironmentFault
 from flows.job import run
-from flows.ladder import grown, hulled, ladder
 from flows.records import Outcome
 from flows.samples import write_scenes
 from flows.settings import Job
-from flows.verdicts import Verdict
+from flows.trials.attempts import picture_seed
+from flows.trials.ladder import grown, hulled, ladder
+from flows.trials.verdicts import Verdict
 from masks import dilate, hull
 from removal import Checkpoint, Choice, load_remover
 from removal.checkpoints import BUNDLED
@@ -87,8 +87,8 @@ def plan(monkeypatch):
     def put(**shares: list) -> Painters:
         painters = Painters({int(name[1:]): planned for name, planned in shares.items()})
         monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: painters.by("inpainting"))
-        monkeypatch.setattr("flows.ladder.load_remover", lambda _, **options: painters.by(options["method"]))
-        monkeypatch.setattr("flows.ladder.TeleaRemover", lambda: painters.by("telea"))
+        monkeypatch.setattr("flows.trials.ladder.load_remover", lambda _, **options: painters.by(options["method"]))
+        monkeypatch.setattr("flows.trials.ladder.TeleaRemover", lambda: painters.by("telea"))
         return painters
 
     return put
@@ -255,7 +255,7 @@ def test_weights_that_cannot_be_had_for_another_method_leave_telea(plan, job, mo
         raise trouble
 
     painters = plan(p1=[BAD])
-    monkeypatch.setattr("flows.ladder.load_remover", refuse)
+    monkeypatch.setattr("flows.trials.ladder.load_remover", refuse)
     run(job(tries=6))
     assert painters.methods == ["inpainting"] * 4 + ["telea"]
     assert "doubtful after 5 attempts" in rows(job())["p1"]["reason"]
@@ -266,7 +266,7 @@ def test_a_full_disk_on_the_ladder_stops_the_run_and_marks_no_picture(plan, job,
         raise OSError(errno.ENOSPC, "No space left on device", "hub")
 
     plan(p1=[BAD])
-    monkeypatch.setattr("flows.ladder.load_remover", full)
+    monkeypatch.setattr("flows.trials.ladder.load_remover", full)
     with pytest.raises(EnvironmentFault, match="No space left"):
         run(job(tries=6))
     assert rows(job()) == {}
@@ -274,7 +274,7 @@ def test_a_full_disk_on_the_ladder_stops_the_run_and_marks_no_picture(plan, job,
 
 def test_no_other_weights_are_loaded_before_a_picture_needs_them(plan, job, monkeypatch):
     plan(p1=[BAD])
-    monkeypatch.setattr("flows.ladder.load_remover", lambda *_, **__: pytest.fail("loaded too early"))
+    monkeypatch.setattr("flows.trials.ladder.load_remover", lambda *_, **__: pytest.fail("loaded too early"))
     run(job(tries=4))
 
 
@@ -387,14 +387,14 @@ def test_what_draws_nothing_at_random_is_not_tried_with_another_seed_nor_twice()
 
 
 def test_an_attentive_job_ends_with_telea(monkeypatch):
-    monkeypatch.setattr("flows.ladder.load_remover", lambda *_, **__: pytest.fail("it is attentive already"))
+    monkeypatch.setattr("flows.trials.ladder.load_remover", lambda *_, **__: pytest.fail("it is attentive already"))
     methods = [rung.remover.choice.method for rung in ladder(Job(), Painters({}).by("attentive"))]
     assert methods == ["attentive"] * 4 + ["telea"]
 
 
 def test_the_attentive_rung_has_the_weights_that_are_in_use_and_the_settings_of_the_job(monkeypatch):
     asked = []
-    monkeypatch.setattr("flows.ladder.load_remover", lambda model, **options: asked.append((model, options)))
+    monkeypatch.setattr("flows.trials.ladder.load_remover", lambda model, **options: asked.append((model, options)))
     list(ladder(Job(model="bundled-base", steps=7), load_remover("bundled-base", steps=7, device="cpu")))
     ((model, options),) = asked
     assert Path(model) == BUNDLED / "inpainting"  # its child, which auto chose
@@ -404,7 +404,7 @@ def test_the_attentive_rung_has_the_weights_that_are_in_use_and_the_settings_of_
 @pytest.mark.parametrize("model", ["bundled", "bundled-base"])
 def test_every_rung_stands_on_the_real_models(tmp_path, monkeypatch, model):
     doubts = iter([7, 6, 5, 4, 3, 2])
-    monkeypatch.setattr("flows.attempts.judge", lambda *_: Verdict(next(doubts), ("it is only a test",)))
+    monkeypatch.setattr("flows.trials.attempts.judge", lambda *_: Verdict(next(doubts), ("it is only a test",)))
     write_scenes(tmp_path / "scenes", count=1, seed=11)
     places = {"source": str(tmp_path / "scenes/images"), "masks": str(tmp_path / "scenes/masks")}
     work = Job(**places, target=str(tmp_path / "out"), model=model, steps=2, tries=6, device="cpu")

@@ -22,7 +22,7 @@ from flows.records import Outcome
 from flows.redo import redo
 from flows.remove_masked import remove_masked
 from flows.settings import Job
-from flows.verdicts import judge
+from flows.trials.verdicts import judge
 from tests.flows.browser import Reader
 
 ODD = 'odd/"quo\'ted" & <script>alert(1)<b>.png'

@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from flows.bucket import Bucket, is_url
 from flows.faults import EnvironmentFault, UsageError
 from flows.ledger import lease as leases
 from flows.ledger.lease import Lease
 from flows.ledger.lock import Busy
+from flows.places.bucket import Bucket, is_url
 
 
 @pytest.fixture(params=["s3", "memory"])

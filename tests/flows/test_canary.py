@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flows import cards
-from flows.canary import split
 from flows.decisions import Decision, apply
 from flows.faults import TooManyFailures
 from flows.job import run
 from flows.settings import Job
+from flows.trials.canary import split
 from removal import Checkpoint, Choice
 
 

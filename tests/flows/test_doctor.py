@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli, doctor
+from flows import cli
+from flows.desk import doctor
+from flows.desk.symptoms import FIXES, fix_of
 from flows.faults import EnvironmentFault
-from flows.symptoms import FIXES, fix_of
 from flows.verbs.machine import doctor as verb
 from flows.verbs.talk import words_of
 

@@ -12,12 +12,12 @@ from flows import job as whole_job
 from flows.formats.mask_files import encode_mask
 from flows.formats.pictures import decode
 from flows.job import run
-from flows.ladder import ladder
 from flows.ledger.lock import Busy
 from flows.ledger.manifest import Manifest, OtherSettings
 from flows.ledger.tables import LEDGER
 from flows.records import digest
 from flows.settings import Job
+from flows.trials.ladder import ladder
 from tests.flows.small import Following, delivered, image, mask, mask_in, put, rows, small
 
 CORRECTED = mask(2, 2, 4, 4)
@@ -288,7 +288,7 @@ def test_a_grown_mask_whose_row_was_committed_takes_its_place_in_the_next_run(tm
 
 def climb_to_a_grown_mask(job, folder, ready, ways):
     """As if every picture had been doubtful until its mask was grown."""
-    from flows.attempts import Attempt, Climb
+    from flows.trials.attempts import Attempt, Climb
 
     third = [*ladder(job, next(iter(ways)).remover)][1]
     climbs = []

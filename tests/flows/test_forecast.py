@@ -6,7 +6,7 @@ from collections import namedtuple
 
 import pytest
 
-from flows.forecast import MASK, Forecast, forecast
+from flows.desk.forecast import MASK, Forecast, forecast
 from flows.job import Nobody, look, run
 from flows.samples import write_scenes
 from flows.settings import Job

@@ -26,8 +26,8 @@ from flows.formats.png import chunk, spliced
 from flows.formats.provenance import BY_ALGORITHM, BY_MODEL, IPTC, RDF, with_provenance
 from flows.formats.provenance import without_previews as without_previews_in_xmp
 from flows.job import run
+from flows.places.source import survey
 from flows.settings import Job
-from flows.source import survey
 
 RANDOM = np.random.default_rng(5)
 ACROSS, DOWN = np.meshgrid(np.arange(64), np.arange(48))
@@ -483,6 +483,6 @@ def test_a_jpeg_of_two_views_is_left_as_it_is(ran):
 
 
 def test_without_its_library_a_heic_gets_a_row_that_says_which(tmp_path, monkeypatch):
-    monkeypatch.setattr("flows.source.SUFFIXES", SUFFIXES - heic.SUFFIXES)
+    monkeypatch.setattr("flows.places.source.SUFFIXES", SUFFIXES - heic.SUFFIXES)
     (tmp_path / "a.HEIC").write_bytes(b"whatever")
     assert survey(tmp_path).others == {"a.HEIC": heic.MISSING}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli, progress
+from flows import cli
+from flows.desk import progress
 from flows.interrupts import interrupted, patient, until_interrupted
 from flows.samples import write_scenes
 

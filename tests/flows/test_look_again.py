@@ -10,12 +10,12 @@ from PIL import Image
 from flows.formats.encoding import encode_image
 from flows.formats.pictures import decode
 from flows.job import run
-from flows.ladder import Masked
-from flows.look_again import look_again
 from flows.records import Outcome
 from flows.samples import write_scenes
 from flows.settings import Job
-from flows.verdicts import Again, judge
+from flows.trials.ladder import Masked
+from flows.trials.look_again import look_again
+from flows.trials.verdicts import Again, judge
 from masks import Found, dilate
 from removal import Checkpoint, Choice, load_remover
 from removal.verify import fit

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows import ladder
 from flows.faults import UsageError
 from flows.formats.pictures import decode
 from flows.job import run
-from flows.ladder import Masked
 from flows.protection import spare
 from flows.records import Outcome
 from flows.settings import Job
-from flows.verdicts import Verdict
+from flows.trials import ladder
+from flows.trials.ladder import Masked
+from flows.trials.verdicts import Verdict
 from masks import Found, dilate
 
 COLOURS = {"magenta": [255, 0, 255], "green": [0, 255, 0]}
@@ -104,7 +104,7 @@ def test_a_mask_that_grows_for_another_attempt_stays_out_of_what_is_protected(pi
 
 def test_every_attempt_at_a_doubtful_picture_leaves_what_is_protected_alone(pictures, monkeypatch):
     """The second step knows what is protected from the first, also in a run of its own."""
-    monkeypatch.setattr("flows.attempts.judge", lambda *_: Verdict(2.0, ("a judge who is never content",)))
+    monkeypatch.setattr("flows.trials.attempts.judge", lambda *_: Verdict(2.0, ("a judge who is never content",)))
     run(job(pictures), masks_only=True)
     run(job(pictures, tries=6))
     attempts = [*(pictures / "out/.cleanplate/attempts/a.png").glob("*.mask.png")]

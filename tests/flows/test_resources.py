@@ -96,7 +96,8 @@ def test_a_target_that_is_made_read_only_stops_the_run_and_the_same_command_goes
 
 FEW_FILES = """
 import os, resource, sys
-from flows import cli, job, progress, remove_masked
+from flows import cli, job, remove_masked
+from flows.desk import progress
 import removal.telea, PIL.PngImagePlugin
 spare = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + spare,) * 2)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from flows import job
-from flows.bucket import Bucket
 from flows.cards import standing
 from flows.faults import EnvironmentFault
 from flows.folder import Folder, ledger_of
@@ -19,6 +18,7 @@ from flows.ledger import carried
 from flows.ledger.lease import Lease
 from flows.ledger.lock import Busy
 from flows.ledger.manifest import OtherSettings
+from flows.places.bucket import Bucket
 from flows.settings import Job
 from tests.flows.small import Following, put, small
 

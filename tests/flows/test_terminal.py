@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows import progress
+from flows.desk import progress
 from flows.records import Outcome
 from flows.samples import write_scenes
 from tests.flows.terminal import OnTerminal

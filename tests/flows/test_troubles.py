@@ -7,8 +7,8 @@ import pytest
 
 from flows import cards
 from flows.cli import app
+from flows.desk.troubles import Troubles
 from flows.records import Outcome
-from flows.troubles import Troubles
 from flows.verbs.results import status
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from flows import cli
 from flows.cli import app
-from flows.nearest import path_beside
-from flows.schema import job_schema, job_to_start_from
+from flows.desk.nearest import path_beside
+from flows.desk.schema import job_schema, job_to_start_from
 from flows.settings import Job
 from flows.verbs.usage import EXAMPLE
 

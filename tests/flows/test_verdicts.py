@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from flows import cards
+from flows.desk.progress import Terminal
 from flows.job import run
-from flows.progress import Terminal
 from flows.records import Outcome
 from flows.settings import Job
-from flows.verdicts import Verdict
+from flows.trials.verdicts import Verdict
 from removal import Checkpoint, Choice
 
 HOLE = np.zeros((80, 100), bool)

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from rich.filesize import decimal
 
-from flows.disk import Disk
 from flows.folder import Folder
 from flows.ledger.manifest import Manifest
+from flows.places.disk import Disk
 from flows.settings import Job
 
 MASK = 20_000  # bytes of a mask file at 12 megapixels; smaller pictures have smaller ones

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from flows.file_system import try_out
-from flows.symptoms import FITTING, OPENCV_FIX, fix_of
+from flows.desk.symptoms import FITTING, OPENCV_FIX, fix_of
+from flows.places.file_system import try_out
 from flows.weights import quiet_libraries
 
 LITTLE = 4e9  # bytes of a GPU, too few for Stable Diffusion 1.5 in half precision

@@ -9,7 +9,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from flows.disk import write_whole
+from flows.places.disk import write_whole
 
 
 def try_out(folder: Path) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from flows.attempts import picture_seed
 from flows.find_masks import find_masks
 from flows.folder import Folder
 from flows.formats.drawings import mask_in_white
@@ -21,6 +20,7 @@ from flows.job import explain
 from flows.prompt_files import read_wishes
 from flows.records import Outcome
 from flows.settings import Job
+from flows.trials.attempts import picture_seed
 from flows.weights import load
 from removal import load_remover
 from removal.removers import ChosenRemover

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from flows.desk.nearest import name_beside, path_beside
 from flows.faults import UsageError
-from flows.nearest import name_beside, path_beside
 from flows.settings import Job
 
 

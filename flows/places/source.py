@@ -7,11 +7,11 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.bucket import Bucket
+from flows.desk.nearest import path_beside
 from flows.faults import EnvironmentFault
 from flows.formats import heic
 from flows.formats.pictures import SUFFIXES, suffix_of
-from flows.nearest import path_beside
+from flows.places.bucket import Bucket
 
 LINK = "it is a link, and links are not followed out of the source; put the picture itself in its place"
 FOLDER = "it is a folder with the name of a picture; the pictures in it are done by their own names"

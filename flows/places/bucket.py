@@ -10,8 +10,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from flows.disk import inside
 from flows.faults import EnvironmentFault, UsageError
+from flows.places.disk import inside
 
 # Of what a store says of an object, the first of these tells one content from another; times come last.
 STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "content_md5", "LastModified", "updated", "mtime", "modified", "created")

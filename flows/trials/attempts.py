@@ -14,11 +14,11 @@ from flows.faults import each
 from flows.folder import Folder, attempts_name
 from flows.formats.encoding import as_kept, encode_image
 from flows.formats.mask_files import encode_mask, mask_area
-from flows.ladder import Masked, Rung
-from flows.look_again import look_again
 from flows.records import Outcome
 from flows.settings import Job
-from flows.verdicts import Again, Verdict, judge
+from flows.trials.ladder import Masked, Rung
+from flows.trials.look_again import look_again
+from flows.trials.verdicts import Again, Verdict, judge
 from removal.blank import Blank, refuse_black
 from removal.crop import feather
 

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from flows.find_masks import look_for
-from flows.ladder import Masked
 from flows.settings import Job
-from flows.verdicts import Again
+from flows.trials.ladder import Masked
+from flows.trials.verdicts import Again
 from masks import BoxPrompt, Found, PointPrompt, Prompt, TextPrompt, dilate
 from removal.crop import bounds
 

@@ -96,7 +96,7 @@ def run(
         watch.say(message)
     there = shard.deal(whole) if shard else whole
     names = there.names
-    with carried(folder), Manifest(folder.target, shard=shard) as manifest:
+    with carried(folder), folder.listed(), Manifest(folder.target, shard=shard) as manifest:
         refuse_beside(job, folder.target)
         _refuse_unmounted(job, whole, manifest)
         manifest.tidy(folder)

@@ -12,9 +12,14 @@ from typing import Any, BinaryIO
 
 from flows.faults import EnvironmentFault, UsageError
 from flows.places.disk import inside
+from flows.places.listing import Listing
 
 # Of what a store says of an object, the first of these tells one content from another; times come last.
 STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "content_md5", "LastModified", "updated", "mtime", "modified", "created")
+
+
+LISTINGS: dict[str, Listing] = {}  # by address; the steps of a run open the target again and again
+MISSING = (-1, -1)
 
 
 def is_url(place: str) -> bool:
@@ -49,7 +54,6 @@ class Bucket:
         except ValueError as error:
             raise UsageError(f"{self.url}: {error}") from error
         self.root = root.rstrip("/")
-        self.known: dict[str, tuple[int, int]] | None = None
         self.guard: Callable[[], None] = lambda: None  # called before anything is changed; raises if that is not ours
 
     def find(self, folder: str = "") -> dict[str, tuple[int, int]]:
@@ -60,15 +64,26 @@ class Bucket:
 
     def stat(self, name: str) -> tuple[int, int]:
         """Size in bytes and stamp of one file."""
-        if self.known is not None and name in self.known:
-            return self.known[name]
+        known = self.known.files.get(name, MISSING) if self.known else None
+        if known is MISSING:
+            raise FileNotFoundError(f"{self.url}/{name}")
+        if known and known[1] is not None:
+            return known[0], known[1]
         with self._asked(name):
             info = self.fs.info(self._path(name))
-        return int(info["size"]), stamp(info)
+        seen = int(info["size"]), stamp(info)
+        if self.known:
+            self.known.put(name, seen)
+        return seen
 
     def read(self, name: str) -> bytes:
         with self._asked(name):
             return bytes(self.fs.cat_file(self._path(name)))
+
+    @property
+    def known(self) -> Listing | None:
+        """What is remembered of this address, by whoever in this process."""
+        return LISTINGS.get(self.url)
 
     def is_file(self) -> bool:
         """Whether the URL is that of a file rather than a folder."""
@@ -80,24 +95,30 @@ class Bucket:
             return bool(self.fs.isdir(self.root))
 
     def has(self, name: str) -> bool:
-        if self.known is not None:
-            return name in self.known
+        if self.known:
+            return name in self.known.files
         with self._asked(name):
             return bool(self.fs.exists(self._path(name)))
 
     def below(self, folder: str) -> list[str]:
         """The names of all files below a folder, as seen from it."""
-        names = self.known if self.known is not None else self.find(folder)
-        return sorted(name.removeprefix(f"{folder}/") for name in names if name.startswith(f"{folder}/"))
+        names = self.known.below(folder) if self.known else sorted(self.find(folder))
+        return [name.removeprefix(f"{folder}/") for name in names]
 
     @contextmanager
     def listed(self) -> Iterator[None]:
-        """One listing answers for all single questions until the block ends. Only for who alone writes here."""
-        self.known = self.find()
+        """One listing answers for all single questions until the block ends. Only for who alone writes here.
+
+        What others change by hand meanwhile is noticed by the next listing.
+        """
+        if self.known:
+            yield
+            return
+        LISTINGS[self.url] = Listing(self.find())
         try:
             yield
         finally:
-            self.known = None
+            del LISTINGS[self.url]
 
     def open(self, name: str) -> BinaryIO:
         return BytesIO(self.read(name))
@@ -107,6 +128,8 @@ class Bucket:
         self.guard()
         with self._asked(name):
             self.fs.pipe_file(self._path(name), bytes(data))
+        if self.known:
+            self.known.put(name, (len(data), None))
 
     def create(self, name: str, data: bytes) -> None:
         """Put a file where there is none. Raises FileExistsError where there is: of two at once, one has made it."""
@@ -121,16 +144,17 @@ class Bucket:
     def remove(self, name: str) -> None:
         """Take a file away, if it is there."""
         self.guard()
+        if not self.has(name):  # some stores complain of what is not there, and some do not
+            return
         with self._asked(name):
-            if self.fs.exists(self._path(name)):  # some stores complain of what is not there, and some do not
-                self.fs.rm_file(self._path(name))
+            self.fs.rm_file(self._path(name))
+        if self.known:
+            self.known.drop(name)
 
     def clear(self, folder: str) -> None:
         """Take a folder and all that is in it away, if it is there."""
-        self.guard()
-        with self._asked(folder):
-            for path in self.fs.find(self._path(folder)):
-                self.fs.rm_file(path)
+        for name in self.below(folder):
+            self.remove(f"{folder}/{name}")
 
     def _path(self, name: str) -> str:
         inside(name)

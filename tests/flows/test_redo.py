@@ -252,7 +252,7 @@ def test_a_picture_that_changes_later_is_the_jobs_again(done, job, picture):
 
 DIES = """
 import os, sys
-from flows import {module} as module
+import flows.{module} as module
 from flows.redo import redo
 from pathlib import Path
 
@@ -283,8 +283,8 @@ def die(target: Path, module: str, name: str) -> None:
     [
         ("redo", "module._keep"),
         ("redo", "module.Folder.move"),
-        ("manifest", "module.Manifest.record"),
-        ("staging", "module.settle"),
+        ("ledger.manifest", "module.Manifest.record"),
+        ("ledger.staging", "module.settle"),
     ],
 )
 def test_killed_anywhere_the_same_redo_goes_on_to_the_same_end(done, monkeypatch, module, name):
@@ -306,7 +306,7 @@ def test_killed_anywhere_the_same_redo_goes_on_to_the_same_end(done, monkeypatch
 
 
 def test_a_run_after_a_killed_redo_puts_what_was_committed_in_its_place(done, job):
-    die(done, "manifest", "module.Manifest.record")
+    die(done, "ledger.manifest", "module.Manifest.record")
     assert run(job).tried == 0
     for row in rows(done).values():
         if row["file_name"]:

@@ -109,9 +109,10 @@ def read_rows(target: Path | str) -> Iterator[dict[str, Any]]:
         try:
             lines = Folder.without_source(target).open(name)
         except FileNotFoundError as error:
+            beside = ""
             if not is_url(str(target)):
                 refuse_unmerged(Path(target))
-            beside = "" if is_url(str(target)) else path_beside(Path(target))
+                beside = path_beside(Path(target))
             raise UsageError(
                 f"{target} holds no result of Cleanplate (no {name}); give the target of a run{beside}"
             ) from error

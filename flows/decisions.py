@@ -14,7 +14,7 @@ from flows.folder import Folder
 from flows.ledger.manifest import Manifest
 from flows.ledger.overrides import click
 from flows.ledger.tables import LEDGER
-from flows.prompt_files import shapes
+from flows.prompt_files import plain, shapes
 from flows.records import Outcome
 
 REVIEWS = ("accept", "reject", None)
@@ -45,7 +45,7 @@ def read_decisions(data: str) -> list[Decision]:
         try:
             found.append(_decision(json.loads(line), number))
         except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"decisions, line {number}: {_plain(error)}") from error
+            raise ValueError(f"decisions, line {number}: {plain(error)}") from error
     return found
 
 
@@ -102,9 +102,3 @@ def _outside(decision: Decision, outcome: Outcome) -> str | None:
         if left >= width or top >= height or right <= 0 or bottom <= 0:
             return f"box {left:g},{top:g},{right:g},{bottom:g} lies {size}"
     return None
-
-
-def _plain(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"not JSON ({error.msg} at column {error.colno})"
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)

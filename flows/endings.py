@@ -22,9 +22,10 @@ def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
     """
     raise_if_environment(error)
     folder.remove(folder.image_name(outcome.source))
-    forget(folder, outcome)
     if outcome.mask_file_name is None:
         _without_mask(folder, outcome)
+    else:
+        forget(folder, outcome)
     return replace(outcome, status="failed", reason=_in_words(error), file_name=None, sha256_out=None)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePath, PurePosixPath
 from typing import BinaryIO
@@ -14,6 +13,7 @@ from flows.formats.pictures import suffix_of
 from flows.places.bucket import Bucket, is_url
 from flows.places.disk import Disk
 from flows.places.source import LocalSource, StoredSource, Survey
+from removal.cache import cache_folder
 
 PRIVATE = ".cleanplate"
 CONTAINERS = {"png": (".png",), "jpeg": (".jpg", ".jpeg", ".jfif"), "webp": (".webp",)}  # the first when converted
@@ -97,8 +97,8 @@ class Folder:
         """Size in bytes of a file of the target, and a number that changes with it. Raises FileNotFoundError."""
         return self.files.stat(relative)
 
-    def below(self, relative: str) -> list[str]:
-        """The names of all files below a folder of the target, as seen from it."""
+    def below(self, relative: str) -> Iterable[str]:
+        """The names of all files below a folder of the target, as seen from it, in any order."""
         return self.files.below(relative)
 
     def move(self, relative: str, to: str) -> None:
@@ -118,7 +118,7 @@ class Folder:
 
     def pending_masks(self) -> list[tuple[str, str]]:
         """Names of pictures whose masks their rows do not know yet, with the paths of these masks."""
-        files = [file for file in self.below(PENDING) if file.endswith(".png")]
+        files = sorted(file for file in self.below(PENDING) if file.endswith(".png"))
         return [(file.removesuffix(".png"), f"{PENDING}/{file}") for file in files]
 
     def sweep(self) -> None:
@@ -204,17 +204,16 @@ def mask_name(name: str) -> str:
 def _files_of(target: str) -> tuple[Disk | Bucket, Path]:
     """What holds a target's files, and the folder of this machine that holds its ledger: the same, but for a store."""
     if is_url(target):
-        return Bucket(target), ledger_of(target)
+        return Bucket(target), ledger_place(target)
     path = Path(target).expanduser()
     if path.is_file():
         raise ValueError(f"the target {target} is a file; give a folder")
     return Disk(path), path
 
 
-def ledger_of(url: str) -> Path:
+def ledger_place(url: str) -> Path:
     """The folder where the ledger of a target in a store is worked on, since SQLite needs a disk."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return caches / "cleanplate" / "targets" / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
+    return cache_folder("targets") / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
 
 
 def _apart(source: PurePath, target: PurePath, single: str | None) -> None:

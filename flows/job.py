@@ -158,7 +158,8 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
             refuse_beside(job, folder.target)
             _refuse_unmounted(job, whole, manifest)
             pace = None if masks_only else pace_of(manifest)
-            waiting = _due(job, folder, manifest, there, wishes, masks_only)
+            with folder.listed():
+                waiting = _due(job, folder, manifest, there, wishes, masks_only)
     finished = len(names) - len(waiting)
     waiting = waiting[: job.limit or None]
     watch.say(f"{len(names)} pictures: {len(waiting)} to do, {finished} finished already")
@@ -185,8 +186,7 @@ def _due(job: Job, folder: Folder, manifest: Manifest, there: Survey, wishes: Wi
     """What is to be done on a target, after everything that the target itself has against it."""
     manifest.refuse(job)
     manifest.settle(job, masks_only)
-    with folder.listed():
-        waiting = list(due.waiting(manifest, folder, there.names, wishes, job, masks_only))
+    waiting = list(due.waiting(manifest, folder, there.names, wishes, job, masks_only))
     if job.existing == "error" and len(waiting) < len(there.names):
         raise UsageError(
             f"{len(there.names) - len(waiting)} pictures are finished in {job.target}, and existing is 'error'"

@@ -113,9 +113,9 @@ def _read_prompts(file: Path, size: int, mtime: int) -> dict[str, Wanted]:
         if not line.strip():
             continue
         try:
-            name, wanted = _row(json.loads(line), number)
+            name, wanted = wanted_row(json.loads(line), number)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise ValueError(f"{file}, line {number}: {_plain(error)}") from error
+            raise ValueError(f"{file}, line {number}: {plain(error)}") from error
         before = rows.get(name, Wanted())
         rows[name] = Wanted(
             before.texts + wanted.texts, before.points + wanted.points, before.boxes + wanted.boxes, line=number
@@ -149,11 +149,12 @@ def without_a_partner(wishes: Wishes, names: list[str]) -> list[str]:
     return messages
 
 
-def _row(row: Any, number: int) -> tuple[str, Wanted]:
+def wanted_row(row: Any, number: int) -> tuple[str, Wanted]:
+    """A row of a prompts.jsonl: whose it is, and what is wanted. Raises ValueError for what is none."""
     if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
         raise ValueError('a row is an object with "file_name" and "text", "points" or "boxes"')
     text = row.get("text") or []
-    texts = (text,) if isinstance(text, str) else tuple(text)
+    texts = tuple(text) if isinstance(text, list) else (text,)
     if not all(isinstance(phrase, str) for phrase in texts):
         raise ValueError(f'"text" is a phrase or a list of phrases, not {text!r}')
     texts = _with_thresholds(texts, _listed(row, "thresholds"))
@@ -195,10 +196,11 @@ def _numbers(key: str, value: Any, lengths: tuple[int, ...]) -> tuple:
     return numbers
 
 
-def _plain(error: Exception) -> str:
+def plain(error: Exception) -> str:
+    """What is wrong with a line of JSON, in words."""
     if isinstance(error, json.JSONDecodeError):
         return f"not JSON ({error.msg} at column {error.colno})"
-    return str(error)
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def _beside(folder: Path, name: str, pattern: str, among: bool) -> Path | None:

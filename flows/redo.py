@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import cards
+from flows.conclusion import conclude
 from flows.desk.job_file import job_of
 from flows.faults import UsageError
 from flows.find_masks import find_masks
@@ -17,7 +18,7 @@ from flows.folder import Folder, attempts_name, mask_name, pending_mask_name
 from flows.formats.encoding import encode_image
 from flows.formats.pictures import decode
 from flows.interrupts import interrupted
-from flows.job import Nobody, Summary, Watch, conclude, explain
+from flows.job import Nobody, Summary, Watch, explain
 from flows.ledger import due, journal, staging
 from flows.ledger.known import Seen
 from flows.ledger.manifest import Manifest

@@ -30,7 +30,7 @@ def settle(folder: Folder, outcome: Outcome) -> None:
 
 def end_moves(folder: Folder, row: Callable[[str], Outcome | None]) -> None:
     """Settle the pictures whose rows were committed just before their redo died, and forget what else is staged."""
-    for name in folder.below(f"{STAGE}/images"):
+    for name in sorted(folder.below(f"{STAGE}/images")):
         outcome = row(f"images/{name}")
         if outcome and outcome.sha256_out == hashlib.sha256(folder.fetch(f"{STAGE}/images/{name}")).hexdigest():
             settle(folder, outcome)
@@ -40,7 +40,7 @@ def end_moves(folder: Folder, row: Callable[[str], Outcome | None]) -> None:
 def _attempts(folder: Folder, name: str) -> list[str]:
     """Attempts at a picture that were made on its way to the staged one, and are put by."""
     place = attempts_name(name)
-    return [f"{place}/{file}" for file in folder.below(f"{STAGE}/{place}")]
+    return [f"{place}/{file}" for file in sorted(folder.below(f"{STAGE}/{place}"))]
 
 
 def stage_of(target: Path) -> str:

@@ -14,7 +14,7 @@ from flows.formats.encoding import encode_image
 from flows.formats.pictures import BrokenPicture, UnsupportedPicture, decode, suffix_of
 from flows.page.html import Page, as_json, render
 from flows.places.disk import write_whole
-from flows.prompt_files import Wanted, read_prompts, shapes
+from flows.prompt_files import Wanted, plain, read_prompts, wanted_row
 from flows.records import digest
 
 PAGE = "pick.html"
@@ -90,11 +90,7 @@ def _copied(folder: Folder, name: str, key: str) -> str | None:
 def _row(line: str, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
-        if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
-            raise ValueError('a row is an object with "file_name" and "text", "points" or "boxes"')
-        if not isinstance(row.get("text", ""), (str, list)):
-            raise ValueError(f'"text" is a phrase or a list of phrases, not {row["text"]!r}')
-        shapes(row, number)
+        wanted_row(row, number)
     except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"prompts, line {number}: {error}") from error
+        raise ValueError(f"prompts, line {number}: {plain(error)}") from error
     return {key: row[key] for key in ("file_name", "text", "points", "boxes") if row.get(key)}

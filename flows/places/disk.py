@@ -47,11 +47,11 @@ class Disk:
     def has(self, relative: str) -> bool:
         return os.path.exists(self.path(relative))  # a name too long for the file system is not there either
 
-    def below(self, relative: str) -> list[str]:
+    def below(self, relative: str) -> Iterator[str]:
         """The names of all files below a folder, as seen from it; none where there is no such folder."""
-        top = self.path(relative)
-        found = [Path(directory, name) for directory, _, files in os.walk(top) for name in files]
-        return sorted(file.relative_to(top).as_posix() for file in found)
+        top = os.path.join(self.path(relative), "")
+        for directory, _, files in os.walk(top):
+            yield from (os.path.join(directory, name)[len(top) :] for name in files)
 
     def write(self, relative: str, data: bytes | bytearray) -> None:
         """Put a file in its place, whole or not at all. Raises ValueError for a name that is too long."""

@@ -13,7 +13,7 @@ import pytest
 from flows import job
 from flows.cards import standing
 from flows.faults import EnvironmentFault
-from flows.folder import Folder, ledger_of
+from flows.folder import Folder, ledger_place
 from flows.ledger import carried
 from flows.ledger.lease import Lease
 from flows.ledger.lock import Busy
@@ -28,7 +28,7 @@ SAYS_WHEN = ("seconds",)
 
 @pytest.fixture(autouse=True)
 def caches(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.setenv("CLEANPLATE_CACHE", str(tmp_path / "caches"))
 
 
 def upload(place: Path, url: str) -> str:
@@ -123,7 +123,7 @@ def test_a_finished_folder_is_known_by_a_handful_of_requests(place, s3, s3_bucke
 
 def test_another_machine_goes_on_where_the_first_one_stopped(place, far, monkeypatch):
     job.run(far.model_copy(update={"limit": 2}))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "another machine"))
+    monkeypatch.setenv("CLEANPLATE_CACHE", str(place / "another machine"))
     rest = Following()
     assert job.run(far, rest).counts == {"removed": 5}
     assert len(rest.done) == 3
@@ -254,14 +254,14 @@ def test_what_a_lost_machine_copied_before_is_not_done_again(place, far, monkeyp
         def did(self, outcome):
             super().did(outcome)
             if len(self.done) == 2:
-                carried._take_back(Bucket(far.target), ledger_of(far.target))
+                carried._take_back(Bucket(far.target), ledger_place(far.target))
             if len(self.done) == 3:
                 raise EnvironmentFault("the machine is lost")
 
     monkeypatch.setattr(carried, "_copying", carried.contextmanager(lambda *_: (yield)))
     with pytest.raises(EnvironmentFault, match="lost"):
         job.run(far, Copying())
-    monkeypatch.setenv("XDG_CACHE_HOME", str(place / "another machine"))
+    monkeypatch.setenv("CLEANPLATE_CACHE", str(place / "another machine"))
     rest = Following()
     assert job.run(far, rest).counts == {"removed": 5}
     assert len(rest.done) == 3

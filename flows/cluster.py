@@ -36,8 +36,8 @@ def task_runner() -> Any:
 
 
 def at_once() -> int:
-    """How many portions to have in work: one for each GPU, or each CPU where there is none, and one that waits."""
-    return 1 + _places("GPU", _places("CPU", 1)) if asked_for() else 1
+    """How many portions to have in work there: one for each GPU, or CPU where there is none, and one that waits."""
+    return 1 + _places("GPU", _places("CPU", 1)) if asked_for() else 0
 
 
 @contextmanager

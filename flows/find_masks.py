@@ -14,7 +14,7 @@ from flows.faults import each
 from flows.folder import Folder, mask_name, pending_mask_name
 from flows.formats.encoding import converted
 from flows.formats.mask_files import decode_mask, encode_mask, mask_area
-from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
+from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, decode, measure
 from flows.interrupts import until_interrupted
 from flows.page import thumbnails
 from flows.pipeline import ahead, in_groups, threads
@@ -34,11 +34,19 @@ Looked = Found | Exception | None  # what was found, why it could not be looked 
 
 @dataclass(frozen=True)
 class Opened:
-    """A picture of the source, what is wanted of it, and its row so far."""
+    """A picture of the source, what is wanted of it, and its row so far.
 
-    picture: Picture
+    Without the picture where nobody looks at it, since its mask is given: decoding it is the most work of this step.
+    """
+
     wanted: Wanted
     outcome: Outcome
+    picture: Picture | None = None
+
+    @property
+    def image(self) -> np.ndarray:
+        """H×W×3 uint8, or nothing of a picture that is not looked at."""
+        return self.picture.image if self.picture else np.empty((0, 0, 3), np.uint8)
 
 
 def find_masks(job: Job, names: list[str]) -> list[Outcome]:
@@ -58,19 +66,20 @@ def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outco
     try:
         data = folder.read(name)
         outcome = replace(outcome, sha256_in=hashlib.sha256(data).hexdigest())
-        picture = converted(decode(data, job.max_pixels), job.format, job.quality)
+        looked_at = not wanted.given or job.protect or job.shadow
+        picture = converted(decode(data, job.max_pixels), job.format, job.quality) if looked_at else None
+        height, width = picture.image.shape[:2] if picture else measure(data, job.max_pixels)
     except UnsupportedPicture as error:
         return unsupported(folder, outcome, str(error))
     except (BrokenPicture, OSError, MemoryError) as error:
         return failed(folder, outcome, error)
-    height, width = picture.image.shape[:2]
-    return Opened(picture, wanted, replace(outcome, width=width, height=height))
+    return Opened(wanted, replace(outcome, width=width, height=height), picture)
 
 
 def _find(job: Job, opened: list[Opened]) -> tuple[list[Looked], list[Looked]]:
     """What was found in each picture (None where a mask is given), and what there is protected."""
     prompts = [[] if one.wanted.given else one.wanted.prompts for one in opened]
-    images = [one.picture.image for one in opened]
+    images = [one.image for one in opened]
     kept = [protection.phrases(job.protect)] * len(opened)
     looked = look_for(job, [*images, *images], [*prompts, *kept])  # together: a picture is encoded once for both
     return looked[: len(opened)], looked[len(opened) :]
@@ -109,12 +118,12 @@ def _given(job: Job, one: Opened) -> Found | Exception:
         mask = _drawn(job, one.wanted)
     except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
         return ValueError(f"its mask {where} cannot be read: {error}")
-    if mask.shape != one.picture.image.shape[:2]:
+    if mask.shape != (one.outcome.height, one.outcome.width):
         return ValueError(
             f"its mask {where} is {mask.shape[1]}×{mask.shape[0]} pixels, the upright picture "
             f"{one.outcome.width}×{one.outcome.height}; they must be the same"
         )
-    return Found(mask, 1.0) if mask.any() else nothing(one.picture.image)
+    return Found(mask, 1.0) if mask.any() else nothing(mask)
 
 
 def _drawn(job: Job, wanted: Wanted) -> np.ndarray:
@@ -130,8 +139,11 @@ def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked, Looked] | Ou
     one, found, kept = looked
     outcome = _concluded(job, folder, one, _given(job, one) if one.wanted.given else found, kept)
     if outcome.status != "masked":
-        shown = {"after" if outcome.file_name else "before": one.picture.image}
-        thumbnails.keep(folder, outcome, **shown, icc=thumbnails.profile(one.picture))
+        if one.picture is None:
+            thumbnails.make(folder, [outcome.row()])
+        else:
+            shown = {"after" if outcome.file_name else "before": one.image}
+            thumbnails.keep(folder, outcome, **shown, icc=thumbnails.profile(one.picture))
     return outcome
 
 
@@ -154,7 +166,7 @@ def _written(job: Job, folder: Folder, one: Opened, found: Found, protected: np.
     whole = fill_holes(found.mask) if job.fill_holes and not given else found.mask
     radius = dilation_radius(dilation, whole)
     if job.shadow:
-        whole = whole | shadow_of(one.picture.image, whole)
+        whole = whole | shadow_of(one.image, whole)
     mask, reason = protection.spare(whole, radius, protected, job.protect)
     if not mask.any():
         return nothing_found(job, folder, one.outcome, reason)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 Due = TypeVar("Due")
 
 _ASKED = threading.Event()  # signals belong to a process, and so does this
+_WINDS_UP = threading.Event()
 
 
 class Terminated(KeyboardInterrupt):
@@ -68,9 +69,28 @@ def interrupted() -> bool:
     return _ASKED.is_set()
 
 
+@contextmanager
+def windable() -> Iterator[None]:
+    """Within it `wind_up` holds."""
+    try:
+        yield
+    finally:
+        _WINDS_UP.clear()
+
+
+def wind_up() -> None:
+    """What is in work is finished and nothing more begun, for another reason than a signal."""
+    _WINDS_UP.set()
+
+
+def ends_soon() -> bool:
+    """Whether nothing more is to be begun."""
+    return interrupted() or _WINDS_UP.is_set()
+
+
 def until_interrupted(due: Iterable[Due]) -> Iterator[Due]:
-    """Everything in `due`, or what of it came before somebody asked to stop."""
+    """Everything in `due`, or what of it came before nothing more was to be begun."""
     for one in due:
-        if interrupted():
+        if ends_soon():
             return
         yield one

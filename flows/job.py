@@ -13,7 +13,7 @@ from flows.desk.forecast import Forecast, forecast, pace_of
 from flows.faults import TooManyFailures, UsageError
 from flows.find_masks import find_masks, segmenter_of
 from flows.folder import Folder
-from flows.interrupts import interrupted
+from flows.interrupts import interrupted, wind_up
 from flows.ledger import due
 from flows.ledger.carried import carried
 from flows.ledger.manifest import Manifest
@@ -80,11 +80,11 @@ def run(
     find: Find = find_masks,
     remove: Remove = remove_masked,
     masks_only: bool = False,
-    at_once: int = 1,
+    elsewhere: int = 0,
 ) -> Summary:
     """Do what is missing or changed of a job. The same call after any interruption goes on where it stopped.
 
-    `find` and `remove` may be told to other machines, with so many portions of pictures `at_once`.
+    `find` and `remove` may be told to other machines, with so many portions of pictures `elsewhere` at once.
 
     Raises UsageError or ValueError before anything is touched, Busy when another run holds the target,
     EnvironmentFault or TooManyFailures when the run had to stop.
@@ -109,8 +109,8 @@ def run(
         watch.begin(len(begun), finished)
         present = None if folder.single else there.all
         summary = Summary(pictures=len(there.all))
-        work = Work(job, folder, manifest, wishes, find, remove, masks_only, at_once)
-        patience = job.hang_timeout if at_once == 1 else 0  # what hangs elsewhere is not ended by ending this process
+        work = Work(job, folder, manifest, wishes, find, remove, masks_only, elsewhere)
+        patience = 0 if elsewhere else job.hang_timeout  # what hangs elsewhere is not ended by ending this process
         passed = list(others(work, there.others))
         if begun or passed:
             manifest.publishes(-1)
@@ -135,6 +135,7 @@ def run(
 
 
 def _do(work: Work, names: list[str], summary: Summary, watch: Watch) -> None:
+    trouble = None
     with closing(outcomes(work, names)) as done:  # what is in work lands before the manifest closes
         for outcome, seen in done:
             work.manifest.record(work.folder, outcome, seen, work.job)
@@ -142,7 +143,10 @@ def _do(work: Work, names: list[str], summary: Summary, watch: Watch) -> None:
             summary.doubted += outcome.verdict == "doubtful"
             watch.did(outcome)
             expect(GROUP)
-            _judge(work.job, summary)
+            if trouble is None and (trouble := _too_many(work.job, summary)):
+                wind_up()  # what is finished by then has its rows too
+    if trouble is not None:
+        raise trouble
 
 
 def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
@@ -257,10 +261,11 @@ def _left_out(there: Survey) -> list[str]:
     return said
 
 
-def _judge(job: Job, summary: Summary) -> None:
+def _too_many(job: Job, summary: Summary) -> TooManyFailures | None:
     failed = summary.done["failed"]
-    if failed > job.failures_allowed(summary.tried):
-        raise TooManyFailures(
-            f"{failed} of {summary.tried} pictures failed, more than --max-failures {job.max_failures} allows; "
-            f"`cleanplate status {job.target}` says why"
-        )
+    if failed <= job.failures_allowed(summary.tried):
+        return None
+    return TooManyFailures(
+        f"{failed} of {summary.tried} pictures failed, more than --max-failures {job.max_failures} allows; "
+        f"`cleanplate status {job.target}` says why"
+    )

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from contextvars import Context, copy_context
 from dataclasses import dataclass
+from threading import Semaphore
 
 from flows.endings import failed, passed_over
 from flows.folder import Folder
-from flows.interrupts import interrupted, until_interrupted
+from flows.interrupts import ends_soon, until_interrupted, wind_up, windable
 from flows.ledger import due
 from flows.ledger.journal import ENOUGH
 from flows.ledger.known import Seen, look_at
 from flows.ledger.manifest import Manifest
 from flows.page import thumbnails
-from flows.pipeline import ahead
 from flows.prompt_files import Wishes
 from flows.records import Outcome, digest
 from flows.settings import Job
+from flows.side_by_side import side_by_side
 from flows.watchdog import expect
 
 PORTION = 32  # pictures that one call of a step, and so one task of the flow, is given
+HERE = (3, 1, 2)  # portions in work together on this machine: all, those whose masks are found, and those after that
 
 NOWHERE = Seen(-1, -1, "")  # what a row is true of that is due as soon as there is a picture
 
@@ -42,7 +42,7 @@ class Work:
     find: Find
     remove: Remove
     masks_only: bool = False
-    at_once: int = 1  # portions in work together, where `find` and `remove` go to other processes
+    elsewhere: int = 0  # portions in work together, where `find` and `remove` go to other processes
 
 
 def others(work: Work, reasons: dict[str, str]) -> Iterator[tuple[Outcome, Seen]]:
@@ -62,15 +62,15 @@ def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Seen], 
     due_again = set(waiting)
     ordinary = [name for name in waiting if name not in suspects]
     portions = [ordinary[first : first + PORTION] for first in range(0, len(ordinary), PORTION)]
-    yield from (_side_by_side if work.at_once > 1 else _in_turn)(work, portions)
-    for name in until_interrupted(name for name in suspects if name in due_again):
-        one = _begin(work, [name])
-        if suspects[name] >= ENOUGH:
-            yield _set_aside(work, name), one.seen[name]
-            continue
-        with work.manifest.journal.in_work(one.names):
-            yield from ((row, one.seen[row.source]) for row in _finish(work, _find(work, one)))
-        work.manifest.sync()
+    with windable():
+        yield from _worked_through(work, portions)
+        if work.elsewhere and work.manifest.shard is None:  # a machine that was lost may have left half of a file
+            work.folder.sweep()
+        for name in until_interrupted(name for name in suspects if name in due_again):
+            if suspects[name] < ENOUGH:
+                yield from _worked_through(work, [[name]])
+            else:
+                yield _set_aside(work, name), look_at(work.folder, [name], work.wishes)[name]
 
 
 @dataclass(frozen=True)
@@ -81,56 +81,49 @@ class _Portion:
     seen: dict[str, Seen]
     ready: dict[str, Outcome]
     context: Context
+    flight: ExitStack
 
 
-def _in_turn(work: Work, portions: list[list[str]]) -> Iterator[tuple[Outcome, Seen]]:
-    """One portion is painted at a time; the masks of the next one are found meanwhile, in a thread."""
-    flights: deque[ExitStack] = deque()
+def _worked_through(work: Work, portions: list[list[str]]) -> Iterator[tuple[Outcome, Seen]]:
+    """Several portions at a time, each in a thread. The manifest is read and written by this one alone.
 
-    def begun() -> Iterator[_Portion]:
-        for names in until_interrupted(portions):
-            flights.append(ExitStack())
-            flights[-1].enter_context(work.manifest.journal.in_work(names))
-            yield _begin(work, names)
-
-    def find(one: _Portion) -> tuple[_Portion, list[Outcome]]:
-        return one, one.context.run(_find, work, one)
-
-    with ThreadPoolExecutor(1) as finder:
-        try:
-            for one, found in ahead(finder, find, begun(), 1):
-                yield from ((row, one.seen[row.source]) for row in _finish(work, found))
-                flights.popleft().close()
-                work.manifest.sync()
-        finally:
-            for flight in flights:
-                flight.close()
-
-
-def _side_by_side(work: Work, portions: list[list[str]]) -> Iterator[tuple[Outcome, Seen]]:
-    """Several portions at a time, each waited for by a thread. The manifest is read and written by this one alone."""
+    On this machine the masks of one are found, and of two others one is painted while the other is read and written.
+    """
+    at_once, finding, painting = (work.elsewhere,) * 3 if work.elsewhere else HERE
+    finders, painters = Semaphore(finding), Semaphore(painting)
 
     def begun() -> Iterator[_Portion]:
         for names in until_interrupted(portions):
-            in_work.enter_context(work.manifest.journal.in_work(names))
-            yield _begin(work, names)
+            flight = in_work.enter_context(ExitStack())
+            flight.enter_context(work.manifest.journal.in_work(names))
+            yield _begin(work, names, flight)
 
-    def finish(one: _Portion) -> list[tuple[Outcome, Seen]]:
-        found = one.context.run(_find, work, one)
-        return [(row, one.seen[row.source]) for row in one.context.run(list, _finish(work, found))]
+    def through(one: _Portion) -> Generator[Outcome, None, None]:
+        with finders:
+            found = one.context.run(_find, work, one)
+        with painters:
+            yield from _within(one.context, _finish(work, found))
 
-    with ExitStack() as in_work, ThreadPoolExecutor(work.at_once) as pool:
-        for rows in ahead(pool, finish, begun(), work.at_once - 1):
-            yield from rows
+    with ExitStack() as in_work, closing(side_by_side(through, begun(), at_once, wind_up)) as rows:
+        for one, row in rows:
+            if row is not None:
+                yield row, one.seen[row.source]
+                continue
+            one.flight.close()
             work.manifest.sync()
-    if work.manifest.shard is None:  # a machine that was lost may have left half of a file
-        work.folder.sweep()
 
 
-def _begin(work: Work, names: list[str]) -> _Portion:
+def _within(context: Context, rows: Generator[Outcome, None, None]) -> Iterator[Outcome]:
+    """The same rows, made in a context."""
+    with closing(rows):
+        while (row := context.run(next, rows, None)) is not None:
+            yield row
+
+
+def _begin(work: Work, names: list[str], flight: ExitStack) -> _Portion:
     seen = look_at(work.folder, names, work.wishes)
     ready = due.masked(work.manifest, work.folder, names, work.wishes, work.job)
-    return _Portion(names, seen, ready, copy_context())
+    return _Portion(names, seen, ready, copy_context(), flight)
 
 
 def _find(work: Work, one: _Portion) -> list[Outcome]:
@@ -139,7 +132,7 @@ def _find(work: Work, one: _Portion) -> list[Outcome]:
     return [*one.ready.values(), *work.find(work.job, [name for name in one.names if name not in one.ready])]
 
 
-def _finish(work: Work, found: list[Outcome]) -> Iterator[Outcome]:
+def _finish(work: Work, found: list[Outcome]) -> Generator[Outcome, None, None]:
     """The second step: removal under the masks."""
     masked = [outcome for outcome in found if outcome.status == "masked"]
     if work.masks_only:
@@ -149,7 +142,7 @@ def _finish(work: Work, found: list[Outcome]) -> Iterator[Outcome]:
         yield from found
         return
     yield from (outcome for outcome in found if outcome.status != "masked")
-    if interrupted():
+    if ends_soon():
         return  # before weights are loaded for what is not to be begun
     yield from work.remove(work.job, masked)
 

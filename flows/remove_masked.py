@@ -12,7 +12,7 @@ import numpy as np
 
 from flows import protection
 from flows.animation import animate
-from flows.endings import failed, nothing_found
+from flows.endings import failed, nothing_found, unsupported
 from flows.folder import Folder, mask_name, pending_mask_name, process_name, strip_name
 from flows.formats.drawings import mask_in_white, strip
 from flows.formats.encoding import converted, encode, encode_image, marked
@@ -69,7 +69,9 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
         found = folder.fetch(folder.mask(outcome.source))
         mask = decode_mask(found, job.max_pixels)
         protected = protection.recall(folder, outcome.source, mask.shape) if job.protect else None
-    except (BrokenPicture, UnsupportedPicture, OSError, MemoryError) as error:
+    except UnsupportedPicture as error:
+        return unsupported(folder, outcome, str(error))
+    except (BrokenPicture, OSError, MemoryError) as error:
         return failed(folder, outcome, error)
     if mask.shape != picture.image.shape[:2]:
         return failed(folder, outcome, ValueError(f"{mask_name(outcome.source)} is not of the picture's size"))

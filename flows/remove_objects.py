@@ -66,7 +66,7 @@ def remove_objects(source: str, target: str, **rest: Any) -> State:
     refuse_relative_paths(settings)
     try:
         with passed_on(get_run_logger()):
-            summary = job.run(settings, RunLog(), _find, _remove, at_once=cluster.at_once())
+            summary = job.run(settings, RunLog(), _find, _remove, elsewhere=cluster.at_once())
     except TooManyFailures as error:
         _report(settings)
         return Failed(message=str(error))

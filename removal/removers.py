@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from removal.painter import Painter
 
 THREADS = min(8, os.cpu_count() or 1)  # that cut and paste
+PAINTING = threading.Lock()  # by whichever remover: a device has memory for one batch, and a scheduler has a state
 PIXELS_AT_ONCE = {"cuda": 16 * 512**2, "cpu": 512**2}  # crops times their area, for `batch_size="auto"`
 
 
@@ -126,6 +129,11 @@ class CropRemover:
         return Batches(self.batch_size, self.whole_batches)
 
     @property
+    def _turn(self) -> AbstractContextManager[object]:
+        """Within it nothing else is painted here. Several devices are dealt out among callers by themselves."""
+        return nullcontext() if self.devices > 1 else PAINTING
+
+    @property
     def steps(self) -> int:
         return self.paint.steps
 
@@ -145,7 +153,8 @@ class CropRemover:
 
             def painted(some: list[tuple[int, int]]) -> list[tuple[Crop, np.ndarray]]:
                 crops = list(pool.map(lambda hole: cut_one(*hole), some))
-                patches = self.paint(crops, [seeds[k] + one - 1 for k, one in some])
+                with self._turn:
+                    patches = self.paint(crops, [seeds[k] + one - 1 for k, one in some])
                 toned = pool.map(lambda crop, patch: tone.match(crop.image, crop.mask, patch), crops, patches)
                 return list(zip(crops, toned, strict=True))
 
@@ -180,11 +189,12 @@ class CropRemover:
         ones = range(1, int(numbers.max(initial=0)) + 1)
         crops = [cut(image, mask, self.paint.resolution, self.context, numbers == one) for one in ones]
         seeds = [seed + one - 1 for one in ones]
-        for patches in patches_by_step(cast("Painter", self.paint), crops, seeds, self._batches):
-            frame = image
-            for one, crop, patch in zip(ones, crops, patches, strict=True):
-                frame = paste(frame, numbers == one, crop, tone.match(crop.image, crop.mask, patch))
-            yield frame
+        with self._turn:
+            for patches in patches_by_step(cast("Painter", self.paint), crops, seeds, self._batches):
+                frame = image
+                for one, crop, patch in zip(ones, crops, patches, strict=True):
+                    frame = paste(frame, numbers == one, crop, tone.match(crop.image, crop.mask, patch))
+                yield frame
 
 
 def load_remover(model: str = "sd15", **options) -> ChosenRemover:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 
 ORIENTATION = 0x0112
+LYING = (5, 6, 7, 8)  # orientations that turn width and height into each other
 PREFIX = b"Exif\0\0"  # before a block in a JPEG; other containers hold it bare
 PLACES = ((0x0201, 0x0202), (0x0111, 0x0117))  # where a preview begins, and how long it is: a JPEG, or plain strips
 SHORT, LONG = 3, 4

@@ -14,9 +14,10 @@ from PIL import Image, ImageOps
 from flows.formats import heic
 from flows.formats.containers import Av1, av1
 from flows.formats.deep import GREY, is_deep, read_deep, view_of
-from flows.formats.exif import ORIENTATION
+from flows.formats.exif import LYING, ORIENTATION
 from flows.formats.frames import container, left_out
 from flows.formats.metadata import Kept, kept
+from flows.formats.png import tells_late
 from flows.settings import MAX_PIXELS
 
 CONTAINERS = {
@@ -83,13 +84,30 @@ def open_upright(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image
     """A picture with its pixels loaded, as it was and upright. Raises UnsupportedPicture or BrokenPicture."""
 
     def opening() -> tuple[Image.Image, Image.Image]:
-        opened = Image.open(io.BytesIO(data), formats=(*FORMATS, *(heic.opening() if data[4:8] == b"ftyp" else ())))
-        _refuse(opened, data, max_pixels)
+        opened = _opened(data, max_pixels)
         opened.load()
         turned = opened.getexif().get(ORIENTATION, 1) != 1
         return opened, ImageOps.exif_transpose(opened) if turned else opened
 
     return _not_broken(opening, data)
+
+
+def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Height and width of a picture when it is upright, of most containers by what stands before the pixels.
+
+    Raises UnsupportedPicture or BrokenPicture for what is wrong with that; the pixels may still be broken.
+    """
+
+    def measuring() -> tuple[int, int]:
+        opened = _opened(data, max_pixels)
+        if opened.format not in ("JPEG", "PNG", "WEBP") or (opened.format == "PNG" and tells_late(data)):
+            upright = open_upright(data, max_pixels)[1]
+            return upright.height, upright.width
+        # Not by the method of a PNG, which loads the pixels, in case there is EXIF behind them.
+        turned = Image.Image.getexif(opened).get(ORIENTATION, 1) in LYING
+        return (opened.width, opened.height) if turned else (opened.height, opened.width)
+
+    return _not_broken(measuring, data)
 
 
 def container_of(name: str) -> str:
@@ -99,6 +117,13 @@ def container_of(name: str) -> str:
 
 def suffix_of(name: str) -> str:
     return Path(name).suffix.lower()
+
+
+def _opened(data: bytes, max_pixels: int) -> Image.Image:
+    """A picture whose pixels are not loaded, unless what its file tells of it speaks against it."""
+    opened = Image.open(io.BytesIO(data), formats=(*FORMATS, *(heic.opening() if data[4:8] == b"ftyp" else ())))
+    _refuse(opened, data, max_pixels)
+    return opened
 
 
 def _refuse(opened: Image.Image, data: bytes, max_pixels: int) -> None:

@@ -13,6 +13,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADED = len(SIGNATURE) + 25  # bytes of a file's signature and of its first chunk, IHDR
 OF_COLOUR = frozenset({b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI"})
 XMP = b"XML:com.adobe.xmp"
+TELLING = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 EXIF_AS_TEXT = (b"Raw profile type exif", b"Raw profile type APP1")  # by ImageMagick; may hold a preview
 
 
@@ -57,6 +58,12 @@ def described(data: bytes) -> list[bytes]:
         if copied and kind != b"eXIf" and key not in (XMP, *EXIF_AS_TEXT):
             kept.append(whole)
     return kept
+
+
+def tells_late(data: bytes) -> bool:
+    """Whether a PNG says something of its picture behind the pixels."""
+    all_kinds = [kind for kind, _ in _chunks(data)]
+    return b"IDAT" in all_kinds and not TELLING.isdisjoint(all_kinds[all_kinds.index(b"IDAT") :])
 
 
 def kinds(chunks: Iterable[bytes]) -> set[bytes]:

@@ -9,7 +9,8 @@ from PIL import Image, ImageCms, PngImagePlugin
 from flows.formats.drawings import strip
 from flows.formats.encoding import encode
 from flows.formats.mask_files import decode_mask, encode_mask
-from flows.formats.pictures import BrokenPicture, UnsupportedPicture, decode
+from flows.formats.pictures import BrokenPicture, UnsupportedPicture, decode, measure
+from flows.formats.png import chunk
 
 RANDOM = np.random.default_rng(0)
 NOISE = RANDOM.integers(0, 256, (24, 40, 3), dtype=np.uint8)
@@ -80,6 +81,35 @@ def test_a_turned_picture_comes_out_upright_and_turned_no_more(orientation):
     assert written[0x010F] == "Maker"
 
 
+@pytest.mark.parametrize("container", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_picture_is_measured_upright_without_its_pixels(container, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(Image.fromarray(NOISE), container, exif=exif)
+    assert measure(data) == decode(data).image.shape[:2]
+    if container in ("JPEG", "PNG"):
+        assert measure(data[: len(data) * 2 // 3]) == measure(data)
+
+
+def test_a_png_is_measured_upright_also_where_that_stands_behind_its_pixels():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = saved(Image.fromarray(NOISE), "PNG")
+    told = chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    assert measure(data) == (24, 40)
+    assert measure(data[:-12] + told + data[-12:]) == (40, 24)
+
+
+def test_a_picture_whose_header_is_refused_is_not_measured():
+    with pytest.raises(BrokenPicture, match="too many pixels"):
+        measure(saved(Image.fromarray(NOISE), "PNG"), max_pixels=9)
+    with pytest.raises(UnsupportedPicture, match="palette"):
+        measure(saved(Image.fromarray(NOISE), "GIF"))
+    with pytest.raises(BrokenPicture, match="empty"):
+        measure(b"")
+
+
 @pytest.mark.parametrize("container", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("also_in_exif", [True, False])
 def test_an_orientation_held_in_xmp_does_not_turn_the_picture_twice(container, also_in_exif):
@@ -98,6 +128,7 @@ def test_an_orientation_held_in_xmp_does_not_turn_the_picture_twice(container, a
         how["exif"] = exif
     picture = decode(saved(Image.fromarray(NOISE), container, **how))
     assert picture.image.shape == (40, 24, 3)
+    assert measure(saved(Image.fromarray(NOISE), container, **how)) == (40, 24)
     assert decode(encode(picture, picture.image)).image.shape == (40, 24, 3)
 
 

@@ -1,4 +1,4 @@
-"""One portion is painted while the masks of the next are found."""
+"""Portions side by side: the masks of one are found, one is painted, and one is read and written."""
 
 import threading
 from collections.abc import Iterable
@@ -6,15 +6,34 @@ from pathlib import Path
 
 import pytest
 
-from flows.faults import EnvironmentFault
+from flows.faults import EnvironmentFault, TooManyFailures
 from flows.find_masks import find_masks
-from flows.job import run
+from flows.folder import Folder
+from flows.job import Nobody, run
 from flows.ledger.manifest import Manifest
 from flows.portions import PORTION
 from flows.records import Outcome
 from flows.remove_masked import remove_masked
 from flows.settings import Job
-from tests.flows.test_scale import tiny
+from tests.flows.test_scale import Grey, tiny
+
+
+class Remover(Grey):
+    """Notes what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[int] = []
+        self.at_work = threading.Semaphore(0)
+
+    def __call__(self, images, masks, seeds):
+        self.seen += seeds
+        self.at_work.release()
+        return super().__call__(images, masks, seeds)
+
+
+def names(job: Job) -> list[str]:
+    return sorted(file.name for file in Path(job.source).iterdir())
 
 
 @pytest.fixture
@@ -39,7 +58,7 @@ def test_the_masks_of_the_next_portion_are_found_while_one_is_painted(job):
     assert waited == [True, True, True]
 
 
-def test_no_more_than_one_portion_is_ahead(job):
+def test_no_more_than_two_portions_are_ahead(job):
     begun = []
 
     def find(job: Job, names: list[str]) -> list[Outcome]:
@@ -47,26 +66,82 @@ def test_no_more_than_one_portion_is_ahead(job):
         return find_masks(job, names)
 
     def remove(job: Job, masked: list[Outcome]) -> Iterable[Outcome]:
-        assert len(begun) <= 1 + 1 + begun.index([row.source for row in masked])
+        assert len(begun) <= 1 + 2 + begun.index([row.source for row in masked])
         return remove_masked(job, masked)
 
     run(job, find=find, remove=remove)
     assert len(begun) == 3
 
 
-def test_trouble_with_the_next_portions_masks_costs_this_one_nothing(job):
-    second = threading.Event()
+def test_the_model_is_at_the_next_portion_while_the_last_of_one_are_written(job, monkeypatch):
+    next_one, waited = threading.Event(), []
+
+    class Watched(Remover):
+        def __call__(self, images, masks, seeds):
+            if len(self.seen) == PORTION:
+                next_one.set()
+            return super().__call__(images, masks, seeds)
+
+    write = Folder.write
+
+    def written(self, relative: str, data: bytes) -> str:
+        if relative == f"images/{names(job)[PORTION - 1]}":
+            waited.append(next_one.wait(60))  # in turn it never comes
+        return write(self, relative, data)
+
+    monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: remover)
+    monkeypatch.setattr(Folder, "write", written)
+    remover = Watched()
+    assert run(job).done == {"removed": 3 * PORTION}
+    assert waited == [True]
+
+
+def test_a_slow_row_keeps_no_model_waiting(job, monkeypatch):
+    remover = Remover()
+    monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: remover)
+    waited = []
+
+    class Slow(Nobody):
+        def did(self, outcome: Outcome) -> None:
+            if not waited:  # such as a server that does not answer
+                waited.append(all(remover.at_work.acquire(timeout=60) for _ in range(3)))
+
+    assert run(job, Slow()).done == {"removed": 3 * PORTION}
+    assert waited == [True]
+
+
+def test_too_many_failures_lose_no_row_of_what_is_finished(job, monkeypatch):
+    remover = Remover()
+    monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: remover)
+    for name in names(job)[PORTION : PORTION + 3]:
+        (Path(job.source) / name).write_bytes(b"no picture")
 
     def find(job: Job, names: list[str]) -> list[Outcome]:
-        if second.is_set():
+        return find_masks(job, names) if remover.at_work.acquire(timeout=60) else []
+
+    remover.at_work.release()
+    with pytest.raises(TooManyFailures):
+        run(job.model_copy(update={"max_failures": 2}), find=find)
+    with Manifest(Path(job.target)) as manifest:
+        finished = {row.file_name for row in manifest.outcomes(None) if row.status == "removed"}
+    assert finished == {f"images/{file.name}" for file in (Path(job.target) / "images").iterdir()}
+    assert 0 < len(finished) < 3 * PORTION - 3
+
+
+def test_trouble_with_the_next_portions_masks_loses_nothing_that_was_finished(job, monkeypatch):
+    remover = Remover()
+    monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: remover)
+
+    def find(asked: Job, some: list[str]) -> list[Outcome]:
+        if names(job)[0] not in some and remover.at_work.acquire(timeout=60):
             raise EnvironmentFault("the disk is full")
-        second.set()
-        return find_masks(job, names)
+        return find_masks(asked, some)
 
     with pytest.raises(EnvironmentFault, match="full"):
         run(job, find=find)
-    assert len(list((Path(job.target) / "images").iterdir())) == PORTION
+    finished = len(list((Path(job.target) / "images").iterdir()))
     with Manifest(Path(job.target)) as manifest:
         manifest.journal.look_back()
         assert manifest.journal.suspects() == {}
-    assert run(job).tried == 2 * PORTION
+    assert finished
+    assert run(job).tried == 3 * PORTION - finished

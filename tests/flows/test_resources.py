@@ -149,9 +149,9 @@ def test_a_gpu_that_is_lost_stops_the_run_and_no_picture_is_marked_bad(tmp_path,
 
 
 def test_a_picture_too_large_for_memory_is_one_picture(tmp_path, monkeypatch):
-    import flows.find_masks as finding
+    import flows.remove_masked as removing
 
-    real = finding.decode
+    real = removing.decode
 
     def decode_some(data, *limits):
         picture = real(data, *limits)
@@ -159,7 +159,7 @@ def test_a_picture_too_large_for_memory_is_one_picture(tmp_path, monkeypatch):
             raise MemoryError
         return picture
 
-    monkeypatch.setattr(finding, "decode", decode_some)
+    monkeypatch.setattr(removing, "decode", decode_some)
     following = Following()
     run(small(tmp_path, 3), following)
     assert {row.source: row.status for row in following.rows} == {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -169,6 +171,31 @@ def test_crops_of_different_pictures_share_a_batch_and_empty_masks_take_no_place
     assert grey.seen == [[0, 1, 3], [4, 5, 6]]
     for k, (image, mask, result) in enumerate(zip(images, masks, results, strict=True)):
         assert (result == np.where(mask[..., None], k, image)).all()  # each its own crop, in its own place
+
+
+def test_two_removers_never_paint_at_the_same_time(picture):
+    at_work, most, both = [], [], threading.Barrier(2)
+
+    class Watched(Grey):
+        def __call__(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
+            at_work.append(seeds)
+            most.append(len(at_work))
+            time.sleep(0.01)
+            at_work.remove(seeds)
+            return super().__call__(crops, seeds)
+
+    def work(seed: int) -> None:
+        remover = CropRemover(TELEA, Watched(), 2.0, 1)
+        both.wait(60)
+        for _ in range(5):
+            remover([picture(20, 30)], [np.ones((20, 30), bool)], [seed])
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert most == [1] * 10
 
 
 def test_a_patch_that_came_out_darker_all_over_is_pasted_in_the_tone_of_its_picture(picture):

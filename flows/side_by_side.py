@@ -1,0 +1,103 @@
+"""Works side by side, each in a thread: what any of them makes comes, as it is made, to the thread that asks.
+
+So nothing that this thread does, such as writing rows or telling a server, keeps the model waiting.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+PATIENCE = 3.0  # seconds that threads have to end at once; a system that shuts down waits for ten
+
+
+class Halted(BaseException):
+    """Raised in a thread that must end at once. No Exception, since it is nobody's mistake."""
+
+
+@dataclass(frozen=True)
+class _End:
+    thread: threading.Thread
+    trouble: BaseException | None
+
+
+def side_by_side(
+    work: Callable[[Given], Iterable[Made]], source: Iterator[Given], most: int, wind_up: Callable[[], None]
+) -> Generator[tuple[Given, Made | None], None, None]:
+    """`work` on everything in `source`, `most` at a time. Yields what each makes beside what it was made of, and None
+    in the end.
+
+    What `work` or `source` raises comes last: `wind_up` is called, nothing more is begun, and what is in work may end.
+    A caller who stops, or whom Ctrl-C stops, ends the threads where they are.
+    """
+    crew, troubles = _Crew(work), list[BaseException]()
+    begun = _until_trouble(source, troubles)
+    try:
+        while True:
+            while not troubles and len(crew.threads) < most and (one := next(begun, None)) is not None:
+                crew.begin(one)
+            if troubles:
+                wind_up()
+            if not crew.threads:
+                break
+            of, made = crew.made.get()
+            if not isinstance(made, _End):
+                yield of, made
+                continue
+            crew.threads.remove(made.thread)
+            troubles += [made.trouble] if made.trouble else []
+            yield of, None
+    finally:
+        crew.halt()
+    if troubles:
+        raise troubles[0]
+
+
+def _until_trouble(source: Iterator[Given], troubles: list[BaseException]) -> Iterator[Given]:
+    try:
+        yield from source
+    except Exception as error:
+        troubles.append(error)
+
+
+class _Crew(Generic[Given, Made]):
+    """Threads at work, and what they have made of what."""
+
+    def __init__(self, work: Callable[[Given], Iterable[Made]]):
+        self.work = work
+        self.threads: set[threading.Thread] = set()
+        self.made: queue.SimpleQueue[tuple[Given, Any]] = queue.SimpleQueue()
+
+    def begin(self, one: Given) -> None:
+        thread = threading.Thread(target=self._work_through, args=(one,), daemon=True)
+        self.threads.add(thread)
+        thread.start()
+
+    def _work_through(self, one: Given) -> None:
+        trouble = None
+        try:
+            for result in self.work(one):
+                self.made.put((one, result))
+        except BaseException as error:
+            trouble = error
+        self.made.put((one, _End(threading.current_thread(), trouble)))
+
+    def halt(self) -> None:
+        """Raise Halted in the threads, as Python does itself in the main one at Ctrl-C, and wait a little for them.
+
+        What does not end by then, such as a model's code that hangs, ends with the process.
+        """
+        for thread in self.threads:
+            ident = ctypes.c_ulong(thread.ident or 0)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Halted))
+        until = time.monotonic() + PATIENCE
+        for thread in self.threads:
+            thread.join(max(0.0, until - time.monotonic()))

@@ -31,6 +31,9 @@ from removal import load_remover
 from removal.removers import ChosenRemover
 
 GROUP = 8  # pictures at least that the model is given at once
+MOST_PIXELS = (
+    100_000_000  # that a group has, if it is of several pictures: some ten bytes each, and six groups in memory
+)
 
 
 def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
@@ -42,7 +45,7 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
         return
     folder = Folder(job.source, job.target, job.format)
     remover = load(lambda: load_remover(job.model, **job.remover_options))
-    size = _group_size(remover)
+    size = _group_size(remover, masked)
     with threads() as pool:
         opened = until_interrupted(ahead(pool, partial(_reopen, job, folder), masked, size))
         climbs = in_groups(opened, size, Masked, lambda some: climb(job, folder, some, ladder(job, remover)))
@@ -53,10 +56,11 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
             yield outcome
 
 
-def _group_size(remover: ChosenRemover) -> int:
-    """As many pictures as fill whole batches of the remover, where it says how large these are."""
+def _group_size(remover: ChosenRemover, masked: list[Outcome]) -> int:
+    """As many pictures as fill whole batches of the remover, where it says how large these are; fewer large ones."""
     batch = getattr(remover, "batch_size", 1)
-    return -(-GROUP // batch) * batch
+    largest = max((row.width or 0) * (row.height or 0) for row in masked)
+    return max(1, min(-(-GROUP // batch) * batch, MOST_PIXELS // max(1, largest)))
 
 
 def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:

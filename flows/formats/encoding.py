@@ -13,7 +13,7 @@ from flows.formats.deep import deepened
 from flows.formats.exif import PREFIX
 from flows.formats.metadata import LOSSY_QUALITY, Kept
 from flows.formats.pictures import Picture, UnsupportedPicture, decode
-from flows.formats.png import chunk, described, encode_png, kinds, spliced, xmp_chunk
+from flows.formats.png import chunk, described, encode_png, kinds, xmp_chunk
 from flows.formats.provenance import BY_ALGORITHM, BY_MODEL, with_provenance
 from flows.formats.tiff import encode_tiff
 
@@ -26,16 +26,13 @@ PLAIN: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True, "exact": True}, "
 def encode(picture: Picture, image: np.ndarray) -> bytes:
     """`image` (H×W×3 uint8) in the container of `picture`, with its alpha, depth and metadata."""
     if picture.format not in ("PNG", "TIFF"):
-        return _by_pillow(picture, image, picture.alpha)
+        return _by_pillow(picture, image)
     colours = _grey(image) if picture.grey else image
     pixels, alpha = (colours, picture.alpha) if picture.deep is None else deepened(picture, image, colours)
     if picture.format == "TIFF":
         kept, whole = picture.kept, pixels if alpha is None else np.dstack([pixels, alpha])
         return encode_tiff(whole, kept.tags, kept.xmp, kept.icc, kept.dpi, bool(kept.how.get("compression")))
-    chunks = _chunks(picture)
-    if picture.grey and alpha is not None:  # which OpenCV does not write
-        return spliced(_by_pillow(replace(picture, kept=Kept()), image, alpha), chunks)
-    return encode_png(pixels, alpha, chunks)
+    return encode_png(pixels, alpha, _chunks(picture))
 
 
 def converted(picture: Picture, container: str = "same", quality: int | None = None) -> Picture:
@@ -94,10 +91,10 @@ def _how(picture: Picture, to: str, quality: int | None) -> tuple[dict[str, Any]
     return PLAIN.get(to, {}), True
 
 
-def _by_pillow(picture: Picture, image: np.ndarray, alpha: np.ndarray | None) -> bytes:
+def _by_pillow(picture: Picture, image: np.ndarray) -> bytes:
     shown = Image.fromarray(_grey(image) if picture.grey else image)
-    if alpha is not None:
-        shown.putalpha(Image.fromarray(alpha))
+    if picture.alpha is not None:
+        shown.putalpha(Image.fromarray(picture.alpha))
     out = io.BytesIO()
     shown.save(out, picture.format, **_arguments(picture))
     return out.getvalue()

@@ -1,16 +1,22 @@
-"""PNG by OpenCV, three times as fast as Pillow's fastest and no larger, with metadata put in as whole chunks."""
+"""PNG by zlib-ng, with metadata put in as whole chunks.
+
+By hand, since to encode it is most of what a photo costs as a PNG: Pillow's fastest takes four times as long for a file
+of the same size, and OpenCV's fastest twice.
+"""
 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterable, Iterator
 
-import cv2
 import numpy as np
+from zlib_ng import zlib_ng
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-HEADED = len(SIGNATURE) + 25  # bytes of a file's signature and of its first chunk, IHDR
+COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG's numbers for so many channels: grey, with alpha, RGB, with alpha
+SUB = 1
+LEVEL = 2  # of zlib-ng; the first is slower where only runs are looked for
+PART = 1 << 26  # bytes of pixels in a chunk, which can hold 2 GB
 OF_COLOUR = frozenset({b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI"})
 XMP = b"XML:com.adobe.xmp"
 TELLING = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
@@ -18,27 +24,36 @@ EXIF_AS_TEXT = (b"Raw profile type exif", b"Raw profile type APP1")  # by ImageM
 
 
 def encode_png(image: np.ndarray, alpha: np.ndarray | None = None, chunks: Iterable[bytes] = ()) -> bytes:
-    """`image` (H×W×3 RGB, or H×W grey without alpha) with `alpha` (H×W), and `chunks` after its header.
+    """`image` (H×W×3 RGB, or H×W grey) with `alpha` (H×W), and `chunks` after its header.
 
-    All uint8, or all uint16. Raises ValueError for what OpenCV does not write.
+    All uint8, or all uint16. Raises ValueError for an image without pixels.
     """
-    try:
-        done, data = cv2.imencode(".png", _ordered(image, alpha))  # no parameters: any would turn its fast way off
-    except cv2.error as error:
-        raise ValueError(f"it cannot be written as PNG: {error}") from error
-    if not done:
-        raise ValueError("it cannot be written as PNG")
-    return spliced(data.tobytes(), chunks)
+    pixels = image if alpha is None else np.dstack([image, alpha])
+    if not pixels.size:
+        raise ValueError("it cannot be written as PNG: it has no pixels")
+    height, width = pixels.shape[:2]
+    channels = pixels.size // (height * width)
+    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, COLOURS[channels], 0, 0, 0)
+    packer = zlib_ng.compressobj(LEVEL, zlib_ng.DEFLATED, 15, 9, zlib_ng.Z_RLE)
+    packed = memoryview(packer.compress(_filtered(pixels, channels)) + packer.flush())
+    parts = [chunk(b"IDAT", packed[first : first + PART]) for first in range(0, len(packed), PART)]
+    return b"".join([SIGNATURE, chunk(b"IHDR", header), *chunks, *parts, chunk(b"IEND", b"")])
 
 
-def spliced(plain: bytes, chunks: Iterable[bytes]) -> bytes:
-    """A PNG with chunks put in after its header."""
-    return b"".join([plain[:HEADED], *chunks, plain[HEADED:]])
+def _filtered(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """The rows as PNG's filter Sub leaves them: less the pixel before, byte by byte, behind the filter's number."""
+    stored = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(len(pixels), -1)
+    step = channels * pixels.itemsize
+    rows = np.empty((len(stored), 1 + stored.shape[1]), np.uint8)
+    rows[:, 0], rows[:, 1 : 1 + step] = SUB, stored[:, :step]
+    np.subtract(stored[:, step:], stored[:, :-step], out=rows[:, 1 + step :])
+    return rows
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
+def chunk(kind: bytes, content: bytes | memoryview) -> bytes:
     """A whole chunk: length, kind, content and check sum."""
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    summed = zlib_ng.crc32(content, zlib_ng.crc32(kind))
+    return b"".join([struct.pack(">I", len(content)), kind, content, struct.pack(">I", summed)])
 
 
 def xmp_chunk(xmp: bytes) -> bytes:
@@ -68,17 +83,6 @@ def tells_late(data: bytes) -> bool:
 
 def kinds(chunks: Iterable[bytes]) -> set[bytes]:
     return {one[4:8] for one in chunks}
-
-
-def _ordered(image: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-    """The channels as OpenCV orders them: grey, BGR or BGRA."""
-    if image.ndim == 2:
-        return image
-    if alpha is None:
-        return cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    ordered = cv2.cvtColor(image, cv2.COLOR_RGB2BGRA)
-    ordered[..., 3] = alpha
-    return ordered
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -22,7 +22,7 @@ from flows.formats.encoding import encode, marked
 from flows.formats.exif import without_previews
 from flows.formats.mask_files import encode_mask
 from flows.formats.pictures import SUFFIXES, decode
-from flows.formats.png import chunk, spliced
+from flows.formats.png import chunk
 from flows.formats.provenance import BY_ALGORITHM, BY_MODEL, IPTC, RDF, with_provenance
 from flows.formats.provenance import without_previews as without_previews_in_xmp
 from flows.job import run
@@ -59,6 +59,11 @@ def saved(image: Image.Image, container: str, **how: Any) -> bytes:
 
 def coloured(alpha: bool = False) -> Image.Image:
     return Image.fromarray(np.dstack([SCENE, ALPHA]) if alpha else SCENE)
+
+
+def spliced(plain: bytes, chunks: list[bytes]) -> bytes:
+    """A PNG with chunks put in after its header."""
+    return b"".join([plain[:33], *chunks, plain[33:]])
 
 
 def png() -> bytes:

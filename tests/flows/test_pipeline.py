@@ -282,6 +282,18 @@ def test_a_group_fills_whole_batches_of_a_remover_that_has_them(job, remover, ba
     assert watched.calls == groups
 
 
+def test_a_group_is_of_fewer_pictures_where_they_are_large(job, remover, monkeypatch):
+    monkeypatch.setattr(removing, "MOST_PIXELS", 3 * 24 * 32 + 1)
+    work = job(8)
+    watched = remover()
+    list(remove_masked(work, masked(work)))
+    assert watched.calls == [3, 3, 2]
+    monkeypatch.setattr(removing, "MOST_PIXELS", 1)
+    watched.calls.clear()
+    list(remove_masked(work, masked(work)))
+    assert watched.calls == [1] * 8
+
+
 def test_a_run_that_fails_between_two_rows_goes_on_where_it_stopped(job, remover):
     class Failing(Nobody):
         def did(self, outcome):

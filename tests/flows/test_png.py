@@ -1,12 +1,14 @@
-"""PNG by OpenCV: the same pixels and the same metadata as Pillow would write."""
+"""PNG by our own encoder: the same pixels and the same metadata as Pillow would write."""
 
 import io
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
+from flows.formats import png
 from flows.formats.encoding import encode, encode_image
 from flows.formats.mask_files import encode_mask
 from flows.formats.pictures import Picture, decode
@@ -45,13 +47,38 @@ def everything() -> bytes:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 4)])
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("LA", 2), ("RGB", 3), ("RGBA", 4)])
 def test_the_pixels_come_back_equal(shape, mode, channels):
     pixels = RANDOM.integers(0, 256, (*shape, channels), dtype=np.uint8)
-    alpha = pixels[..., 3] if channels == 4 else None
-    opened = checked(encode_png(pixels[..., 0] if channels == 1 else np.ascontiguousarray(pixels[..., :3]), alpha))
+    alpha = pixels[..., -1] if channels in (2, 4) else None
+    opened = checked(encode_png(pixels[..., 0] if channels < 3 else np.ascontiguousarray(pixels[..., :3]), alpha))
     assert opened.mode == mode
     assert (np.asarray(opened).reshape(pixels.shape) == pixels).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_deep_pixels_come_back_equal_by_another_library(shape, channels):
+    pixels = RANDOM.integers(0, 65536, (*shape, channels), dtype=np.uint16)
+    colours = pixels[..., 0] if channels == 1 else np.ascontiguousarray(pixels[..., :3])
+    data = encode_png(colours, pixels[..., 3] if channels == 4 else None)
+    read = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED).reshape(pixels.shape)
+    assert read.dtype == np.uint16
+    assert (read[..., [*range(channels)] if channels == 1 else [2, 1, 0, 3][:channels]] == pixels).all()
+
+
+def test_grey_deep_pixels_with_alpha_come_back_equal():
+    pixels = RANDOM.integers(0, 65536, (7, 5, 2), dtype=np.uint16)
+    data = encode_png(pixels[..., 0], pixels[..., 1])
+    read = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # as BGRA
+    assert (read[..., [0, 3]] == pixels).all()
+
+
+def test_pixels_of_more_bytes_than_a_chunk_holds_are_in_several(monkeypatch):
+    monkeypatch.setattr(png, "PART", 100)
+    data = encode_png(RGB, ALPHA)
+    assert data.count(b"IDAT") > 10
+    assert (np.asarray(checked(data)) == NOISE).all()
 
 
 @pytest.mark.parametrize("colour", ["plain", "gradient"])
@@ -113,6 +140,6 @@ def test_an_image_is_not_changed_by_writing_it(picture):
     assert (image == before).all()
 
 
-def test_what_opencv_does_not_write_says_so():
+def test_an_image_without_pixels_is_refused():
     with pytest.raises(ValueError, match="cannot be written as PNG"):
         encode_png(np.zeros((0, 0, 3), np.uint8))

@@ -1,8 +1,8 @@
 """Tier 3: how much faster a folder is done than by the loop that one would write, with the bundled checkpoint.
 
 Files in and files out, in turns; a ratio is the median of its rounds. The loop is diffusers' documented call, picture
-by picture, and so it need not do a whole folder for its time a picture. Where nothing else is said its steps and its guidance are the pipeline's defaults
-(50 and 7.5), and Cleanplate's are its own (20, none).
+by picture, and so it need not do a whole folder for its time a picture. Where nothing else is said its steps and its
+guidance are the pipeline's defaults (50 and 7.5), and Cleanplate's are its own (20, none).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import inspect
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import (
@@ -25,11 +25,16 @@ from pydantic.fields import FieldInfo
 from flows import cards, cluster, job
 from flows import find_masks as finding
 from flows import remove_masked as removing
+from flows.aside import aside
 from flows.faults import TooManyFailures, UsageError
 from flows.ledger.shards import parse_shard, records_of
 from flows.library_log import passed_on
 from flows.records import Outcome
 from flows.settings import PATHS, Job, parameters
+
+Flowing = TypeVar("Flowing", bound=Callable[..., Any])
+IN_THREAD: Any = {"_sync": True}  # for what Prefect would take to be in the event loop, since the flow is async
+SECONDS_TO_STOP = 20.0  # of the thirty that a worker waits before it kills a run that was cancelled
 
 
 @task(name="find-masks", cache_policy=NO_CACHE, persist_result=False)
@@ -44,7 +49,7 @@ def remove_masked(settings: Job, masked: list[Outcome]) -> list[Outcome]:
     return list(removing.remove_masked(settings, masked))
 
 
-def takes_a_job(function: Callable[..., State]) -> Callable[..., State]:
+def takes_a_job(function: Flowing) -> Flowing:
     """Make every field of Job a parameter, with its type, default, limits and description."""
     listed = "\n".join(f"    {name}: {about.description}" for name, about in Job.model_fields.items())
     function.__doc__ = f"{function.__doc__}\n\nArgs:\n{listed}"  # where Prefect looks for descriptions
@@ -60,10 +65,15 @@ def _annotation(name: str, about: FieldInfo) -> Any:
 
 @flow(name="remove-objects", flow_run_name="clean {source}", persist_result=False, task_runner=cluster.task_runner())
 @takes_a_job
-def remove_objects(source: str, target: str, **rest: Any) -> State:
+async def remove_objects(source: str, target: str, **rest: Any) -> State:
     """Remove what a text, point, box or mask names from every picture of a folder. Resumes by itself."""
     settings = Job(source=source, target=target, **rest)
     refuse_relative_paths(settings)
+    # Async, since Prefect waits for a second at the end of a flow that is not.
+    return await aside(lambda: _clean(settings), SECONDS_TO_STOP)
+
+
+def _clean(settings: Job) -> State:
     try:
         with passed_on(get_run_logger()):
             summary = job.run(settings, RunLog(), _find, _remove, elsewhere=cluster.at_once())
@@ -113,8 +123,9 @@ class RunLog:
     def begin(self, total: int, finished: int) -> None:
         self.total = total
         self.log.info("%d pictures to do, %d finished already", total, finished)
+        begun = 0.0 if total else 100.0
         self.artifact = create_progress_artifact(
-            0.0 if total else 100.0, key="removal-progress", description="pictures done"
+            begun, key="removal-progress", description="pictures done", **IN_THREAD
         )
 
     def did(self, outcome: Outcome) -> None:
@@ -130,7 +141,7 @@ class RunLog:
 
     def _show(self, percent: float) -> None:
         try:
-            update_progress_artifact(self.artifact, percent)
+            update_progress_artifact(self.artifact, percent, **IN_THREAD)
         except Exception as error:  # the server may be away for a while; the pictures do not need it
             self.log.warning("the progress could not be shown: %s", error)
 
@@ -139,7 +150,7 @@ def _report(settings: Job) -> None:
     """A table of counts, and a summary: how many wait for review, the first ten failures, the command to repeat."""
     found = cards.standing_of(settings)
     table = [{"status": status, "pictures": count} for status, count in cards.counted(found.counts, found.doubtful)]
-    create_table_artifact(table, key="removal-summary")
+    create_table_artifact(table, key="removal-summary", **IN_THREAD)
     page = f"[report.html]({settings.report_url})" if settings.report_url else f"`{settings.target}/report.html`"
     review = f"{found.to_review} to review: {page}"
     worst = "\n".join(f"- `{row['source']}`: {row['reason']}" for row in found.failures[:10]) or "None failed."
@@ -149,7 +160,7 @@ def _report(settings: Job) -> None:
     if shard:
         steps += f"\n\nWhen all shards have run: `{_command('merge', settings.target)}`"
     create_markdown_artifact(
-        f"# {settings.source} → {settings.target}\n\n{review}\n\n{worst}\n\n{steps}", key="removal-report"
+        f"# {settings.source} → {settings.target}\n\n{review}\n\n{worst}\n\n{steps}", key="removal-report", **IN_THREAD
     )
 
 

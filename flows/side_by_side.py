@@ -5,6 +5,7 @@ So nothing that this thread does, such as writing rows or telling a server, keep
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import queue
 import threading
@@ -17,6 +18,7 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 PATIENCE = 3.0  # seconds that threads have to end at once; a system that shuts down waits for ten
+GLANCE = 0.5  # seconds; Halted is raised between two calls only, and so none may wait for ever
 
 
 class Halted(BaseException):
@@ -48,7 +50,7 @@ def side_by_side(
                 wind_up()
             if not crew.threads:
                 break
-            of, made = crew.made.get()
+            of, made = crew.next()
             if not isinstance(made, _End):
                 yield of, made
                 continue
@@ -56,7 +58,7 @@ def side_by_side(
             troubles += [made.trouble] if made.trouble else []
             yield of, None
     finally:
-        crew.halt()
+        halt(crew.threads, PATIENCE)
     if troubles:
         raise troubles[0]
 
@@ -90,14 +92,21 @@ class _Crew(Generic[Given, Made]):
             trouble = error
         self.made.put((one, _End(threading.current_thread(), trouble)))
 
-    def halt(self) -> None:
-        """Raise Halted in the threads, as Python does itself in the main one at Ctrl-C, and wait a little for them.
+    def next(self) -> tuple[Given, Any]:
+        """The next thing that any thread makes."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self.made.get(timeout=GLANCE)
 
-        What does not end by then, such as a model's code that hangs, ends with the process.
-        """
-        for thread in self.threads:
-            ident = ctypes.c_ulong(thread.ident or 0)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Halted))
-        until = time.monotonic() + PATIENCE
-        for thread in self.threads:
-            thread.join(max(0.0, until - time.monotonic()))
+
+def halt(threads: set[threading.Thread], patience: float) -> None:
+    """Raise Halted in threads, as Python does itself in the main one at Ctrl-C, and wait a little for them.
+
+    What does not end by then, such as a model's code that hangs, ends with the process.
+    """
+    for thread in threads:
+        ident = ctypes.c_ulong(thread.ident or 0)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Halted))
+    until = time.monotonic() + patience
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))

@@ -37,10 +37,12 @@ def whole_paths(settings: Job) -> dict[str, Any]:
 def run_as_flow(settings: Job) -> State:
     """Run as the flow, on the configured server or on Prefect's own temporary one."""
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")  # 20 s is short on a busy machine
+    import asyncio
+
     from flows.remove_objects import remove_objects
 
     try:
-        return remove_objects(**whole_paths(settings), return_state=True)
+        return asyncio.run(remove_objects(**whole_paths(settings), return_state=True))
     except RuntimeError as error:
         if "Failed to reach API" not in str(error):
             raise

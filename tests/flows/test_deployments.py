@@ -225,13 +225,13 @@ def test_a_night_does_only_what_is_new(server, tmp_path):
 
 
 def test_ctrl_c_on_a_tracked_run_finishes_the_batch_and_the_server_knows_it_as_cancelled(server, tmp_path):
-    write_scenes(tmp_path / "scenes", count=40, seed=5)
+    write_scenes(tmp_path / "scenes", count=140, seed=5)
     press = (
-        "import signal, sys; from flows import remove_objects as flow; from flows.cli import main\n"
+        "import os, signal, sys; from flows import remove_objects as flow; from flows.cli import main\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler); did = flow.RunLog.did\n"
         "def once(self, outcome):\n"
         "    did(self, outcome)\n"
-        "    if self.done == 1: signal.raise_signal(signal.SIGINT)\n"
+        "    if self.done == 1: os.kill(os.getpid(), signal.SIGINT)\n"
         "flow.RunLog.did = once; main()"
     )
     given = ("run", tmp_path / "scenes" / "images", tmp_path / "out", "--masks", tmp_path / "scenes" / "masks")
@@ -240,6 +240,6 @@ def test_ctrl_c_on_a_tracked_run_finishes_the_batch_and_the_server_knows_it_as_c
     assert ended.returncode == 130, ended.stderr
     assert "finishing the batch; again to stop at once" in ended.stderr
     done = len(rows(tmp_path / "out" / "metadata.jsonl"))
-    assert 0 < done < 40
+    assert 0 < done < 140
     runs = server.ask("flow_runs/filter", flow_runs={"state": {"type": {"any_": ["CANCELLED"]}}})
     assert [run["name"] for run in runs if str(tmp_path) in run["name"]] == [f"clean {given[1]}"]

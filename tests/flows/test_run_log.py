@@ -15,7 +15,7 @@ def test_a_server_that_is_away_does_not_end_a_run(monkeypatch, caplog):
     log = remove_objects.RunLog.__new__(remove_objects.RunLog)
     log.log, log.total, log.done, log.artifact = logging.getLogger("run"), 1, 0, "some"
 
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise ConnectionError("nobody answers")
 
     monkeypatch.setattr(remove_objects, "update_progress_artifact", away)

@@ -6,6 +6,7 @@ takes so many times as long for a picture as the processor does to read and writ
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -113,7 +114,8 @@ def _with_prefect(count: int) -> Iterator[tuple]:
     from flows.remove_objects import remove_objects
 
     def as_flow(job: Job) -> None:
-        remove_objects(**{name: getattr(job, name) for name in ("source", "target", "masks", "model", "limit")})
+        given = {name: getattr(job, name) for name in ("source", "target", "masks", "model", "limit")}
+        asyncio.run(remove_objects(**given))
 
     with tempfile.TemporaryDirectory() as made, prefect_test_harness():
         folder = Path(made)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -18,6 +17,7 @@ from removal.batches import Batches
 from removal.checkpoints import Choice, choose
 from removal.crop import Crop, check, cut, paste, put
 from removal.parts import part
+from removal.turns import turn
 from removal.workers import Dealt, Painters
 from removal.workers import load as load_on_devices
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from removal.painter import Painter
 
 THREADS = min(8, os.cpu_count() or 1)  # that cut and paste
-PAINTING = threading.Lock()  # by whichever remover: a device has memory for one batch, and a scheduler has a state
 PIXELS_AT_ONCE = {"cuda": 16 * 512**2, "cpu": 512**2}  # crops times their area, for `batch_size="auto"`
 
 
@@ -131,7 +130,7 @@ class CropRemover:
     @property
     def _turn(self) -> AbstractContextManager[object]:
         """Within it nothing else is painted here. Several devices are dealt out among callers by themselves."""
-        return nullcontext() if self.devices > 1 else PAINTING
+        return nullcontext() if self.devices > 1 else turn()
 
     @property
     def steps(self) -> int:

@@ -21,6 +21,7 @@ from flows.trials.look_again import look_again
 from flows.trials.verdicts import Again, Verdict, judge
 from removal.blank import Blank, refuse_black
 from removal.crop import feather
+from removal.turns import waited
 
 FADES = 4  # one part in so many of the dilation: farther in, the object's own shadow would come back
 
@@ -128,7 +129,7 @@ def climb(job: Job, folder: Folder, ready: list[Masked], ladder: Iterable[Rung])
 
     What was painted is not yet what will be published: `concluded` makes it that.
     """
-    began = time.monotonic()
+    began = _at_work()
     climbs = [Climb(one, one) for one in ready]
     for one in ready:
         folder.clear(attempts_name(one.outcome.source))
@@ -137,10 +138,15 @@ def climb(job: Job, folder: Folder, ready: list[Masked], ladder: Iterable[Rung])
         _attempt(job, folder, rung, [(one, masked) for one, masked in going if masked])
         if not any(one.goes_on(job.tries) for one in climbs):
             break
-    share = (time.monotonic() - began) / max(1, sum(one.made for one in climbs))  # of one attempt
+    share = (_at_work() - began) / max(1, sum(one.made for one in climbs))  # of one attempt
     for climbed in climbs:
         climbed.seconds = share * climbed.made
     return climbs
+
+
+def _at_work() -> float:
+    """Seconds on a clock that stands while another portion is painted."""
+    return time.monotonic() - waited()
 
 
 def concluded(job: Job, climbed: Climb) -> Climb:

@@ -13,6 +13,7 @@ from removal import Options, load_remover
 from removal.crop import Crop
 from removal.removers import CropRemover
 from removal.telea import TELEA
+from removal.turns import turn, waited
 
 KINDS = ("inpainting", "plain", "xl", "plain-xl", "bundled", "telea")
 DRAWN = KINDS[:-1]  # those that draw something at random
@@ -196,6 +197,26 @@ def test_two_removers_never_paint_at_the_same_time(picture):
     for thread in threads:
         thread.join(60)
     assert most == [1] * 10
+
+
+def test_a_thread_knows_how_long_it_waited_for_its_turn():
+    held, said = threading.Event(), []
+
+    def other() -> None:
+        with turn():
+            held.set()
+            time.sleep(0.1)
+        said.append(waited())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert held.wait(60)
+    before = waited()
+    with turn():
+        pass
+    thread.join(60)
+    assert waited() - before > 0.05
+    assert said[0] < 0.05
 
 
 def test_a_patch_that_came_out_darker_all_over_is_pasted_in_the_tone_of_its_picture(picture):

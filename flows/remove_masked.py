@@ -31,9 +31,7 @@ from removal import load_remover
 from removal.removers import ChosenRemover
 
 GROUP = 8  # pictures at least that the model is given at once
-MOST_PIXELS = (
-    100_000_000  # that a group has, if it is of several pictures: some ten bytes each, and six groups in memory
-)
+MOST_PIXELS = 200_000_000  # in a group of several pictures, for each device: some 40 bytes of memory a pixel
 
 
 def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
@@ -58,9 +56,9 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
 
 def _group_size(remover: ChosenRemover, masked: list[Outcome]) -> int:
     """As many pictures as fill whole batches of the remover, where it says how large these are; fewer large ones."""
-    batch = getattr(remover, "batch_size", 1)
+    batch, devices = getattr(remover, "batch_size", 1), getattr(remover, "devices", 1)
     largest = max((row.width or 0) * (row.height or 0) for row in masked)
-    return max(1, min(-(-GROUP // batch) * batch, MOST_PIXELS // max(1, largest)))
+    return max(1, min(-(-GROUP // batch) * batch, devices * MOST_PIXELS // max(1, largest)))
 
 
 def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:

@@ -77,9 +77,11 @@ def test_the_batches_are_those_of_a_single_device():
 
 
 def test_a_group_for_it_fills_every_device():
+    from flows.records import Outcome
     from flows.remove_masked import _group_size
 
-    assert _group_size(remover(inverted, inverted, inverted, batch=16)) == 48
+    rows = [Outcome("photo.jpg", "masked", width=4000, height=3000)]
+    assert _group_size(remover(inverted, inverted, inverted, batch=16), rows) == 48
 
 
 @pytest.mark.parametrize("error", [BrokenProcessPool("it was killed"), RuntimeError("CUDA error: an illegal address")])

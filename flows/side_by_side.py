@@ -105,8 +105,9 @@ def halt(threads: set[threading.Thread], patience: float) -> None:
     What does not end by then, such as a model's code that hangs, ends with the process.
     """
     for thread in threads:
-        ident = ctypes.c_ulong(thread.ident or 0)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Halted))
+        if thread.is_alive():  # the number of one that ended may be another's by now
+            ident = ctypes.c_ulong(thread.ident or 0)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Halted))
     until = time.monotonic() + patience
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))

@@ -1,7 +1,7 @@
 """Work beside the model: pictures are read before it needs them and written after, in threads, in order, within bounds.
 
 Threads are enough, since Pillow, OpenCV and hashlib work without the interpreter's lock. The model itself stays in the
-thread of the caller, where Ctrl-C can end it.
+thread of the caller, which Ctrl-C can end.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ EMPTY = "its mask is empty: nothing in it is brighter than mid grey, and white m
 
 def too_large(mask: np.ndarray, max_area: float) -> str | None:
     """Why a mask (H×W bool) is not painted that covers more than a share of its picture, or None where it may be."""
-    area = float(mask.mean())
+    area = np.count_nonzero(mask) / mask.size
     if area <= max_area:
         return None
     said = f"its mask covers {area:.0%} of the picture, more than --max-area {max_area:g} allows"

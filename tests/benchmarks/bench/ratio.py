@@ -25,9 +25,7 @@ from removal.checkpoints import BUNDLED
 from tests.benchmarks.bench.photos import write_photos
 from tests.benchmarks.bench.work import stock
 
-CASES: dict[
-    str, tuple[int, int, dict[str, Any], str]
-] = {  # pictures, megapixels (0: scenes), options, target
+CASES: dict[str, tuple[int, int, dict[str, Any], str]] = {  # pictures, megapixels (0: scenes), options, target
     "16 scenes of 128×128, equal steps": (16, 0, {"num_inference_steps": 20}, "≥ 2"),
     "16 scenes of 128×128, as shipped": (16, 0, {}, "≥ 4.5"),
     "48 PNG of 12 megapixels, as shipped": (48, 12, {}, "≥ 8"),

@@ -29,10 +29,11 @@ def encode(picture: Picture, image: np.ndarray) -> bytes:
         return _by_pillow(picture, image)
     colours = _grey(image) if picture.grey else image
     pixels, alpha = (colours, picture.alpha) if picture.deep is None else deepened(picture, image, colours)
+    whole = pixels if alpha is None else np.dstack([pixels, alpha])
     if picture.format == "TIFF":
-        kept, whole = picture.kept, pixels if alpha is None else np.dstack([pixels, alpha])
+        kept = picture.kept
         return encode_tiff(whole, kept.tags, kept.xmp, kept.icc, kept.dpi, bool(kept.how.get("compression")))
-    return encode_png(pixels, alpha, _chunks(picture))
+    return encode_png(whole, _chunks(picture))
 
 
 def converted(picture: Picture, container: str = "same", quality: int | None = None) -> Picture:

@@ -23,12 +23,11 @@ TELLING = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 EXIF_AS_TEXT = (b"Raw profile type exif", b"Raw profile type APP1")  # by ImageMagick; may hold a preview
 
 
-def encode_png(image: np.ndarray, alpha: np.ndarray | None = None, chunks: Iterable[bytes] = ()) -> bytes:
-    """`image` (H×W×3 RGB, or H×W grey) with `alpha` (H×W), and `chunks` after its header.
+def encode_png(pixels: np.ndarray, chunks: Iterable[bytes] = ()) -> bytes:
+    """`pixels` (uint8 or uint16; H×W grey, H×W×2 with alpha, H×W×3 RGB, H×W×4 with alpha), `chunks` after the header.
 
-    All uint8, or all uint16. Raises ValueError for an image without pixels.
+    Raises ValueError where there is no pixel.
     """
-    pixels = image if alpha is None else np.dstack([image, alpha])
     if not pixels.size:
         raise ValueError("it cannot be written as PNG: it has no pixels")
     height, width = pixels.shape[:2]

@@ -66,10 +66,12 @@ def described(data: bytes) -> list[bytes]:
     out, its fourth where it does not depend on the pixels. What tells of colour does not, and is listed.
     """
     kept = []
-    for kind, whole in _chunks(data):
-        copied = kind[0] & 0x20 and (kind[3] & 0x20 or kind in OF_COLOUR)
+    for kind, place in _chunks(data):
+        if not kind[0] & 0x20 or not (kind[3] & 0x20 or kind in OF_COLOUR) or kind == b"eXIf":
+            continue
+        whole = data[place]
         key = whole[8:].partition(b"\0")[0] if kind in (b"tEXt", b"zTXt", b"iTXt") else b""
-        if copied and kind != b"eXIf" and key not in (XMP, *EXIF_AS_TEXT):
+        if key not in (XMP, *EXIF_AS_TEXT):
             kept.append(whole)
     return kept
 
@@ -84,10 +86,13 @@ def kinds(chunks: Iterable[bytes]) -> set[bytes]:
     return {one[4:8] for one in chunks}
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Every chunk of a PNG: its kind, and the whole of it (length, kind, content and check sum)."""
+def _chunks(data: bytes) -> Iterator[tuple[bytes, slice]]:
+    """Every chunk of a PNG: its kind, and where the whole of it is (length, kind, content and check sum).
+
+    Not the chunk itself: the pixels are in chunks too, and nobody here wants a copy of these.
+    """
     at = len(SIGNATURE)
     while at + 8 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
-        yield data[at + 4 : at + 8], data[at : at + length + 12]
+        yield data[at + 4 : at + 8], slice(at, at + length + 12)
         at += length + 12

@@ -12,8 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flows.desk.nearest import name_beside, path_beside
-from flows.records import digest
+from flows.nearest import name_beside, path_beside
+from flows.outcome import digest
 
 FAR = 1e6  # pixels; no picture is as wide, and NaN and infinity are not below it
 FINE = 4  # bits of the place between two pixels that OpenCV draws polygons with

@@ -1,271 +1,284 @@
-"""The whole job with no Prefect in it: a folder in, a folder out, resumable."""
+"""Job: every setting of a run, once, with its default, its limits and its help."""
 
 from __future__ import annotations
 
-from collections import Counter
-from contextlib import closing
-from dataclasses import dataclass, field
-from typing import Protocol
+import inspect
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
-from flows import cards, protection
-from flows.conclusion import conclude
-from flows.desk.forecast import Forecast, forecast, pace_of
-from flows.faults import TooManyFailures, UsageError
-from flows.find_masks import find_masks, segmenter_of
-from flows.folder import Folder
-from flows.interrupts import interrupted, wind_up
-from flows.ledger import due
-from flows.ledger.carried import carried
-from flows.ledger.manifest import Manifest
-from flows.ledger.merge import refuse_beside
-from flows.ledger.pruning import prune
-from flows.ledger.shards import parse_shard, records_of
-from flows.ledger.tables import ledger_of
-from flows.others import copy_others
-from flows.places.source import Survey
-from flows.portions import Find, Remove, Work, others, outcomes
-from flows.prompt_files import Wishes, read_wishes, without_a_partner, without_masks
-from flows.records import Outcome
-from flows.remove_masked import GROUP, remove_masked
-from flows.settings import Job
-from flows.trials import canary
-from flows.watchdog import expect, watched
-from masks.segmenters import refuse, split_name
-from removal import Choice, choose
-from removal.fetch import license_before
-from removal.licenses import refuse_unaccepted
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
+from flows.credentials import refuse_secrets
 
-class Watch(Protocol):
-    """Who follows a run: a progress bar, a Prefect artifact, or nobody."""
-
-    def begin(self, total: int, finished: int) -> None: ...
-    def did(self, outcome: Outcome) -> None: ...
-    def say(self, message: str) -> None: ...
-
-
-class Nobody:
-    def begin(self, total: int, finished: int) -> None: ...
-    def did(self, outcome: Outcome) -> None: ...
-    def say(self, message: str) -> None: ...
+MAX_PIXELS = 100_000_000  # 300 MB decoded, of which a dozen may be in memory at once
+PATHS = frozenset({"source", "target", "prompts", "coco", "masks"})
+ON_DEVICE = ("device", "dtype", "batch_size", "compile")
+NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on one target
+    {
+        *PATHS,
+        "category",
+        *ON_DEVICE,
+        "existing",
+        "limit",
+        "shard",
+        "max_failures",
+        "canary",
+        "report_url",
+        "offline",
+        "accept_license",
+        "gif",
+        "copy_others",
+        "prune",
+        "mask_pattern",
+        "concat",
+        "verify",
+        "provenance",
+    }
+)
+REMOVER_OPTIONS = (
+    *("method", "steps", "strength", "prefill", "attention", "prompt", "guidance", "context", "lora", "vae"),
+)
+REMOVAL_SETTINGS = frozenset(
+    {"model", "revision", "seed", "tries", "format", "quality", *REMOVER_OPTIONS}
+)  # may still change after `masks`
 
 
-@dataclass
-class Summary:
-    """What a run did (`done`, by status; `doubted` of them), and how its target stands then: `counts`, `doubtful`.
+def _number_or(pattern: str) -> WithJsonSchema:
+    """What Prefect's form and `deployment run -p` check; Job's own validators say it in better words."""
+    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": pattern}]})
 
-    `interrupted`: somebody asked it to stop before it was through. `takes`: what a run that was only looked at would.
-    """
 
-    done: Counter[str] = field(default_factory=Counter)
-    doubted: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
-    pictures: int = 0
-    doubtful: int = 0
-    interrupted: bool = False
-    takes: Forecast | None = None
+Dilation = Annotated[int | str, _number_or(r"^(auto|\d+|\d+(\.\d+)?%)$")]
+Part = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^([1-9]\d*/[1-9]\d*)?$"})]
+Allowance = Annotated[int | str, _number_or(r"^\d+(\.\d+)?%?$")]
+
+
+class Job(BaseModel):
+    """Every setting of a run, with its one default. Command line, job file and flow are made from these fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+
+    source: str = Field("", description="folder of pictures, or one picture; never written")
+    target: str = Field("", description="folder for the result")
+    text: list[str] = Field(
+        [], description="phrase that names what to remove, or phrase@0.4 with its own threshold; repeat"
+    )
+    point: list[str] = Field([], description="x,y on the object, or x,y,- on what is not meant; repeat")
+    box: list[str] = Field([], description="x0,y0,x1,y1 around an object; repeat")
+    prompts: str = Field("", description="JSONL file with text, points or boxes per picture")
+    coco: str = Field("", description="COCO file whose annotations of some categories are what to remove")
+    category: list[str] = Field([], description="category of the COCO file to remove; repeat for several")
+    masks: str = Field("", description="folder of masks (white = remove), or one mask for all")
+    mask_pattern: str = Field("", description="name of a picture's mask, such as {stem}_mask.png; also {name}")
+    protect: list[str] = Field([], description="phrase that names what is never touched; repeat for several")
+    segmenter: str = Field(
+        "auto", description="what finds it, such as grounded-sam, sam2 or NAME:WEIGHTS; `models` lists them"
+    )
+    threshold: float | None = Field(None, ge=0, le=1, description="how sure a text find must be; none: the segmenter's")
+    nothing_found: Literal["copy", "skip", "error"] = Field("copy", description="what to do with such a picture")
+    dilate: Dilation = Field(
+        "auto", description="grow the mask: pixels, or a share of the object's size; auto: 10% if found, 0 if given"
+    )
+    fill_holes: bool = Field(True, description="fill what a mask encloses")
+    shadow: bool = Field(False, description="also mask the shadow that an object casts on a ground of one colour")
+    max_area: float = Field(0.6, gt=0, le=1, description="refuse a mask that covers more of the picture")
+    model: str = Field("sd15", description="preset, hub id, diffusers folder or .safetensors file")
+    revision: str = Field("", description="commit of a hub id, to pin it")
+    method: Literal["auto", "inpainting", "add-difference", "blending", "attentive", "controlnet", "telea"] = Field(
+        "auto", description="how to remove"
+    )
+    steps: int = Field(20, ge=1, le=1000, description="denoising steps")
+    strength: float | None = Field(None, gt=0, le=1, description="share of the noise; none: what suits the checkpoint")
+    prefill: bool = Field(True, description="fill the hole from around it before it is encoded")
+    attention: Literal["hole", "plain"] = Field("plain", description="hole: a hole does not attend to itself")
+    prompt: str = Field("", description="what to put in place of the object; empty: nothing")
+    guidance: float | None = Field(None, ge=1, le=50, description="pull towards the prompt; none: 7.5 with one, else 1")
+    lora: list[str] = Field([], description="LoRA added to the weights: file, folder or hub id, with :WEIGHT; repeat")
+    vae: str = Field("", description="another autoencoder: taesd (small, softer), a folder or a hub id")
+    seed: int = Field(0, ge=0, description="with a picture's content it gives the picture's own seed")
+    context: float = Field(2.0, ge=1, le=20, description="crop side as a multiple of the mask's box")
+    accept_license: bool = Field(False, description="load weights whose licence forbids commercial use")
+    device: str = Field("auto", description="cpu, cuda (all GPUs), cuda:1, or several: cuda:0,cuda:1")
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="precision of the model")
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field("auto", description="crops at once")
+    compile: bool = Field(False, description="compile the UNet: minutes at first, faster from thousands of pictures on")
+    existing: Literal["skip", "overwrite", "error"] = Field("skip", description="what to do with finished pictures")
+    limit: int = Field(0, ge=0, description="stop after so many pictures; 0: all")
+    shard: Part = Field("", description="i/n: do the i-th of n parts of the folder; when all are done, `merge`")
+    max_failures: Allowance = Field("10%", description="stop above so many failures: a number, or a share after 20")
+    canary: int = Field(0, ge=0, description="so many first; stop above max_failures of them doubtful or failed")
+    max_pixels: int = Field(MAX_PIXELS, ge=1, description="refuse a picture of more pixels, before it is decoded")
+    verify: bool = Field(True, description="judge every result, unless a prompt put something there")
+    tries: int = Field(1, ge=1, le=6, description="attempts per doubtful picture")
+    hang_timeout: float = Field(
+        1800, ge=0, description="end a run that takes longer for one picture, seconds; 0: never"
+    )
+    offline: bool = Field(False, description="fetch nothing")
+    gif: bool = Field(False, description="also write the denoising to process/; another pass of the model a picture")
+    concat: bool = Field(False, description="also write original | mask | result to strips/")
+    report_url: str = Field("", description="where report.html can be read, for the link in Prefect's artifact")
+    format: Literal["same", "png", "jpeg", "webp"] = Field("same", description="what pictures are written as")
+    quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None,
+        description="of JPEG, lossy WebP, AVIF, HEIC; none: a JPEG's own tables, 95 for what becomes a JPEG, else 90",
+    )
+    copy_others: bool = Field(False, description="also copy files that are no pictures, such as captions beside them")
+    prune: bool = Field(False, description="take away the results of pictures that are no longer in the source")
+    provenance: bool = Field(True, description="say in the XMP of changed pictures how a part was painted")
+
+    @field_validator("text", "point", "box", "category", "protect", "lora", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) and value else value or []
+
+    @field_validator("text", "protect")
+    @classmethod
+    def _phrases(cls, value: list[str]) -> list[str]:
+        from masks import TextPrompt
+
+        for phrase in value:
+            TextPrompt.parse(phrase)
+        return value
+
+    @field_validator("point")
+    @classmethod
+    def _points(cls, value: list[str]) -> list[str]:
+        for point in value:
+            parse_point(point)
+        return value
+
+    @field_validator("box")
+    @classmethod
+    def _boxes(cls, value: list[str]) -> list[str]:
+        for box in value:
+            parse_box(box)
+        return value
+
+    @field_validator("dilate")
+    @classmethod
+    def _dilation(cls, value: int | str) -> int | str:
+        from masks.morphology import parse_dilation
+
+        if value != "auto":
+            parse_dilation(value)
+        return value
+
+    @field_validator("shard")
+    @classmethod
+    def _shard(cls, value: str) -> str:
+        from flows.ledger.shards import parse_shard
+
+        parse_shard(value)
+        return value
+
+    @field_validator("report_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"(https?|file)://[^\s()<>]+", value):
+            raise ValueError(f"where the report can be read is such as https://host/cleaned/report.html, not {value!r}")
+        return value
+
+    @field_validator("max_failures")
+    @classmethod
+    def _failures(cls, value: int | str) -> int | str:
+        share = str(value).removesuffix("%")
+        if not share.replace(".", "", 1).isdigit():
+            raise ValueError(f"failures allowed are a number such as 5, or a share such as 10%, not {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _no_secrets(self) -> Job:
+        refuse_secrets(self.__dict__)
+        return self
+
+    @model_validator(mode="after")
+    def _a_step_to_take(self) -> Job:
+        if self.strength is not None and int(self.steps * self.strength) < 1:
+            raise ValueError(f"{self.steps} steps at strength {self.strength} leave no step to take; raise one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_say_what(self) -> Job:
+        prompts = self.text or self.point or self.box or self.prompts
+        if self.masks and (prompts or self.coco):
+            raise ValueError("masks already say what to remove; leave out text, point, box, prompts and coco")
+        if self.coco and prompts:
+            raise ValueError("the COCO file already says what to remove; leave out text, point, box and prompts")
+        if self.mask_pattern and not ({"{stem}", "{name}"} & {*re.findall(r"{\w+}", self.mask_pattern)} and self.masks):
+            raise ValueError("a mask pattern has {stem} or {name} in it, and needs the folder of masks")
+        if self.category and not self.coco:
+            raise ValueError("a category is one of a COCO file; say which with coco")
+        return self
+
+    @model_validator(mode="after")
+    def _a_verdict_to_try_again(self) -> Job:
+        if self.tries > 1 and not self.judged:
+            without = "with a prompt no result is judged" if self.verify else "without verify no result is judged"
+            raise ValueError(f"{without}, so that none is doubtful enough to be tried again; leave tries at 1")
+        return self
 
     @property
-    def tried(self) -> int:
-        return sum(self.done.values())
+    def judged(self) -> bool:
+        """Whether results get a verdict. What a prompt puts into a hole is as strange there as what failed to go."""
+        return self.verify and not self.prompt
 
     @property
-    def exit_code(self) -> int:
-        return 130 if self.interrupted else 1 if self.counts.get("failed") else 0
+    def remover_options(self) -> dict[str, Any]:
+        """The options of `removal.load_remover`."""
+        options = {key: getattr(self, key) for key in (*REMOVER_OPTIONS, *ON_DEVICE, "offline", "accept_license")}
+        return options | {"revision": self.revision or None, "lora": tuple(self.lora)}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every setting that affects pixels and is the same for all pictures, as JSON values."""
+        return {key: value for key, value in self.model_dump(mode="json").items() if key not in NO_EFFECT_ON_PIXELS}
+
+    @property
+    def points(self) -> list[tuple[float, float, int]]:
+        return [parse_point(value) for value in self.point]
+
+    @property
+    def boxes(self) -> list[tuple[float, float, float, float]]:
+        return [parse_box(value) for value in self.box]
+
+    def failures_allowed(self, tried: int, at_once: bool = False) -> float:
+        """How many failures among `tried` pictures do not yet stop the run. A share: after 20, or `at_once`."""
+        text = str(self.max_failures)
+        if not text.endswith("%"):
+            return float(text)
+        return float(text[:-1]) / 100 * tried if tried >= 20 or at_once else float("inf")
 
 
-def run(
-    job: Job,
-    watch: Watch | None = None,
-    find: Find = find_masks,
-    remove: Remove = remove_masked,
-    masks_only: bool = False,
-    elsewhere: int = 0,
-) -> Summary:
-    """Do what is missing or changed of a job. The same call after any interruption goes on where it stopped.
-
-    `find` and `remove` may be told to other machines, with so many portions of pictures `elsewhere` at once.
-
-    Raises UsageError or ValueError before anything is touched, Busy when another run holds the target,
-    EnvironmentFault or TooManyFailures when the run had to stop.
-    """
-    watch = watch or Nobody()
-    folder, job, wishes = _prepared(job, watch, masks_only)
-    whole, shard = without_masks(folder.survey(), folder.source, wishes), parse_shard(job.shard)
-    for message in (*without_a_partner(wishes, whole.names), *_left_out(whole)):
-        watch.say(message)
-    there = shard.deal(whole) if shard else whole
-    names = there.names
-    with carried(folder), folder.listed(), Manifest(folder.target, shard=shard) as manifest:
-        refuse_beside(job, folder.target)
-        _refuse_unmounted(job, whole, manifest)
-        manifest.tidy(folder)
-        waiting = _due(job, folder, manifest, there, wishes, masks_only)
-        if job.prune and (gone := prune(manifest, folder, whole.all)):
-            watch.say(f"{gone} pictures are no longer in {job.source}; their results were taken away")
-            manifest.publishes(-1)
-        finished = len(names) - len(waiting)
-        begun = waiting[: job.limit or None]
-        watch.begin(len(begun), finished)
-        present = None if folder.single else there.all
-        summary = Summary(pictures=len(there.all))
-        work = Work(job, folder, manifest, wishes, find, remove, masks_only, elsewhere)
-        patience = 0 if elsewhere else job.hang_timeout  # what hangs elsewhere is not ended by ending this process
-        passed = list(others(work, there.others))
-        if begun or passed:
-            manifest.publishes(-1)
-        if shard:
-            cards.write_job(folder, job, records_of(shard))
-        try:
-            for outcome, seen in passed:
-                manifest.record(folder, outcome, seen, job)
-            with watched(patience, lambda: _last_words(job, manifest)):
-                for first, part in zip((True, False), canary.split(begun, job.canary), strict=False):
-                    _do(work, part, summary, watch)
-                    if job.canary and first and summary.tried == len(part):
-                        watch.say(canary.judge(job, summary.tried, summary.done["failed"], summary.doubted))
-            summary.interrupted = interrupted() and summary.tried < len(begun)
-            if summary.tried == len(waiting):
-                manifest.overwritten()
-            if job.copy_others and not interrupted():
-                watch.say(f"{copy_others(folder)} files that are no pictures copied")
-        finally:
-            summary.counts, summary.doubtful = conclude(job, folder, manifest, present)
-    return summary
-
-
-def _do(work: Work, names: list[str], summary: Summary, watch: Watch) -> None:
-    trouble = None
-    with closing(outcomes(work, names)) as done:  # what is in work lands before the manifest closes
-        for outcome, seen in done:
-            work.manifest.record(work.folder, outcome, seen, work.job)
-            summary.done[outcome.status] += 1
-            summary.doubted += outcome.verdict == "doubtful"
-            watch.did(outcome)
-            expect(GROUP)
-            if trouble is None and (trouble := _too_many(work.job, summary)):
-                wind_up()  # what is finished by then has its rows too
-    if trouble is not None:
-        raise trouble
-
-
-def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
-    """What `run` would do, with its refusals; writes nothing, not even to the manifest."""
-    folder, job, wishes = _prepared(job, watch, masks_only)
-    whole, shard, pace = without_masks(folder.survey(), folder.source, wishes), parse_shard(job.shard), None
-    for message in _left_out(whole):
-        watch.say(message)
-    there = shard.deal(whole) if shard else whole
-    names = waiting = there.names
-    if folder.has(ledger_of(shard)):
-        with carried(folder, only_look=True), Manifest(folder.target, only_look=True, shard=shard) as manifest:
-            refuse_beside(job, folder.target)
-            _refuse_unmounted(job, whole, manifest)
-            pace = None if masks_only else pace_of(manifest)
-            with folder.listed():
-                waiting = _due(job, folder, manifest, there, wishes, masks_only)
-    finished = len(names) - len(waiting)
-    waiting = waiting[: job.limit or None]
-    watch.say(f"{len(names)} pictures: {len(waiting)} to do, {finished} finished already")
-    takes = forecast(job, folder, waiting, pace)
-    if waiting:
-        watch.say(str(takes))
-    return Summary(pictures=len(names), counts={"to do": len(waiting), "finished": finished}, takes=takes)
-
-
-def _prepared(job: Job, watch: Watch, masks_only: bool) -> tuple[Folder, Job, Wishes]:
-    """A job's folders, the job with what was remembered, and its wishes, once nothing speaks against them."""
-    folder = Folder(job.source, job.target, job.format)
-    if folder.single and (job.prune or job.copy_others):
-        raise UsageError("prune and copy-others are for a whole folder, not for one picture of it")
-    if folder.is_far and (job.shard or job.copy_others):
-        raise UsageError("shard and copy-others are for folders of this machine, not for a store")
-    job = remembered(job, folder) if not masks_only else job
-    wishes = read_wishes(job)
-    explain(job, wishes, watch, masks_only)
-    return folder, job, wishes
-
-
-def _due(job: Job, folder: Folder, manifest: Manifest, there: Survey, wishes: Wishes, masks_only: bool) -> list[str]:
-    """What is to be done on a target, after everything that the target itself has against it."""
-    manifest.refuse(job)
-    manifest.settle(job, masks_only)
-    waiting = list(due.waiting(manifest, folder, there.names, wishes, job, masks_only))
-    if job.existing == "error" and len(waiting) < len(there.names):
-        raise UsageError(
-            f"{len(there.names) - len(waiting)} pictures are finished in {job.target}, and existing is 'error'"
-        )
-    return waiting
-
-
-def _refuse_unmounted(job: Job, whole: Survey, manifest: Manifest) -> None:
-    if not whole.all and not manifest.is_empty():
-        raise UsageError(f"{job.source} holds no pictures, but its target has rows; is it mounted?")
-
-
-def remembered(job: Job, folder: Folder) -> Job:
-    """A job that says nothing of what to remove uses the masks that an earlier `masks` found in its target."""
-    said = job.text or job.point or job.box or job.prompts or job.coco or job.masks or job.protect
-    before = None if said else cards.read_job(folder)
-    return job.model_copy(update=before) if before else job
-
-
-def explain(job: Job, wishes: Wishes, watch: Watch, masks_only: bool) -> None:
-    """Refuse what cannot work before any weights are loaded, and say what will be used."""
-    segmenter = segmenter_of(job)
-    split_name(segmenter)  # an unknown one is refused here
-    # What the job itself asks; a bad row of a prompts file fails its own picture.
-    for prompt in (*wishes.all.prompts, *protection.phrases(job.protect)):
-        if reason := refuse(segmenter, prompt):
-            raise UsageError(reason)
-    if masks_only:
-        return
-    choice = chosen(job)
-    if choice.method != "auto":
-        watch.say(f"{job.model}: {choice.method} ({choice.reason})")
-    if segmenter == "bundled" and choice.method != "telea":
-        watch.say("the bundled models know only the sample scenes; on photos they find and fill poorly")
-
-
-def chosen(job: Job) -> Choice:
-    """The checkpoint and method of a job. Raises UsageError for what cannot be done."""
+def parse_point(text: str) -> tuple[float, float, int]:
+    """(x, y, label) of "x,y" (on the object, label 1) or "x,y,-" (on what is not meant, label 0)."""
     try:
-        choice = choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt)
-        if choice.method != "telea":
-            license = license_before(choice.checkpoint, offline=True)
-            refuse_unaccepted(choice.checkpoint.repo, license, job.accept_license)
-        return choice
-    except (ValueError, FileNotFoundError) as error:
-        raise UsageError(str(error)) from error
+        x, y, *label = (part.strip() for part in text.split(","))
+        return float(x), float(y), {(): 1, ("+",): 1, ("1",): 1, ("-",): 0, ("0",): 0}[tuple(label)]
+    except (ValueError, KeyError):
+        raise ValueError(f"a point is x,y or x,y,- such as 200,450, not {text!r}") from None
 
 
-def _last_words(job: Job, manifest: Manifest) -> str:
-    """What a run says that ends itself because a call hangs."""
-    names = manifest.journal.hangs()
-    others = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return (
-        f"nothing was finished for {job.hang_timeout:g} seconds a picture, and so this run ends itself, at work on "
-        f"{', '.join(names[:3])}{others}; the same command goes on, and takes these last, each alone. "
-        "If they are only slow, give --hang-timeout more seconds"
-    )
+def parse_box(text: str) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of "x0,y0,x1,y1"."""
+    try:
+        left, top, right, bottom = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"a box is x0,y0,x1,y1 such as 10,20,110,90, not {text!r}") from None
+    return left, top, right, bottom
 
 
-def _left_out(there: Survey) -> list[str]:
-    """What to say of things that are no pictures."""
-    said = []
-    if there.others:
-        name = min(there.others)
-        said.append(f"{len(there.others)} left out, such as {name}: {there.others[name]}")
-    if there.links:
-        said.append(f"{len(there.links)} links to folders are not followed, such as {min(there.links)}")
-    return said
+def parameters(annotate: Callable[[str, FieldInfo], Any]) -> list[inspect.Parameter]:
+    """Job's fields as parameters of a function: source and target first, the rest by keyword.
 
-
-def _too_many(job: Job, summary: Summary) -> TooManyFailures | None:
-    failed = summary.done["failed"]
-    if failed <= job.failures_allowed(summary.tried):
-        return None
-    return TooManyFailures(
-        f"{failed} of {summary.tried} pictures failed, more than --max-failures {job.max_failures} allows; "
-        f"`cleanplate status {job.target}` says why"
-    )
+    `annotate(name, field)` gives a parameter's annotation, so that the command line and the flow each speak their own
+    dialect about the same settings.
+    """
+    made = []
+    for name, about in Job.model_fields.items():
+        place = name in ("source", "target")
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if place else inspect.Parameter.KEYWORD_ONLY
+        default = inspect.Parameter.empty if place else about.get_default()
+        made.append(inspect.Parameter(name, kind, default=default, annotation=annotate(name, about)))
+    return made

@@ -8,19 +8,19 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from threading import Semaphore
 
-from flows.endings import failed, passed_over
-from flows.folder import Folder
-from flows.interrupts import ends_soon, until_interrupted, wind_up, windable
+from flows.job import Job
 from flows.ledger import due
+from flows.ledger.entry import Seen, look_at
 from flows.ledger.journal import ENOUGH
-from flows.ledger.known import Seen, look_at
 from flows.ledger.manifest import Manifest
-from flows.page import thumbnails
+from flows.outcome import Outcome, digest
+from flows.places.folder import Folder
 from flows.prompt_files import Wishes
-from flows.records import Outcome, digest
-from flows.settings import Job
-from flows.side_by_side import side_by_side
-from flows.watchdog import expect
+from flows.steps import thumbnails
+from flows.steps.unpainted import failed, passed_over
+from flows.threads.interrupts import ends_soon, until_interrupted, wind_up, windable
+from flows.threads.side_by_side import side_by_side
+from flows.threads.watchdog import expect
 
 PORTION = 32  # pictures that one call of a step, and so one task of the flow, is given
 READ = 8  # pictures that may be read before a model says how long it takes

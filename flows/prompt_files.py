@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from flows.coco import Region, read_coco
-from flows.desk.nearest import path_beside
 from flows.formats.pictures import SUFFIXES
+from flows.job import Job
+from flows.nearest import path_beside
+from flows.outcome import digest
 from flows.places.source import Survey
-from flows.records import digest
-from flows.settings import Job
 from masks import BoxPrompt, PointPrompt, Prompt, TextPrompt
 
 FAR = 1e6  # pixels; no picture is as wide, and NaN and infinity are not below it

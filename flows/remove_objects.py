@@ -1,4 +1,4 @@
-"""The Prefect flow `remove-objects`: the job of flows/job.py, with its two steps as tasks. Holds no state."""
+"""The Prefect flow `remove-objects`: the job of flows/run.py, with its two steps as tasks. Holds no state."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from flows import cards, cluster, job
-from flows import find_masks as finding
-from flows import remove_masked as removing
-from flows.aside import aside
-from flows.faults import TooManyFailures, UsageError
+from flows import run as job
+from flows.deploy import ray_cluster as cluster
+from flows.deploy.library_log import passed_on
+from flows.errors import TooManyFailures, UsageError
+from flows.job import PATHS, Job, parameters
 from flows.ledger.shards import parse_shard, records_of
-from flows.library_log import passed_on
-from flows.records import Outcome
-from flows.settings import PATHS, Job, parameters
+from flows.outcome import Outcome
+from flows.records import card as cards
+from flows.steps import find_masks as finding
+from flows.steps import remove_masked as removing
+from flows.threads.run_in_thread import aside
 
 Flowing = TypeVar("Flowing", bound=Callable[..., Any])
 IN_THREAD: Any = {"_sync": True}  # for what Prefect would take to be in the event loop, since the flow is async

@@ -7,7 +7,7 @@ import functools
 import cv2
 import numpy as np
 
-from removal.crop import bounds
+from removal.crops.crop import bounds
 
 THERE_AGAIN_LEVELS = 45
 THERE_AGAIN_SHARE = 0.1
@@ -95,7 +95,7 @@ def through_autoencoder(images: list[np.ndarray]) -> list[np.ndarray]:
     """Scenes encoded and decoded by the bundled autoencoder: no method that uses it can come closer to the truth."""
     import torch
 
-    from removal.tensors import to_images, to_tensors
+    from removal.painting.tensors import to_images, to_tensors
 
     vae = _autoencoder()
     with torch.inference_mode():
@@ -108,7 +108,7 @@ def _autoencoder():
     import torch
     from diffusers import AutoencoderKL
 
-    from removal.checkpoints import BUNDLED
+    from removal.checkpoints.choice import BUNDLED
 
     return AutoencoderKL.from_pretrained(
         BUNDLED / "inpainting" / "vae", dtype=torch.float32, local_files_only=True

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
-from removal import tone
-from removal.batches import Batches
-from removal.checkpoints import Choice, choose
-from removal.crop import Crop, check, cut, paste, put
-from removal.parts import part
-from removal.turns import turn
-from removal.workers import Dealt, Painters
-from removal.workers import load as load_on_devices
+from removal.checkpoints.choice import Choice, choose
+from removal.crops import tone
+from removal.crops.crop import Crop, check, cut, paste, put
+from removal.crops.device_turn import turn
+from removal.crops.grouping import part
+from removal.crops.workers import Dealt, Painters
+from removal.crops.workers import load as load_on_devices
+from removal.weights.batches import Batches
 
 if TYPE_CHECKING:
     import torch
 
-    from removal.painter import Painter
+    from removal.painting.painter import Painter
 
 THREADS = min(8, os.cpu_count() or 1)  # that cut and paste
 PIXELS_AT_ONCE = {"cuda": 16 * 512**2, "cpu": 512**2}  # crops times their area, for `batch_size="auto"`
@@ -177,7 +177,7 @@ class CropRemover:
 
         Takes another pass of the model, and decodes at every step. An empty mask has no steps.
         """
-        from removal.process import patches_by_step
+        from removal.painting.process import patches_by_step
 
         if self.alone is not None:
             yield from self.alone().process(image, mask, seed)
@@ -209,15 +209,15 @@ def load_remover(model: str = "sd15", **options) -> ChosenRemover:
 def _load(model: str, options: Options) -> ChosenRemover:
     choice = choose(model, options.method, options.revision, options.offline, options.prompt)
     if choice.method == "telea":
-        from removal.telea import TeleaRemover
+        from removal.fills.telea import TeleaRemover
 
         return TeleaRemover(choice)
     if choice.method == "auto":
         raise FileNotFoundError(f"{model} is not in the local cache, and --offline forbids fetching it")
     if len(devices := options.devices()) > 1:
         return load_on_devices(model, options, devices)
-    from removal import add_difference, attentive, blending, controlnet, inpainting
-    from removal.fetch import resolved
+    from removal.checkpoints.fetch import resolved
+    from removal.methods import add_difference, attentive, blending, controlnet, inpainting
 
     methods = {
         "inpainting": inpainting,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from removal.crop import bounds
+from removal.crops.crop import bounds
 
 LEVELS = 40  # in some channel; farther than this from every colour around, a colour is strange
 BIN = 8  # levels to a bin of the colour cube

@@ -21,11 +21,11 @@ LIGHT = [  # what is imported before anyone knows whether a model is needed
     "masks/morphology.py",
     "removal/__init__.py",
     "removal/removers.py",
-    "removal/checkpoints.py",
-    "flows/cli.py",
+    "removal/checkpoints/choice.py",
+    "flows/cli/main.py",
     "flows/verbs/job.py",
-    "flows/records.py",
-    "flows/settings.py",
+    "flows/outcome.py",
+    "flows/job.py",
 ]
 ABOVE_BOTH_ROOMS = "removal/bundled/train.py"  # a program of its own, which trains what both rooms ship
 
@@ -81,7 +81,7 @@ def test_the_program_that_trains_both_rooms_takes_only_what_is_bundled_and_nobod
 
 def test_only_the_flow_imports_prefect_and_what_serves_or_examines_it():
     assert importers("prefect", at_once=True) - {"flows/serve.py"} == {"flows/remove_objects.py"}
-    allowed = {"flows/remove_objects.py", "flows/serve.py", "flows/desk/doctor.py", "flows/tracking.py"}
+    allowed = {"flows/remove_objects.py", "flows/serve.py", "flows/cli/doctor.py", "flows/deploy/tracking.py"}
     assert importers("prefect") <= allowed
 
 
@@ -95,7 +95,7 @@ def test_what_is_imported_first_imports_no_heavy_library(name):
     assert not {i.split(".")[0] for i in imports(name, at_once=True)} & HEAVY
 
 
-@pytest.mark.parametrize("module", ["flows.cli", "masks", "removal"])
+@pytest.mark.parametrize("module", ["flows.cli.main", "masks", "removal"])
 def test_importing_a_room_or_the_command_line_loads_no_heavy_library(module):
     program = f"import sys, {module}; print(*sorted({HEAVY | {'prefect'}!r} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
@@ -120,7 +120,7 @@ def test_only_one_file_opens_pictures_and_one_more_writes_png():
 
 
 def test_only_the_command_line_exits_and_the_watchdog_where_nothing_else_can_end_a_hung_call():
-    may = {"flows/cli.py": {"sys.exit"}, "flows/watchdog.py": {"os._exit"}}
+    may = {"flows/cli/main.py": {"sys.exit"}, "flows/threads/watchdog.py": {"os._exit"}}
     for name, file in FILES.items():
         if name != ABOVE_BOTH_ROOMS:
             called = {ast.unparse(n.func) for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)}

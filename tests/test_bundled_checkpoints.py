@@ -10,8 +10,8 @@ from masks import PointPrompt, TextPrompt, load_segmenter
 from masks.segmenters import bundled_words
 from removal import load_remover
 from removal.bundled.scenes import TRAINING_SEEDS, scene
+from removal.fills.telea import TeleaRemover
 from removal.quality import psnr, there_again
-from removal.telea import TeleaRemover
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = [*ROOT.glob("removal/bundled/**/*.safetensors"), *ROOT.glob("masks/bundled/**/*.safetensors")]
@@ -43,7 +43,7 @@ def test_base_and_style_have_4_channels_and_the_one_for_inpainting_9():
 
 
 def test_scenes_to_be_tried_on_were_never_trained_on():
-    from flows.samples import FARTHEST_SEED
+    from flows.samples.scenes import FARTHEST_SEED
 
     assert FARTHEST_SEED * 1_000_000 <= TRAINING_SEEDS
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import app
+from flows.cli.main import app
 from flows.formats.pictures import decode
-from flows.settings import Job
+from flows.job import Job
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -56,9 +56,9 @@ def test_there_are_commands_to_try():
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
     """A folder as the README has it: photos, masks and prompts, and a result of an earlier run."""
-    from flows.decisions import apply, read_decisions
-    from flows.job import run
-    from flows.samples import write_scenes
+    from flows.review.decisions import apply, read_decisions
+    from flows.run import run
+    from flows.samples.scenes import write_scenes
 
     desk = tmp_path_factory.mktemp("desk")
     write_scenes(desk / "s", count=2, seed=1)
@@ -153,7 +153,7 @@ def test_what_the_table_of_peers_says_of_us_has_its_test(feature, file, test):
 
 @pytest.mark.parametrize("body", blocks("toml"))
 def test_job_files_of_the_readme_are_job_files(body, tmp_path):
-    from flows.desk.job_file import job_of
+    from flows.cli.job_file import job_of
 
     (tmp_path / "job.toml").write_text(body)
     assert job_of(str(tmp_path / "job.toml"), {"source": "a", "target": "b"}) != Job(source="a", target="b")

@@ -7,7 +7,7 @@ import numpy as np
 from flows.formats.deep import is_deep
 from flows.formats.pictures import decode, open_upright
 from flows.formats.png import encode_png
-from flows.settings import MAX_PIXELS
+from flows.job import MAX_PIXELS
 
 
 def encode_mask(mask: np.ndarray) -> bytes:

@@ -18,7 +18,7 @@ from flows.formats.exif import LYING, ORIENTATION
 from flows.formats.frames import container, left_out
 from flows.formats.metadata import Kept, kept
 from flows.formats.png import tells_late
-from flows.settings import MAX_PIXELS
+from flows.job import MAX_PIXELS
 
 CONTAINERS = {
     **dict.fromkeys([".jpg", ".jpeg", ".jfif"], "JPEG"), **dict.fromkeys([".tif", ".tiff"], "TIFF"),

@@ -7,12 +7,12 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from flows.folder import Folder, mask_name
-from flows.ledger.known import NO_MASK, Known, made_with
+from flows.job import Job
+from flows.ledger.entry import NO_MASK, Known, made_with
 from flows.ledger.manifest import Manifest
+from flows.outcome import Outcome, digest
+from flows.places.folder import Folder, mask_name
 from flows.prompt_files import Wishes
-from flows.records import Outcome, digest
-from flows.settings import Job
 
 BY_HAND = "by hand"  # the segmenter of a mask that somebody drew or corrected in masks/
 CORRECTED = "its mask was made by hand"

@@ -10,7 +10,7 @@ import time
 import uuid
 from typing import Any
 
-from flows.faults import EnvironmentFault
+from flows.errors import EnvironmentFault
 from flows.ledger.lock import Busy
 from flows.places.bucket import Bucket
 

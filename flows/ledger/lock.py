@@ -9,8 +9,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from flows.folder import PRIVATE
 from flows.ledger.shards import Shard, refuse_unmerged
+from flows.places.folder import PRIVATE
 
 
 class Busy(Exception):

@@ -13,15 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flows.faults import EnvironmentFault, raise_if_environment
-from flows.folder import Folder, mask_name, pending_mask_name
+from flows.errors import EnvironmentFault, raise_if_environment
+from flows.job import REMOVAL_SETTINGS, Job
 from flows.ledger import journal, lock, staging, tables
-from flows.ledger.known import COLUMNS, Known, Seen, made_with, made_with_settings, mask_of
+from flows.ledger.entry import COLUMNS, Known, Seen, made_with, made_with_settings, mask_of
 from flows.ledger.overrides import void
 from flows.ledger.pruning import remove_published, row_of
 from flows.ledger.shards import Shard
-from flows.records import Outcome, digest
-from flows.settings import REMOVAL_SETTINGS, Job
+from flows.outcome import Outcome, digest
+from flows.places.folder import Folder, mask_name, pending_mask_name
 
 Then = Callable[[sqlite3.Connection, str], None]  # what is noted of a picture in the transaction of its row
 

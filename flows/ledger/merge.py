@@ -7,14 +7,14 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.conclusion import conclude
-from flows.desk.job_file import job_of
-from flows.faults import EnvironmentFault, UsageError
-from flows.folder import Folder
+from flows.cli.job_file import job_of
+from flows.errors import EnvironmentFault, UsageError
+from flows.finish import conclude
+from flows.job import Job
 from flows.ledger.manifest import Manifest
 from flows.ledger.shards import Shard, holder, parse_shard, records_of, shards_of
 from flows.ledger.tables import ledger_of, take_up
-from flows.settings import Job
+from flows.places.folder import Folder
 
 
 @dataclass

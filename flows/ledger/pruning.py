@@ -7,9 +7,9 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from flows.endings import forget
-from flows.folder import Folder, mask_name, pending_mask_name
-from flows.records import Outcome
+from flows.outcome import Outcome
+from flows.places.folder import Folder, mask_name, pending_mask_name
+from flows.steps.unpainted import forget
 
 if TYPE_CHECKING:
     from flows.ledger.manifest import Manifest

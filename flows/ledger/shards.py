@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.faults import UsageError
-from flows.folder import PRIVATE
+from flows.errors import UsageError
+from flows.places.folder import PRIVATE
 from flows.places.source import Survey
 
 SHARDS = f"{PRIVATE}/shards"

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.folder import PRIVATE, Folder, attempts_name, mask_name, process_name, strip_name
-from flows.page import thumbnails
-from flows.records import Outcome
+from flows.outcome import Outcome
+from flows.places.folder import PRIVATE, Folder, attempts_name, mask_name, process_name, strip_name
+from flows.steps import thumbnails
 
 STAGE = f"{PRIVATE}/redo"
 

@@ -11,9 +11,9 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from flows.folder import PRIVATE
 from flows.ledger import journal, overrides
 from flows.ledger.shards import Shard
+from flows.places.folder import PRIVATE
 
 LEDGER = f"{PRIVATE}/manifest.sqlite"
 SCHEMA = """

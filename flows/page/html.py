@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 HERE = Path(__file__).parent
-STYLE = "report/report.css"
-SCRIPTS = [f"report/{name}.js" for name in ("rows", "decisions", "view", "paging", "cards", "zoom", "pick", "keys")]
+STYLE = "assets/report.css"
+SCRIPTS = [f"assets/{name}.js" for name in ("rows", "decisions", "view", "paging", "cards", "zoom", "pick", "keys")]
 CHUNK = 1000  # rows of one script file: about half a megabyte
 
 

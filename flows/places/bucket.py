@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from flows.faults import EnvironmentFault, UsageError
+from flows.errors import EnvironmentFault, UsageError
 from flows.places.disk import inside
 from flows.places.listing import Listing
 

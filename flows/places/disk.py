@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from flows.faults import EnvironmentFault
+from flows.errors import EnvironmentFault
 
 PART = re.compile(r"\.cleanplate-\w{8}\.part")  # as `write_whole` names what it has not published
 UMASK = os.umask(0)  # mkstemp makes files for their owner alone; a published file is as readable as any other

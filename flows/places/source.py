@@ -7,10 +7,10 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.desk.nearest import path_beside
-from flows.faults import EnvironmentFault
+from flows.errors import EnvironmentFault
 from flows.formats import heic
 from flows.formats.pictures import SUFFIXES, suffix_of
+from flows.nearest import path_beside
 from flows.places.bucket import Bucket
 
 LINK = "it is a link, and links are not followed out of the source; put the picture itself in its place"

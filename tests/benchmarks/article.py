@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from flows.weights import quiet_libraries
+from flows.steps.loading import quiet_libraries
 from removal.bundled.scenes import Scene, scene
 from tests.benchmarks.quality import AS_WRITTEN, FIRST, fill
 from tests.benchmarks.tables import report

@@ -12,12 +12,12 @@ import numpy as np
 
 from flows.formats.encoding import encode_image
 from flows.formats.pictures import decode
-from flows.records import Outcome
-from flows.settings import Job
-from flows.trials.ladder import Masked
-from flows.trials.look_again import look_again
-from flows.trials.verdicts import Again, judge
-from flows.weights import quiet_libraries
+from flows.job import Job
+from flows.outcome import Outcome
+from flows.steps.ladder import Masked
+from flows.steps.loading import quiet_libraries
+from flows.steps.redetect import look_again
+from flows.steps.verdicts import Again, judge
 from masks import Found, PointPrompt, Prompt, TextPrompt, dilate, dilation_radius, fill_holes, load_segmenter
 from removal import load_remover
 from removal.bundled.scenes import Scene, scene

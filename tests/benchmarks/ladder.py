@@ -14,10 +14,10 @@ from pathlib import Path
 
 from flows.formats.mask_files import decode_mask
 from flows.formats.pictures import decode
-from flows.job import run
-from flows.samples import write_scenes
-from flows.settings import Job
-from flows.weights import quiet_libraries
+from flows.job import Job
+from flows.run import run
+from flows.samples.scenes import write_scenes
+from flows.steps.loading import quiet_libraries
 from removal.quality import there_again
 
 SEED = 3  # of `cleanplate scenes`

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from flows import remove_masked
-from flows.folder import Folder
 from flows.formats.pictures import decode
-from flows.job import run
-from flows.page import review
-from flows.samples import write_scenes
-from flows.settings import Job
-from flows.weights import quiet_libraries
+from flows.job import Job
+from flows.page import report as review
+from flows.places.folder import Folder
+from flows.run import run
+from flows.samples.scenes import write_scenes
+from flows.steps import remove_masked
+from flows.steps.loading import quiet_libraries
 from tests.benchmarks.ladder import half_by_point, rows_of
 
 SEED = 4  # of `cleanplate scenes`

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.weights import quiet_libraries
+from flows.steps.loading import quiet_libraries
 from masks import dilate
 from removal import load_remover
 from removal.bundled.scenes import Scene, scene
+from removal.fills.telea import TeleaRemover
 from removal.quality import ring_mean, through_autoencoder
-from removal.telea import TeleaRemover
 from removal.verify import fit
 from tests.benchmarks.sheets import write_sheets
 from tests.benchmarks.tables import Figures, measured, table

@@ -10,9 +10,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from flows.job import run
-from flows.samples import write_scenes
-from flows.settings import Job
+from flows.job import Job
+from flows.run import run
+from flows.samples.scenes import write_scenes
 from tests.flows.browser import Reader, started
 
 WINDOW = {"width": 1180, "height": 800}

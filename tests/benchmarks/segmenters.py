@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from flows.weights import quiet_libraries
+from flows.steps.loading import quiet_libraries
 from masks import BoxPrompt, PointPrompt, Prompt, TextPrompt, load_segmenter
 from masks.morphology import outline
 from removal.bundled.scenes import Scene, scene

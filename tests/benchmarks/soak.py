@@ -66,7 +66,7 @@ def _name(number: int) -> str:
 def _clean(place: Path, target: str, point: int, by: signal.Signals | int, source: str = "in") -> int:
     given = ["--masks", str(place / "masks"), "--model=bundled", "--method=telea", "--no-verify", "--no-flow", "-q"]
     command = ("run", str(place / source), str(place / target), *given, "--max-failures=100%")
-    return killed(place / "log", command, point, by, imported="flows.job")
+    return killed(place / "log", command, point, by, imported="flows.run")
 
 
 def _points_of_one(place: Path) -> int:
@@ -74,7 +74,7 @@ def _points_of_one(place: Path) -> int:
     for number in range(100):
         put(place / "few", _name(number), number)
     given = ["--masks", str(place / "few" / "masks"), "--model=bundled", "--method=telea", "--no-verify", "--no-flow"]
-    killed(place / "log", ("run", str(place / "few" / "in"), str(place / "few" / "out"), *given), 0, 9, "flows.job")
+    killed(place / "log", ("run", str(place / "few" / "in"), str(place / "few" / "out"), *given), 0, 9, "flows.run")
     return points(place / "log") // 100
 
 

@@ -36,7 +36,7 @@ def points(log: Path) -> int:
 
 
 def _run(log: str, arguments: tuple[str, ...], point: int, by: signal.Signals | int) -> None:
-    from flows import cli
+    from flows.cli import main as cli
 
     lines = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(lines, 1)

@@ -1,7 +1,7 @@
 """Imported once by the process that others are forked from: the command line, and the bundled models, loaded."""
 
-from flows.settings import Job
-from flows.weights import quiet_libraries
+from flows.job import Job
+from flows.steps.loading import quiet_libraries
 from masks import load_segmenter
 from removal import load_remover
 

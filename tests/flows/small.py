@@ -10,9 +10,9 @@ import numpy as np
 
 from flows.formats.encoding import encode_image
 from flows.formats.mask_files import decode_mask, encode_mask
-from flows.job import Nobody
-from flows.records import Outcome
-from flows.settings import Job
+from flows.job import Job
+from flows.outcome import Outcome
+from flows.run import Nobody
 
 HEIGHT, WIDTH = 24, 32
 

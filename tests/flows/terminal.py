@@ -16,7 +16,7 @@ import pyte
 
 COLUMNS = 80
 PROGRAM = (  # Ctrl-C works, however the tests themselves were started
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from flows.cli import main; main()"
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from flows.cli.main import main; main()"
 )
 
 

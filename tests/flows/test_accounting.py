@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from flows.job import run
-from flows.settings import Job
+from flows.job import Job
+from flows.run import run
 from tests.flows.small import HEIGHT, WIDTH, Following, encode_mask, image, mask, rows
 
 PIXELS = image()
@@ -292,8 +292,8 @@ def test_a_picture_that_vanishes_while_the_run_goes_on_is_a_failure_with_its_rea
 
 RUN = """
 import sys
-from flows.job import run
-from flows.settings import Job
+from flows.run import run
+from flows.job import Job
 print(dict(run(Job.model_validate_json(sys.argv[1])).done))
 """
 

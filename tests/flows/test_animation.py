@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from flows.animation import animate, marked, shrunk
-from flows.faults import EnvironmentFault
-from flows.folder import Folder
+from flows.errors import EnvironmentFault
 from flows.formats.drawings import encode_gif
 from flows.formats.encoding import encode_image
 from flows.formats.pictures import decode
-from flows.job import run
-from flows.records import Outcome
-from flows.samples import write_scenes
-from flows.settings import Job
-from flows.trials.attempts import Attempt
-from flows.trials.ladder import Masked, Rung
+from flows.job import Job
+from flows.outcome import Outcome
+from flows.places.folder import Folder
+from flows.run import run
+from flows.samples.scenes import write_scenes
+from flows.steps.animation import animate, marked, shrunk
+from flows.steps.attempts import Attempt
+from flows.steps.ladder import Masked, Rung
+from removal.fills.telea import TELEA
 from removal.removers import CropRemover
-from removal.telea import TELEA
 
 STEPS = 3
 

@@ -7,8 +7,8 @@ from contextvars import ContextVar
 
 import pytest
 
-from flows.aside import aside
-from flows.side_by_side import Halted
+from flows.threads.run_in_thread import aside
+from flows.threads.side_by_side import Halted
 
 SAID: ContextVar[str] = ContextVar("said")
 

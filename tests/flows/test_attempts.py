@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.faults import EnvironmentFault
-from flows.job import run
-from flows.records import Outcome
-from flows.samples import write_scenes
-from flows.settings import Job
-from flows.trials.attempts import picture_seed
-from flows.trials.ladder import grown, hulled, ladder
-from flows.trials.verdicts import Verdict
+from flows.errors import EnvironmentFault
+from flows.job import Job
+from flows.outcome import Outcome
+from flows.run import run
+from flows.samples.scenes import write_scenes
+from flows.steps.attempts import picture_seed
+from flows.steps.ladder import grown, hulled, ladder
+from flows.steps.verdicts import Verdict
 from masks import dilate, hull
 from removal import Checkpoint, Choice, load_remover
-from removal.checkpoints import BUNDLED
-from removal.telea import TeleaRemover
+from removal.checkpoints.choice import BUNDLED
+from removal.fills.telea import TeleaRemover
 
 STRANGE = np.array([255, 0, 255])
 BAD = 0.5  # share of the hole in a colour that is nowhere else
@@ -86,9 +86,9 @@ def plan(monkeypatch):
 
     def put(**shares: list) -> Painters:
         painters = Painters({int(name[1:]): planned for name, planned in shares.items()})
-        monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: painters.by("inpainting"))
-        monkeypatch.setattr("flows.trials.ladder.load_remover", lambda _, **options: painters.by(options["method"]))
-        monkeypatch.setattr("flows.trials.ladder.TeleaRemover", lambda: painters.by("telea"))
+        monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: painters.by("inpainting"))
+        monkeypatch.setattr("flows.steps.ladder.load_remover", lambda _, **options: painters.by(options["method"]))
+        monkeypatch.setattr("flows.steps.ladder.TeleaRemover", lambda: painters.by("telea"))
         return painters
 
     return put
@@ -255,7 +255,7 @@ def test_weights_that_cannot_be_had_for_another_method_leave_telea(plan, job, mo
         raise trouble
 
     painters = plan(p1=[BAD])
-    monkeypatch.setattr("flows.trials.ladder.load_remover", refuse)
+    monkeypatch.setattr("flows.steps.ladder.load_remover", refuse)
     run(job(tries=6))
     assert painters.methods == ["inpainting"] * 4 + ["telea"]
     assert "doubtful after 5 attempts" in rows(job())["p1"]["reason"]
@@ -266,7 +266,7 @@ def test_a_full_disk_on_the_ladder_stops_the_run_and_marks_no_picture(plan, job,
         raise OSError(errno.ENOSPC, "No space left on device", "hub")
 
     plan(p1=[BAD])
-    monkeypatch.setattr("flows.trials.ladder.load_remover", full)
+    monkeypatch.setattr("flows.steps.ladder.load_remover", full)
     with pytest.raises(EnvironmentFault, match="No space left"):
         run(job(tries=6))
     assert rows(job()) == {}
@@ -274,7 +274,7 @@ def test_a_full_disk_on_the_ladder_stops_the_run_and_marks_no_picture(plan, job,
 
 def test_no_other_weights_are_loaded_before_a_picture_needs_them(plan, job, monkeypatch):
     plan(p1=[BAD])
-    monkeypatch.setattr("flows.trials.ladder.load_remover", lambda *_, **__: pytest.fail("loaded too early"))
+    monkeypatch.setattr("flows.steps.ladder.load_remover", lambda *_, **__: pytest.fail("loaded too early"))
     run(job(tries=4))
 
 
@@ -352,7 +352,7 @@ def test_the_same_job_gives_the_same_pictures_in_any_order_and_groups(plan, job,
     found = []
     for group, names in ((8, "abc"), (8, "abc"), (1, "abc"), (2, "cab")):
         plan(**shares)
-        monkeypatch.setattr("flows.remove_masked.GROUP", group)
+        monkeypatch.setattr("flows.steps.remove_masked.GROUP", group)
         place = tmp_path / f"run{len(found)}"
         for number, name in enumerate(names):
             for kind in ("images", "masks"):
@@ -387,14 +387,14 @@ def test_what_draws_nothing_at_random_is_not_tried_with_another_seed_nor_twice()
 
 
 def test_an_attentive_job_ends_with_telea(monkeypatch):
-    monkeypatch.setattr("flows.trials.ladder.load_remover", lambda *_, **__: pytest.fail("it is attentive already"))
+    monkeypatch.setattr("flows.steps.ladder.load_remover", lambda *_, **__: pytest.fail("it is attentive already"))
     methods = [rung.remover.choice.method for rung in ladder(Job(), Painters({}).by("attentive"))]
     assert methods == ["attentive"] * 4 + ["telea"]
 
 
 def test_the_attentive_rung_has_the_weights_that_are_in_use_and_the_settings_of_the_job(monkeypatch):
     asked = []
-    monkeypatch.setattr("flows.trials.ladder.load_remover", lambda model, **options: asked.append((model, options)))
+    monkeypatch.setattr("flows.steps.ladder.load_remover", lambda model, **options: asked.append((model, options)))
     list(ladder(Job(model="bundled-base", steps=7), load_remover("bundled-base", steps=7, device="cpu")))
     ((model, options),) = asked
     assert Path(model) == BUNDLED / "inpainting"  # its child, which auto chose
@@ -404,7 +404,7 @@ def test_the_attentive_rung_has_the_weights_that_are_in_use_and_the_settings_of_
 @pytest.mark.parametrize("model", ["bundled", "bundled-base"])
 def test_every_rung_stands_on_the_real_models(tmp_path, monkeypatch, model):
     doubts = iter([7, 6, 5, 4, 3, 2])
-    monkeypatch.setattr("flows.trials.attempts.judge", lambda *_: Verdict(next(doubts), ("it is only a test",)))
+    monkeypatch.setattr("flows.steps.attempts.judge", lambda *_: Verdict(next(doubts), ("it is only a test",)))
     write_scenes(tmp_path / "scenes", count=1, seed=11)
     places = {"source": str(tmp_path / "scenes/images"), "masks": str(tmp_path / "scenes/masks")}
     work = Job(**places, target=str(tmp_path / "out"), model=model, steps=2, tries=6, device="cpu")

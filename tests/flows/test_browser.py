@@ -10,19 +10,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flows import cards, decisions, records
-from flows.folder import Folder
+from flows import outcome as records
 from flows.formats.drawings import encode_gif
 from flows.formats.encoding import encode_image
 from flows.formats.mask_files import encode_mask
 from flows.formats.pictures import decode
-from flows.job import run
-from flows.page import review, thumbnails
-from flows.records import Outcome
-from flows.redo import redo
-from flows.remove_masked import remove_masked
-from flows.settings import Job
-from flows.trials.verdicts import judge
+from flows.job import Job
+from flows.outcome import Outcome
+from flows.page import report as review
+from flows.places.folder import Folder
+from flows.records import card as cards
+from flows.review import decisions
+from flows.review.redo import redo
+from flows.run import run
+from flows.steps import thumbnails
+from flows.steps.remove_masked import remove_masked
+from flows.steps.verdicts import judge
 from tests.flows.browser import Reader
 
 ODD = 'odd/"quo\'ted" & <script>alert(1)<b>.png'

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from flows.faults import EnvironmentFault, UsageError
+from flows.errors import EnvironmentFault, UsageError
 from flows.ledger import lease as leases
 from flows.ledger.lease import Lease
 from flows.ledger.lock import Busy

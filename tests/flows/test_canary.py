@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from flows import cards
-from flows.decisions import Decision, apply
-from flows.faults import TooManyFailures
-from flows.job import run
-from flows.settings import Job
-from flows.trials.canary import split
+from flows.canary import split
+from flows.errors import TooManyFailures
+from flows.job import Job
+from flows.records import card as cards
+from flows.review.decisions import Decision, apply
+from flows.run import run
 from removal import Checkpoint, Choice
 
 
@@ -52,7 +52,7 @@ def runs(tmp_path, picture, monkeypatch):
 
     def go(strange=(), failing=(), **settings) -> Paint:
         painter = Paint(set(strange), set(failing))
-        monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: painter)
+        monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: painter)
         places = {"source": "source", "target": "out", "masks": "mask.png"}
         job = Job(**{key: str(tmp_path / name) for key, name in places.items()}, model="bundled", **settings)
         try:

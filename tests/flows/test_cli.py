@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli, tracking
-from flows.samples import write_scenes
+from flows.cli import main as cli
+from flows.deploy import tracking
+from flows.samples.scenes import write_scenes
 
 
 @pytest.fixture
@@ -250,7 +251,7 @@ def test_missing_system_libraries_end_in_3_with_the_fix(cleanplate, scenes, tmp_
     def missing(*_, **__):
         raise ImportError("libxcb.so.1: cannot open shared object file: No such file or directory")
 
-    monkeypatch.setattr("flows.job.run", missing)
+    monkeypatch.setattr("flows.run.run", missing)
     code, _, err = cleanplate(*by_mask(scenes, tmp_path / "out"))
     assert code == 3
     assert "apt-get install -y libgl1 libglib2.0-0" in err
@@ -275,7 +276,7 @@ def test_a_finished_folder_is_recognised_without_torch_or_prefect(scenes, tmp_pa
     arguments = [str(argument) for argument in by_mask(scenes, tmp_path / "out")] + ["--no-flow"]
     program = (
         f"import sys; sys.argv = ['cleanplate', *{arguments!r}]\n"
-        "from flows.cli import main\n"
+        "from flows.cli.main import main\n"
         "try: main()\n"
         "except SystemExit as ended:\n"
         "    print(ended.code, {'torch', 'prefect', 'diffusers', 'transformers'} & set(sys.modules))"
@@ -334,7 +335,7 @@ def test_an_interrupted_run_ends_in_130_and_says_how_to_go_on(cleanplate, scenes
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flows.job.run", interrupted)
+    monkeypatch.setattr("flows.run.run", interrupted)
     code, _, err = cleanplate(*by_mask(scenes, tmp_path / "out"))
     assert code == 130
     assert "the same command goes on from here" in err

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from flows import cluster
-from flows.faults import EnvironmentFault, TooManyFailures
-from flows.find_masks import find_masks
-from flows.job import run
+from flows.deploy import ray_cluster as cluster
+from flows.errors import EnvironmentFault, TooManyFailures
+from flows.job import Job
 from flows.ledger.manifest import Manifest
-from flows.settings import Job
+from flows.run import run
+from flows.steps.find_masks import find_masks
 from tests.flows.test_scale import tiny
 from tests.flows.test_shards import elsewhere, images, rows
 

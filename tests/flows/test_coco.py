@@ -17,13 +17,13 @@ from pycocotools import mask as reference
 from pycocotools.coco import COCO
 
 from flows.coco import read_coco
-from flows.datasets import write_coco
-from flows.export import export
-from flows.faults import UsageError
+from flows.errors import UsageError
+from flows.export.datasets import write_coco
+from flows.export.delivery import export
 from flows.formats.encoding import encode_image
 from flows.formats.mask_files import decode_mask
-from flows.job import run
-from flows.settings import Job
+from flows.job import Job
+from flows.run import run
 
 HEIGHT, WIDTH = 40, 60
 ELLIPSE = [30 + 12 * np.cos(t) if k == 0 else 20 + 9 * np.sin(t) for t in np.linspace(0, 6, 25) for k in (0, 1)]

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from flows.faults import UsageError
+from flows.errors import UsageError
 from flows.formats.pictures import decode
-from flows.samples import write_scenes
-from flows.settings import Job
-from flows.trials.comparison import compare
+from flows.job import Job
+from flows.samples.comparison import compare
+from flows.samples.scenes import write_scenes
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from flows.settings import Job
+from flows.job import Job
 
 CANARY = "c4n4ryc4n4ryc4n4ryc4n4ry"
 URLS = [

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.datasets import write_pairs, write_parquet
-from flows.decisions import Decision, apply
-from flows.export import export
-from flows.faults import UsageError
+from flows.errors import UsageError
+from flows.export.datasets import write_pairs, write_parquet
+from flows.export.delivery import export
 from flows.formats.encoding import encode_image
 from flows.formats.mask_files import encode_mask
-from flows.job import run
-from flows.redo import redo
-from flows.settings import Job
+from flows.job import Job
+from flows.review.decisions import Decision, apply
+from flows.review.redo import redo
+from flows.run import run
 
 ROOT = Path(__file__).parents[2]
 HOLE = np.zeros((24, 36), bool)
@@ -96,7 +96,7 @@ def test_pairs_load_with_columns_input_mask_and_output(tmp_path, load):
 
 @pytest.mark.parametrize("shard", [1, 500 << 20], ids=["a file a picture", "one file"])
 def test_parquet_loads_with_pictures_and_what_the_rows_tell(tmp_path, load, monkeypatch, shard):
-    monkeypatch.setattr("flows.datasets.SHARD", shard)
+    monkeypatch.setattr("flows.export.datasets.SHARD", shard)
     target = cleaned(tmp_path, SPLIT, empty=["val/cat/c.png"])
     assert write_parquet(target, tmp_path / "parquet") == 4
     assert len([*(tmp_path / "parquet").glob("*.parquet")]) == (4 if shard == 1 else 3)
@@ -152,8 +152,8 @@ def test_sidecars_travel_along_byte_for_byte_and_the_target_still_loads(tmp_path
 
 
 def test_a_sidecar_that_changed_is_copied_again_and_no_other(tmp_path):
-    from flows.folder import Folder
-    from flows.others import copy_others
+    from flows.places.folder import Folder
+    from flows.places.sidecars import copy_others
 
     target = cleaned(tmp_path, downloaded(tmp_path), copy_others=True)
     folder = Folder(str(tmp_path / "in"), str(target))

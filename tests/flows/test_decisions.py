@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from flows.decisions import Decision, apply, read_decisions
-from flows.faults import UsageError
-from flows.job import run
+from flows.errors import UsageError
+from flows.job import Job
 from flows.ledger.lock import Busy
 from flows.ledger.manifest import Manifest
 from flows.ledger.overrides import Override, overrides
-from flows.settings import Job
+from flows.review.decisions import Decision, apply, read_decisions
+from flows.run import run
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flows.job import run as run_here
-from flows.samples import write_scenes
+from flows.run import run as run_here
+from flows.samples.scenes import write_scenes
 from tests.flows.prefect_server import given
 from tests.flows.test_lost_runs import assert_whole, parameters, published
 from tests.flows.test_scale import tiny
@@ -227,7 +227,7 @@ def test_a_night_does_only_what_is_new(server, tmp_path):
 def test_ctrl_c_on_a_tracked_run_finishes_the_batch_and_the_server_knows_it_as_cancelled(server, tmp_path):
     write_scenes(tmp_path / "scenes", count=140, seed=5)
     press = (
-        "import os, signal, sys; from flows import remove_objects as flow; from flows.cli import main\n"
+        "import os, signal, sys; from flows import remove_objects as flow; from flows.cli.main import main\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler); did = flow.RunLog.did\n"
         "def once(self, outcome):\n"
         "    did(self, outcome)\n"

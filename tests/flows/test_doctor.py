@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
-from flows.desk import doctor
-from flows.desk.symptoms import FIXES, fix_of
-from flows.faults import EnvironmentFault
-from flows.verbs.machine import doctor as verb
-from flows.verbs.talk import words_of
+from flows.cli import doctor
+from flows.cli import main as cli
+from flows.cli.symptoms import FIXES, fix_of
+from flows.cli.verbs.machine import doctor as verb
+from flows.cli.verbs.talk import words_of
+from flows.errors import EnvironmentFault
 
 SAID = {  # whole messages, as machines gave them, and a part of what mends each
     "libxcb.so.1: cannot open shared object file: No such file or directory": "apt-get install -y libgl1 libglib2.0-0",

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows import job as whole_job
+from flows import run as whole_job
 from flows.formats.mask_files import encode_mask
 from flows.formats.pictures import decode
-from flows.job import run
+from flows.job import Job
 from flows.ledger.lock import Busy
 from flows.ledger.manifest import Manifest, OtherSettings
 from flows.ledger.tables import LEDGER
-from flows.records import digest
-from flows.settings import Job
-from flows.trials.ladder import ladder
+from flows.outcome import digest
+from flows.run import run
+from flows.steps.ladder import ladder
 from tests.flows.small import Following, delivered, image, mask, mask_in, put, rows, small
 
 CORRECTED = mask(2, 2, 4, 4)
@@ -255,7 +255,7 @@ def test_a_grown_mask_whose_row_was_not_committed_is_forgotten(tmp_path, monkeyp
     def dies(*_):
         raise MemoryError("as good as killed")
 
-    monkeypatch.setattr("flows.remove_masked.climb", climb_to_a_grown_mask)
+    monkeypatch.setattr("flows.steps.remove_masked.climb", climb_to_a_grown_mask)
     with monkeypatch.context() as dying:
         dying.setattr(Manifest, "record", dies)
         with pytest.raises(MemoryError):
@@ -269,12 +269,12 @@ def test_a_grown_mask_whose_row_was_not_committed_is_forgotten(tmp_path, monkeyp
 
 def test_a_grown_mask_whose_row_was_committed_takes_its_place_in_the_next_run(tmp_path, monkeypatch):
     job = small(tmp_path, 2)
-    from flows.folder import Folder
+    from flows.places.folder import Folder
 
     def dies(*_):
         raise MemoryError("as good as killed")
 
-    monkeypatch.setattr("flows.remove_masked.climb", climb_to_a_grown_mask)
+    monkeypatch.setattr("flows.steps.remove_masked.climb", climb_to_a_grown_mask)
     with monkeypatch.context() as dying:
         dying.setattr(Folder, "move", dies)
         with pytest.raises(MemoryError):
@@ -288,7 +288,7 @@ def test_a_grown_mask_whose_row_was_committed_takes_its_place_in_the_next_run(tm
 
 def climb_to_a_grown_mask(job, folder, ready, ways):
     """As if every picture had been doubtful until its mask was grown."""
-    from flows.trials.attempts import Attempt, Climb
+    from flows.steps.attempts import Attempt, Climb
 
     third = [*ladder(job, next(iter(ways)).remover)][1]
     climbs = []

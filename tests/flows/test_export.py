@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
-from flows.cli import app
-from flows.decisions import Decision, apply
-from flows.export import export
-from flows.faults import EnvironmentFault, UsageError
-from flows.job import run
+from flows.cli.main import app
+from flows.errors import EnvironmentFault, UsageError
+from flows.export.delivery import export
+from flows.job import Job
 from flows.ledger.lock import Busy
 from flows.ledger.manifest import Manifest
-from flows.redo import redo
-from flows.settings import Job
+from flows.review.decisions import Decision, apply
+from flows.review.redo import redo
+from flows.run import run
 
 OBJECT = (0, 255, 0)  # the only green there is
 BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF")
@@ -168,7 +168,7 @@ def test_an_export_that_cannot_be_written_leaves_nothing(target, tmp_path, monke
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("flows.export.review.write", full)
+    monkeypatch.setattr("flows.export.delivery.review.write", full)
     before = {file.name for file in tmp_path.iterdir()}
     with pytest.raises(EnvironmentFault, match="No space left"):
         export(target, tmp_path / "new")

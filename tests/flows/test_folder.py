@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from flows.faults import EnvironmentFault
-from flows.folder import Folder
+from flows.errors import EnvironmentFault
+from flows.places.folder import Folder
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from collections import namedtuple
 
 import pytest
 
-from flows.desk.forecast import MASK, Forecast, forecast
-from flows.job import Nobody, look, run
-from flows.samples import write_scenes
-from flows.settings import Job
+from flows.job import Job
+from flows.records.forecast import MASK, Forecast, forecast
+from flows.run import Nobody, look, run
+from flows.samples.scenes import write_scenes
 
 
 @pytest.fixture
@@ -69,6 +69,6 @@ def test_nothing_to_do_takes_nothing(job):
 
 
 def test_a_picture_that_went_away_meanwhile_takes_nothing(job, tmp_path):
-    from flows.folder import Folder
+    from flows.places.folder import Folder
 
     assert forecast(job, Folder(job.source, job.target), ["gone.png"], 2.0).size == MASK

@@ -25,9 +25,9 @@ from flows.formats.pictures import SUFFIXES, decode
 from flows.formats.png import chunk
 from flows.formats.provenance import BY_ALGORITHM, BY_MODEL, IPTC, RDF, with_provenance
 from flows.formats.provenance import without_previews as without_previews_in_xmp
-from flows.job import run
+from flows.job import Job
 from flows.places.source import survey
-from flows.settings import Job
+from flows.run import run
 
 RANDOM = np.random.default_rng(5)
 ACROSS, DOWN = np.meshgrid(np.arange(64), np.arange(48))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.job import run
 from flows.ledger.merge import merge
+from flows.run import run
 from tests.flows.prefect_server import deployed
 from tests.flows.test_lost_runs import parameters, published
 from tests.flows.test_scale import tiny

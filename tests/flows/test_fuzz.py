@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from flows.folder import attempts_name, image_name, mask_name, pending_mask_name, process_name, strip_name
 from flows.formats.encoding import encode
 from flows.formats.mask_files import decode_mask, encode_mask
 from flows.formats.pictures import BrokenPicture, UnsupportedPicture, decode
+from flows.places.folder import attempts_name, image_name, mask_name, pending_mask_name, process_name, strip_name
 from flows.prompt_files import read_prompts
-from flows.sense import too_large
+from flows.steps.mask_limits import too_large
 from masks import dilate, fill_holes, hull
-from removal.crop import cut, feather, paste
+from removal.crops.crop import cut, feather, paste
 from tests.flows.small import image
 
 CONTAINERS = {

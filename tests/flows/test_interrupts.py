@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
-from flows.desk import progress
-from flows.interrupts import interrupted, patient, until_interrupted
-from flows.samples import write_scenes
+from flows.cli import main as cli
+from flows.cli import progress
+from flows.samples.scenes import write_scenes
+from flows.threads.interrupts import interrupted, patient, until_interrupted
 
 PICTURES = 40  # two portions of the job, five groups of the removal
 

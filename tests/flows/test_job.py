@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows import job as whole_job
-from flows.faults import EnvironmentFault, TooManyFailures, UsageError
-from flows.job import Nobody, run
+from flows import run as whole_job
+from flows.errors import EnvironmentFault, TooManyFailures, UsageError
+from flows.job import Job
 from flows.ledger.lock import Busy
 from flows.ledger.manifest import Manifest, OtherSettings
-from flows.records import Outcome
-from flows.samples import write_scenes
-from flows.settings import Job
+from flows.outcome import Outcome
+from flows.run import Nobody, run
+from flows.samples.scenes import write_scenes
 
 
 @pytest.fixture
@@ -343,7 +343,7 @@ def test_weights_that_cannot_be_had_stop_the_run_and_mark_no_picture(scenes, mon
     def missing(*_, **__):
         raise OSError("no weights here")
 
-    monkeypatch.setattr("flows.remove_masked.load_remover", missing)
+    monkeypatch.setattr("flows.steps.remove_masked.load_remover", missing)
     with pytest.raises(EnvironmentFault, match="no weights here"):
         run(by_mask(scenes))
     monkeypatch.undo()
@@ -353,7 +353,7 @@ def test_weights_that_cannot_be_had_stop_the_run_and_mark_no_picture(scenes, mon
 def test_a_full_disk_stops_the_run_and_marks_no_picture(scenes, monkeypatch):
     import errno
 
-    from flows.folder import Folder
+    from flows.places.folder import Folder
 
     real = Folder.write
 
@@ -384,7 +384,7 @@ def test_a_model_that_fails_on_one_picture_of_a_batch_fails_that_one_alone(scene
             return real(images, masks, seeds)
 
     bad = np.asarray(Image.open(scenes / "images" / "0001.png").convert("RGB"))
-    monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: Choking())
+    monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: Choking())
     summary = run(by_mask(scenes))
     assert summary.done == {"removed": 3, "failed": 1}
     assert rows(scenes.parent / "out", "failures.jsonl")["0001.png"]["reason"] == "cannot paint this"

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from flows.job import run
+from flows.job import Job
 from flows.ledger.manifest import Manifest
-from flows.settings import Job
+from flows.run import run
 from tests.flows.small import Following, image, rows, small
 
 ROOT = Path(__file__).parents[2]
 
 POISON = """
 import os, signal, sys, threading
-from flows import cli, remove_masked
+from flows.cli import main as cli
+from flows.steps import remove_masked
 
 real, bad, how = remove_masked.decode, [int(red) for red in sys.argv[1].split(",")], sys.argv[2]
 

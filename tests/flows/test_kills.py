@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flows.job import run
-from flows.samples import write_scenes
-from flows.settings import Job
+from flows.job import Job
+from flows.run import run
+from flows.samples.scenes import write_scenes
 from tests.flows.killing import killed, points
 from tests.flows.small import delivered, rows, small
 

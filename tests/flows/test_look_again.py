@@ -9,13 +9,13 @@ from PIL import Image
 
 from flows.formats.encoding import encode_image
 from flows.formats.pictures import decode
-from flows.job import run
-from flows.records import Outcome
-from flows.samples import write_scenes
-from flows.settings import Job
-from flows.trials.ladder import Masked
-from flows.trials.look_again import look_again
-from flows.trials.verdicts import Again, judge
+from flows.job import Job
+from flows.outcome import Outcome
+from flows.run import run
+from flows.samples.scenes import write_scenes
+from flows.steps.ladder import Masked
+from flows.steps.redetect import look_again
+from flows.steps.verdicts import Again, judge
 from masks import Found, dilate
 from removal import Checkpoint, Choice, load_remover
 from removal.verify import fit
@@ -46,7 +46,7 @@ def finds(monkeypatch):
                 raise trouble
             return [Found((image == [255, 0, 255]).all(axis=2), 0.9) for image in images]
 
-        monkeypatch.setattr("flows.find_masks.load_segmenter", lambda *_: segment)
+        monkeypatch.setattr("flows.steps.find_masks.load_segmenter", lambda *_: segment)
         return looks
 
     return put
@@ -190,7 +190,7 @@ def half_left(tmp_path, monkeypatch) -> Path:
         return np.asarray(Image.open(tmp_path / "scenes" / kind / name))
 
     truth = {pixels("images", name).tobytes(): pixels("truth", name) for name in ("0000.png", "0001.png")}
-    monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: Leaves(truth))
+    monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: Leaves(truth))
     return tmp_path
 
 
@@ -211,7 +211,7 @@ def test_a_run_doubts_the_objects_that_it_left_and_its_rows_say_so(half_left):
 
 
 def test_a_run_with_given_masks_loads_no_segmenter(half_left, monkeypatch):
-    monkeypatch.setattr("flows.find_masks.load_segmenter", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("flows.steps.find_masks.load_segmenter", lambda *_: pytest.fail("loaded"))
     places = {"source": "scenes/images", "target": "out", "masks": "scenes/masks"}
     job = Job(**{key: str(half_left / name) for key, name in places.items()}, model="bundled", device="cpu")
     assert run(job).done == {"removed": 4}

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from flows import cards
-from flows.job import run
 from flows.ledger.manifest import Manifest
-from flows.page import picking
-from flows.page.loopback import Site, server
+from flows.page import pick as picking
+from flows.records import card as cards
+from flows.review.server import Site, server
+from flows.run import run
 from tests.flows.small import small
 
 
@@ -31,8 +31,8 @@ def target(tmp_path):
 @pytest.fixture
 def served(target, tmp_path):
     """A site over the target, its server running: (site, address)."""
-    from flows import decisions
-    from flows.page import review
+    from flows.page import report as review
+    from flows.review import decisions
 
     def save(lines: str) -> int:
         return decisions.apply(target, decisions.read_decisions(lines))
@@ -193,7 +193,7 @@ def test_the_command_serves_until_interrupted_and_leaves_the_page_as_it_was_seen
 
 
 def test_a_port_in_use_is_said(served):
-    from flows.faults import EnvironmentFault
+    from flows.errors import EnvironmentFault
 
     with pytest.raises(EnvironmentFault, match="leave --port out"):
         server(served[0], urlsplit(served[1]).port)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.job import run
-from flows.settings import Job
+from flows.job import Job
+from flows.run import run
 from tests.flows.prefect_server import PrefectServer, deployed, end, prefect_server
 from tests.flows.test_scale import tiny
 

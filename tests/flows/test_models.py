@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from flows.faults import UsageError
-from flows.job import chosen
-from flows.settings import Job
-from flows.verbs.models import explain, pull
+from flows.cli.verbs.models import explain, pull
+from flows.errors import UsageError
+from flows.job import Job
+from flows.run import chosen
 
 
 def explained(capsys, *words, **options) -> dict:

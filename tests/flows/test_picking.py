@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from flows.formats.pictures import decode
-from flows.page import picking
+from flows.page import pick as picking
 from flows.prompt_files import read_prompts
 
 WIDTH, HEIGHT = 600, 400

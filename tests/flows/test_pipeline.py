@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows import find_masks as finding
-from flows import remove_masked as removing
-from flows.faults import EnvironmentFault
-from flows.find_masks import find_masks
-from flows.folder import Folder
+from flows.errors import EnvironmentFault
 from flows.formats.encoding import encode_image
 from flows.formats.mask_files import encode_mask
 from flows.formats.pictures import decode
-from flows.job import Nobody, run
-from flows.pipeline import ahead, threads
-from flows.remove_masked import remove_masked
-from flows.settings import Job
+from flows.job import Job
+from flows.places.folder import Folder
+from flows.run import Nobody, run
+from flows.steps import find_masks as finding
+from flows.steps import remove_masked as removing
+from flows.steps.find_masks import find_masks
+from flows.steps.remove_masked import remove_masked
+from flows.threads.pipeline import ahead, threads
 from masks import Found
-from removal.telea import TELEA
+from removal.fills.telea import TELEA
 
 LONG = 60  # seconds after which something that had to happen at the same time did not
 
@@ -189,7 +189,7 @@ def remover(monkeypatch) -> Callable[..., Watched]:
 
     def put(*during) -> Watched:
         watched = Watched(*during)
-        monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: watched)
+        monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: watched)
         return watched
 
     return put

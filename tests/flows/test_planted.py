@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flows.samples import write_scenes
+from flows.samples.scenes import write_scenes
 from tests.benchmarks.ladder import half_by_point
 from tests.benchmarks.planted import PAGE, listed
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.faults import EnvironmentFault, TooManyFailures
-from flows.find_masks import find_masks
-from flows.folder import Folder
-from flows.job import Nobody, run
+from flows.errors import EnvironmentFault, TooManyFailures
+from flows.job import Job
 from flows.ledger.manifest import Manifest
+from flows.outcome import Outcome
+from flows.places.folder import Folder
 from flows.portions import PORTION
-from flows.records import Outcome
-from flows.remove_masked import remove_masked
-from flows.settings import Job
+from flows.run import Nobody, run
+from flows.steps.find_masks import find_masks
+from flows.steps.remove_masked import remove_masked
 from tests.flows.test_scale import Grey, tiny
 
 
@@ -89,7 +89,7 @@ def test_the_model_is_at_the_next_portion_while_the_last_of_one_are_written(job,
             waited.append(next_one.wait(60))  # in turn it never comes
         return write(self, relative, data)
 
-    monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: remover)
+    monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: remover)
     monkeypatch.setattr(Folder, "write", written)
     remover = Watched()
     assert run(job).done == {"removed": 3 * PORTION}
@@ -98,7 +98,7 @@ def test_the_model_is_at_the_next_portion_while_the_last_of_one_are_written(job,
 
 def test_a_slow_row_keeps_no_model_waiting(job, monkeypatch):
     remover = Remover()
-    monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: remover)
+    monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: remover)
     waited = []
 
     class Slow(Nobody):
@@ -112,7 +112,7 @@ def test_a_slow_row_keeps_no_model_waiting(job, monkeypatch):
 
 def test_too_many_failures_lose_no_row_of_what_is_finished(job, monkeypatch):
     remover = Remover()
-    monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: remover)
+    monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: remover)
     for name in names(job)[PORTION : PORTION + 3]:
         (Path(job.source) / name).write_bytes(b"no picture")
 
@@ -130,7 +130,7 @@ def test_too_many_failures_lose_no_row_of_what_is_finished(job, monkeypatch):
 
 def test_trouble_with_the_next_portions_masks_loses_nothing_that_was_finished(job, monkeypatch):
     remover = Remover()
-    monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: remover)
+    monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: remover)
 
     def find(asked: Job, some: list[str]) -> list[Outcome]:
         if names(job)[0] not in some and remover.at_work.acquire(timeout=60):

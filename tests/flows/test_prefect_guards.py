@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from flows.faults import UsageError
-from flows.settings import Job
+from flows.errors import UsageError
+from flows.job import Job
 
 ROOT = Path(__file__).parents[2]
 

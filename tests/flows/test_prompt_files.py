@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from flows.job import Job
 from flows.prompt_files import Wanted, read_prompts, read_wishes, without_a_partner
-from flows.settings import Job
 from masks import BoxPrompt, PointPrompt, TextPrompt
 
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.faults import UsageError
+from flows.errors import UsageError
 from flows.formats.pictures import decode
-from flows.job import run
-from flows.protection import spare
-from flows.records import Outcome
-from flows.settings import Job
-from flows.trials import ladder
-from flows.trials.ladder import Masked
-from flows.trials.verdicts import Verdict
+from flows.job import Job
+from flows.outcome import Outcome
+from flows.run import run
+from flows.steps import ladder
+from flows.steps.ladder import Masked
+from flows.steps.protection import spare
+from flows.steps.verdicts import Verdict
 from masks import Found, dilate
 
 COLOURS = {"magenta": [255, 0, 255], "green": [0, 255, 0]}
@@ -29,7 +29,7 @@ def by_colour(monkeypatch):
         found = [(i == COLOURS[p.text]).all(axis=2) for i, p in zip(images, prompts, strict=True)]
         return [Found(mask, 0.9, ((0, 0, 1, 1),) if mask.any() else ()) for mask in found]
 
-    monkeypatch.setattr("flows.find_masks.load_segmenter", lambda *_: segment)
+    monkeypatch.setattr("flows.steps.find_masks.load_segmenter", lambda *_: segment)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_mask_that_grows_for_another_attempt_stays_out_of_what_is_protected(pi
 
 def test_every_attempt_at_a_doubtful_picture_leaves_what_is_protected_alone(pictures, monkeypatch):
     """The second step knows what is protected from the first, also in a run of its own."""
-    monkeypatch.setattr("flows.trials.attempts.judge", lambda *_: Verdict(2.0, ("a judge who is never content",)))
+    monkeypatch.setattr("flows.steps.attempts.judge", lambda *_: Verdict(2.0, ("a judge who is never content",)))
     run(job(pictures), masks_only=True)
     run(job(pictures, tries=6))
     attempts = [*(pictures / "out/.cleanplate/attempts/a.png").glob("*.mask.png")]

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from flows.settings import Job
+from flows.job import Job
 from tests.flows.prefect_server import ROOT, PrefectServer, deployed
 from tests.flows.test_lost_runs import assert_whole, published
 from tests.flows.test_scale import tiny

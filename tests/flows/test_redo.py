@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.cli import app
-from flows.decisions import Decision, apply
-from flows.faults import UsageError
-from flows.job import run
+from flows.cli.main import app
+from flows.errors import UsageError
+from flows.job import Job
 from flows.ledger.due import BY_HAND
 from flows.ledger.lock import Busy
 from flows.ledger.manifest import Manifest
-from flows.redo import redo
-from flows.samples import write_scenes
-from flows.settings import Job
+from flows.review.decisions import Decision, apply
+from flows.review.redo import redo
+from flows.run import run
+from flows.samples.scenes import write_scenes
 from masks.segmenters import BUNDLED
 from removal import Checkpoint, Choice
 
@@ -56,7 +56,7 @@ class Paint:
 @pytest.fixture
 def paint(monkeypatch) -> Paint:
     painter = Paint()
-    monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: painter)
+    monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: painter)
     return painter
 
 
@@ -253,7 +253,7 @@ def test_a_picture_that_changes_later_is_the_jobs_again(done, job, picture):
 DIES = """
 import os, sys
 import flows.{module} as module
-from flows.redo import redo
+from flows.review.redo import redo
 from pathlib import Path
 
 before, calls = {name}, []
@@ -281,8 +281,8 @@ def die(target: Path, module: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("redo", "module._keep"),
-        ("redo", "module.Folder.move"),
+        ("review.redo", "module._keep"),
+        ("review.redo", "module.Folder.move"),
         ("ledger.manifest", "module.Manifest.record"),
         ("ledger.staging", "module.settle"),
     ],

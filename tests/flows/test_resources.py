@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.faults import ENVIRONMENT, EnvironmentFault, raise_if_environment
+from flows.errors import ENVIRONMENT, EnvironmentFault, raise_if_environment
 from flows.formats.encoding import encode_image
 from flows.formats.pictures import decode
-from flows.job import run
-from flows.settings import Job
+from flows.job import Job
+from flows.run import run
 from tests.flows.small import Following, delivered, rows, small
 
 ROOT = Path(__file__).parents[2]
@@ -96,9 +96,11 @@ def test_a_target_that_is_made_read_only_stops_the_run_and_the_same_command_goes
 
 FEW_FILES = """
 import os, resource, sys
-from flows import cli, job, remove_masked
-from flows.desk import progress
-import removal.telea, PIL.PngImagePlugin
+from flows.cli import main as cli
+from flows import run as job
+from flows.steps import remove_masked
+from flows.cli import progress
+import removal.fills.telea, PIL.PngImagePlugin
 spare = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + spare,) * 2)
 sys.argv = ["cleanplate", *sys.argv[2:]]
@@ -142,14 +144,14 @@ def test_a_gpu_that_is_lost_stops_the_run_and_no_picture_is_marked_bad(tmp_path,
 
     job = small(tmp_path, 3)
     with monkeypatch.context() as broken:
-        broken.setattr("flows.remove_masked.load_remover", lambda *_, **__: Lost())
+        broken.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: Lost())
         with pytest.raises(EnvironmentFault, match="the GPU"):
             run(job)
     assert run(job).done == {"removed": 3}
 
 
 def test_a_picture_too_large_for_memory_is_one_picture(tmp_path, monkeypatch):
-    import flows.remove_masked as removing
+    import flows.steps.remove_masked as removing
 
     real = removing.decode
 

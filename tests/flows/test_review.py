@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from flows import cards
-from flows.faults import UsageError
-from flows.folder import Folder
-from flows.job import run
-from flows.page import review, thumbnails
-from flows.records import Outcome
+from flows.errors import UsageError
+from flows.outcome import Outcome
+from flows.page import report as review
+from flows.places.folder import Folder
+from flows.records import card as cards
+from flows.run import run
+from flows.steps import thumbnails
 from tests.flows.small import image, mask, put, small
 
 NASTY = "</script><script>alert(1)</script>\u2028\u2029<!-- \"'&"

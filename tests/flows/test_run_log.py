@@ -7,8 +7,8 @@ import warnings
 import pytest
 
 from flows import remove_objects
-from flows.library_log import passed_on
-from flows.records import Outcome
+from flows.deploy.library_log import passed_on
+from flows.outcome import Outcome
 
 
 def test_a_server_that_is_away_does_not_end_a_run(monkeypatch, caplog):

@@ -8,7 +8,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from flows.samples import run_demo, write_scenes
+from flows.samples.scenes import run_demo, write_scenes
 
 TALK = Console(quiet=True)
 

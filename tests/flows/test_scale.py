@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows import remove_masked as removing
 from flows.formats.encoding import encode_image
 from flows.formats.mask_files import encode_mask
-from flows.job import run
-from flows.settings import Job
-from removal.telea import TELEA
+from flows.job import Job
+from flows.run import run
+from flows.steps import remove_masked as removing
+from removal.fills.telea import TELEA
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,8 +53,8 @@ AGAIN = """
 import json, sys
 opened = []
 sys.addaudithook(lambda event, given: event == "open" and str(given[0]).endswith(".png") and opened.append(given[0]))
-from flows.job import run
-from flows.settings import Job
+from flows.run import run
+from flows.job import Job
 done = run(Job(**json.loads(sys.argv[1])))
 print(json.dumps([done.tried, done.counts, opened, sorted({"torch", "diffusers", "prefect"} & set(sys.modules))]))
 """
@@ -77,9 +77,9 @@ def test_a_picture_that_is_opened_does_not_escape_the_watch(tmp_path, monkeypatc
 
 MEMORY = """
 import json, os, resource, sys
-from flows import remove_masked as removing
-from flows.job import run
-from flows.settings import Job
+from flows.steps import remove_masked as removing
+from flows.run import run
+from flows.job import Job
 from tests.flows.test_scale import Grey
 os.fsync = lambda _: None
 removing.load_remover = lambda *_, **__: Grey()

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from flows.formats.encoding import encode_image
-from flows.job import run
-from removal.blank import Blank, refuse_black
-from removal.telea import TELEA
-from removal.tensors import to_images
+from flows.run import run
+from removal.fills.telea import TELEA
+from removal.painting.blank import Blank, refuse_black
+from removal.painting.tensors import to_images
 from tests.flows.small import HEIGHT, WIDTH, image, mask, mask_in, rows, small
 
 SHAPE = (HEIGHT, WIDTH)
@@ -84,7 +84,7 @@ class Giving:
 
 def test_a_model_that_gives_black_fails_its_picture_and_nothing_is_published(tmp_path, monkeypatch):
     job = small(tmp_path, 2)
-    monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: Giving(0))
+    monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: Giving(0))
     run(job)
     assert {row["status"] for row in rows(job.target).values()} == {"failed"}
     assert "black" in rows(job.target)["p00.png"]["reason"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.job import run
+from flows.run import run
 from tests.flows.prefect_server import ROOT, end, prefect_server
 from tests.flows.test_lost_runs import parameters, published
 from tests.flows.test_scale import tiny

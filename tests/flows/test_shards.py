@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.cards import standing
-from flows.faults import UsageError
-from flows.folder import pending_mask_name
-from flows.job import run
+from flows.errors import UsageError
+from flows.job import Job
 from flows.ledger.lock import Busy
 from flows.ledger.manifest import Manifest, OtherSettings
 from flows.ledger.merge import merge
 from flows.ledger.shards import Shard, holder, parse_shard
-from flows.settings import Job
+from flows.places.folder import pending_mask_name
+from flows.records.card import standing
+from flows.run import run
 from tests.flows.test_scale import tiny
 
 PICTURES = 40

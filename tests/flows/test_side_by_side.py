@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from flows import side_by_side as module
-from flows.side_by_side import Halted, side_by_side
+from flows.threads import side_by_side as module
+from flows.threads.side_by_side import Halted, side_by_side
 
 LONG = 60
 

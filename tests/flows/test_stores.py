@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from flows import job
-from flows.cards import standing
-from flows.faults import EnvironmentFault
-from flows.folder import Folder, ledger_place
-from flows.ledger import carried
+from flows import run as job
+from flows.errors import EnvironmentFault
+from flows.job import Job
+from flows.ledger import mirror as carried
 from flows.ledger.lease import Lease
 from flows.ledger.lock import Busy
 from flows.ledger.manifest import OtherSettings
 from flows.places.bucket import Bucket
-from flows.settings import Job
+from flows.places.folder import Folder, ledger_place
+from flows.records.card import standing
 from tests.flows.small import Following, put, small
 
 OWN = ("job.toml", "README.md", "report.html")  # they tell of the places themselves
@@ -233,7 +233,7 @@ def test_a_run_killed_in_the_middle_loses_nothing_and_leaves_its_lease_to_the_ne
     )
     program = (
         "import os, signal, sys\n"
-        "from flows import job\nfrom flows.settings import Job\n"
+        "from flows import job\nfrom flows.job import Job\n"
         "class Dying(job.Nobody):\n"
         "    def did(self, outcome): os.kill(os.getpid(), signal.SIGKILL)\n"
         "job.run(Job.model_validate_json(sys.argv[1]), Dying())\n"

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows.desk import progress
-from flows.records import Outcome
-from flows.samples import write_scenes
+from flows.cli import progress
+from flows.outcome import Outcome
+from flows.samples.scenes import write_scenes
 from tests.flows.terminal import OnTerminal
 
 

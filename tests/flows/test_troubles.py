@@ -5,11 +5,11 @@ import shlex
 
 import pytest
 
-from flows import cards
-from flows.cli import app
-from flows.desk.troubles import Troubles
-from flows.records import Outcome
-from flows.verbs.results import status
+from flows.cli.main import app
+from flows.cli.verbs.results import status
+from flows.outcome import Outcome
+from flows.records import card as cards
+from flows.records.troubles import Troubles
 
 
 def row(name: str, state: str = "removed", **about) -> dict:

@@ -10,12 +10,12 @@ import tomllib
 import jsonschema
 import pytest
 
-from flows import cli
-from flows.cli import app
-from flows.desk.nearest import path_beside
-from flows.desk.schema import job_schema, job_to_start_from
-from flows.settings import Job
-from flows.verbs.usage import EXAMPLE
+from flows.cli import main as cli
+from flows.cli.main import app
+from flows.cli.schema import job_schema, job_to_start_from
+from flows.cli.verbs.usage import EXAMPLE
+from flows.job import Job
+from flows.nearest import path_beside
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_wrong_usage_of_a_verb_ends_with_its_example(verb, refused):
         (["run", ".", "/o", "--text", "ball", "--model", "bundeld"], "'bundled'"),
         (["run", ".", "/o", "--text", "ball", "--segmenter", "clipsge"], "'clipseg'"),
         (["run", "tetss", "/o", "--text", "ball"], "'tests'"),
-        (["run", "flows/verb/talk.py", "/o", "--text", "ball"], "'flows/verbs/talk.py'"),
+        (["run", "flows/cli/verb/talk.py", "/o", "--text", "ball"], "'flows/cli/verbs/talk.py'"),
         (["run", ".", "/o", "--masks", "tests/redme"], "'tests/readme'"),
         (["run", ".", "/o", "--prompts", "READMEE.md"], "'README.md'"),
         (["run", ".", "/o", "--job", "pyprojet.toml"], "'pyproject.toml'"),
@@ -178,7 +178,7 @@ def test_bash_itself_completes_verbs_flags_and_values(tmp_path, typed, offered):
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["models", "--help"]], ids=" ".join)
 def test_help_loads_the_libraries_of_the_command_line_and_no_other(arguments):
     program = (
-        "import sys; from flows.cli import app\n"
+        "import sys; from flows.cli.main import app\n"
         f"app({arguments!r}, exit_on_error=False, result_action='return_value')\n"
         "print(*sys.modules, file=sys.stderr)"
     )

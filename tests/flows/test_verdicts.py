@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows import cards
-from flows.desk.progress import Terminal
-from flows.job import run
-from flows.records import Outcome
-from flows.settings import Job
-from flows.trials.verdicts import Verdict
+from flows.cli.progress import Terminal
+from flows.job import Job
+from flows.outcome import Outcome
+from flows.records import card as cards
+from flows.run import run
+from flows.steps.verdicts import Verdict
 from removal import Checkpoint, Choice
 
 HOLE = np.zeros((80, 100), bool)
@@ -49,7 +49,7 @@ def cleaned(tmp_path, picture, monkeypatch):
                 image[0, 0] = number
                 Image.fromarray(image).convert("L" if grey else "RGB").save(source / f"{number}.png")
             Image.fromarray(HOLE).save(tmp_path / "mask.png")
-        monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: Paint(colour, set(pictures)))
+        monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: Paint(colour, set(pictures)))
         places = {"source": str(source), "target": str(tmp_path / "out"), "masks": str(tmp_path / "mask.png")}
         run(Job(**places, model="bundled", **settings), watch)
         lines = (tmp_path / "out" / "metadata.jsonl").read_text().splitlines()

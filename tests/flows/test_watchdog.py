@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from flows import watchdog
-from flows.watchdog import at_leisure, expect, watched
+from flows.threads import watchdog
+from flows.threads.watchdog import at_leisure, expect, watched
 
 
 class Ended(BaseException):

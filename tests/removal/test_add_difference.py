@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from removal import checkpoints, load_remover
+from removal import load_remover
+from removal.checkpoints import choice as checkpoints
 from removal.removers import _load
 
 OFFLINE = {"offline": True, "device": "cpu", "steps": 2}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from removal import load_remover
-from removal.attention import HoleAttention, hole_attention
+from removal.painting.attention import HoleAttention, hole_attention
 
 SIDE, WIDTH = 4, 8  # a layer of 4×4 tokens
 OFFLINE = {"offline": True, "device": "cpu"}

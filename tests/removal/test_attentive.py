@@ -10,10 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from removal import attentive
-from removal.attentive import RedirectedAttention
-from removal.checkpoints import choose, look_up
-from removal.crop import cut
+from removal.checkpoints.choice import choose, look_up
+from removal.crops.crop import cut
+from removal.methods import attentive
+from removal.methods.attentive import RedirectedAttention
 from removal.removers import CropRemover, Options
 
 STEPS = 6  # of which ⌈6·9/50⌉ = 2 suppress

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from removal import attentive, load_remover
-from removal.autoencoder import decode, encode
-from removal.checkpoints import look_up
-from removal.crop import Crop, cut
-from removal.prefill import prefill
+from removal import load_remover
+from removal.checkpoints.choice import look_up
+from removal.crops.crop import Crop, cut
+from removal.methods import attentive
+from removal.painting.autoencoder import decode, encode
+from removal.painting.prefill import prefill
+from removal.painting.tensors import to_images, to_latent_masks, to_tensors
 from removal.removers import Options
-from removal.tensors import to_images, to_latent_masks, to_tensors
 
 STEPS, SEEDS = 3, [5, 6, 7]
 ON_CPU = {"offline": True, "device": "cpu"}

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from removal.batches import Batches
-from removal.crop import Crop
+from removal.crops.crop import Crop
+from removal.fills.telea import TELEA
 from removal.removers import CropRemover
-from removal.telea import TELEA
+from removal.weights.batches import Batches
 
 
 @dataclass
@@ -99,8 +99,8 @@ def test_a_remover_paints_the_same_on_a_smaller_device_and_goes_on_in_smaller_ba
 
 
 def test_pictures_whose_crops_do_not_fit_fail_alone(picture):
-    """Through `flows.faults.each`, which runs them one by one: here those with a seed of 100 and more."""
-    from flows.faults import each
+    """Through `flows.errors.each`, which runs them one by one: here those with a seed of 100 and more."""
+    from flows.errors import each
 
     class Picky(Device):
         def work(self, rows):

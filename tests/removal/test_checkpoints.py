@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from removal.checkpoints import KNOWN, METHODS, MOVED, PRESETS, SD2, SD15, SDXL, Checkpoint, choose, look_up
-from removal.licenses import is_noncommercial, refuse_unaccepted
+from removal.checkpoints.choice import KNOWN, METHODS, MOVED, PRESETS, SD2, SD15, SDXL, Checkpoint, choose, look_up
+from removal.weights.licenses import is_noncommercial, refuse_unaccepted
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"
 ATTENDED = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"

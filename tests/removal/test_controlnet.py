@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from removal import controlnet
-from removal.attention import HoleAttention
-from removal.checkpoints import choose, look_up
-from removal.crop import cut
+from removal.checkpoints.choice import choose, look_up
+from removal.crops.crop import cut
+from removal.methods import controlnet
+from removal.painting.attention import HoleAttention
 from removal.removers import CropRemover, Options
 
 

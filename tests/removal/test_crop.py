@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from removal import load_remover
-from removal.crop import Crop, check, cut, feather, paste
+from removal.crops.crop import Crop, check, cut, feather, paste
 
 
 @st.composite

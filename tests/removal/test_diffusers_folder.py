@@ -7,9 +7,9 @@ import shutil
 import pytest
 import torch
 
-from removal import pipelines
-from removal.checkpoints import look_up
-from removal.diffusers_folder import license_in, needed, variant_of
+from removal.checkpoints.choice import look_up
+from removal.checkpoints.diffusers_folder import license_in, needed, variant_of
+from removal.painting import pipelines
 from removal.removers import Options
 
 ON_CPU = {"offline": True, "device": "cpu", "steps": 1}

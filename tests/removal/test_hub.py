@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from removal import hub, load_remover, pipelines
-from removal.checkpoints import look_up
-from removal.fetch import fetch
-from removal.lora import find
+from removal import load_remover
+from removal.checkpoints.choice import look_up
+from removal.checkpoints.fetch import fetch
+from removal.checkpoints.lora import find
+from removal.checkpoints.vae import fetched
+from removal.painting import pipelines
 from removal.removers import Options
-from removal.taesd import fetched
+from removal.weights import hub
 from tests.stand_in_hub import PRIVATE, TOKEN, Hub, commit, serving
 
 REPO = "someone/tiny"

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from removal import pipelines
-from removal.checkpoints import look_up
-from removal.crop import cut
-from removal.painter import Painter
+from removal.checkpoints.choice import look_up
+from removal.crops.crop import cut
+from removal.painting import pipelines
+from removal.painting.painter import Painter
 from removal.removers import Options
 
 ON_CPU = {"offline": True, "device": "cpu", "steps": 1}

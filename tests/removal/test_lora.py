@@ -7,10 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from removal import load_remover, pipelines
-from removal.checkpoints import look_up
-from removal.lora import is_lcm, parse_lora
-from removal.painter import Painter
+from removal import load_remover
+from removal.checkpoints.choice import look_up
+from removal.checkpoints.lora import is_lcm, parse_lora
+from removal.painting import pipelines
+from removal.painting.painter import Painter
 from removal.removers import Options
 
 ON_CPU = {"offline": True, "device": "cpu", "steps": 2}

@@ -14,11 +14,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from removal import diffusers_folder, load_remover, merging
-from removal.cache import cache_folder
-from removal.checkpoints import PRESETS, SD15
-from removal.mergeable import refuse
-from removal.merging import merge
+from removal import load_remover
+from removal.checkpoints import diffusers_folder, merging
+from removal.checkpoints.choice import PRESETS, SD15
+from removal.checkpoints.mergeable import refuse
+from removal.checkpoints.merging import merge
+from removal.weights.cache import cache_folder
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 UNET, SCHEDULER = "unet/config.json", "scheduler/scheduler_config.json"

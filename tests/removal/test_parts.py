@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from removal.crop import cut
-from removal.parts import MOST, part
+from removal.crops.crop import cut
+from removal.crops.grouping import MOST, part
 
 
 def boxes(shape: tuple[int, int], *drawn: tuple[int, int, int, int]) -> np.ndarray:

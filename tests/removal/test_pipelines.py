@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from removal import blending, load_remover, pipelines
-from removal.checkpoints import Checkpoint, look_up
-from removal.crop import cut
+from removal import load_remover
+from removal.checkpoints.choice import Checkpoint, look_up
+from removal.crops.crop import cut
+from removal.methods import blending
+from removal.painting import pipelines
 from removal.removers import Options
 
 OFFLINE = {"offline": True, "device": "cpu"}

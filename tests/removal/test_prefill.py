@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from removal.prefill import prefill
+from removal.painting.prefill import prefill
 
 Y, X = np.mgrid[0:256, 0:256]
 

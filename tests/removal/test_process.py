@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from removal import attentive, controlnet, load_remover
-from removal.autoencoder import decode
-from removal.checkpoints import choose, look_up
-from removal.crop import cut
-from removal.process import _painted
+from removal import load_remover
+from removal.checkpoints.choice import choose, look_up
+from removal.crops.crop import cut
+from removal.methods import attentive, controlnet
+from removal.painting.autoencoder import decode
+from removal.painting.process import _painted
+from removal.painting.tensors import to_images
 from removal.removers import CropRemover, Options
-from removal.tensors import to_images
 
 KINDS = ("inpainting", "plain", "xl", "attentive", "attentive-xl", "controlnet")
 STEPS = 4

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from removal import Options, load_remover
-from removal.crop import Crop
+from removal.crops.crop import Crop
+from removal.crops.device_turn import turn, waited
+from removal.fills.telea import TELEA
 from removal.removers import CropRemover
-from removal.telea import TELEA
-from removal.turns import turn, waited
 
 KINDS = ("inpainting", "plain", "xl", "plain-xl", "bundled", "telea")
 DRAWN = KINDS[:-1]  # those that draw something at random

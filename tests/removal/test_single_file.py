@@ -11,8 +11,10 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from removal import Options, fetch, load_remover, pipelines
-from removal.checkpoints import KNOWN, MOVED, Checkpoint, choose, look_up, parent_repo
+from removal import Options, load_remover
+from removal.checkpoints import fetch
+from removal.checkpoints.choice import KNOWN, MOVED, Checkpoint, choose, look_up, parent_repo
+from removal.painting import pipelines
 
 KINDS = ("inpainting", "plain", "sd2", "xl")
 ON_CPU = {"device": "cpu", "steps": 2}

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from removal import load_remover, pipelines
-from removal.checkpoints import look_up
-from removal.crop import Crop, cut
-from removal.hub import Unavailable
+from removal import load_remover
+from removal.checkpoints.choice import look_up
+from removal.crops.crop import Crop, cut
+from removal.painting import pipelines
 from removal.removers import Options
+from removal.weights.hub import Unavailable
 
 ON_CPU = {"offline": True, "device": "cpu", "steps": 2}
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from removal.telea import TeleaRemover
+from removal.fills.telea import TeleaRemover
 
 
 def test_a_smooth_gradient_is_grown_over_a_hole_almost_exactly():

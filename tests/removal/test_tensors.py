@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from removal.tensors import to_images, to_latent_masks, to_tensors
+from removal.painting.tensors import to_images, to_latent_masks, to_tensors
 
 
 def test_to_images_undoes_to_tensors_for_every_level():

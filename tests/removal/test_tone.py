@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from removal import tone
+from removal.crops import tone
 
 SIDE = 128
 Y, X = np.mgrid[0:SIDE, 0:SIDE].astype(float)

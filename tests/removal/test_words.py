@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from removal.words import encoded, needed
+from removal.painting.prompt_embeddings import encoded, needed
 
 SAME, OTHER = torch.ones(1, 3, 2), torch.ones(1, 3, 2) * 2
 POOLED, OTHER_POOLED = torch.ones(1, 2), torch.ones(1, 2) * 2

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from removal import attentive, controlnet, load_remover
-from removal.checkpoints import Checkpoint, Choice, look_up
-from removal.crop import Crop, cut
-from removal.painter import Painter
+from removal import load_remover
+from removal.checkpoints.choice import Checkpoint, Choice, look_up
+from removal.crops.crop import Crop, cut
+from removal.methods import attentive, controlnet
+from removal.painting.painter import Painter
 from removal.removers import CropRemover, Options
 
 CROPS, STEPS = 9, 20
@@ -99,7 +100,7 @@ def test_a_hole_that_nothing_sees_is_not_filled(tiny, crops, monkeypatch, kind, 
     """What starts from noise and sees the masked picture alone."""
     painter = load_remover(str(tiny(kind)), steps=2, **ON_CPU).paint
     fills: list[int] = []
-    monkeypatch.setattr("removal.painter.prefill", lambda image, mask: fills.append(1) or image)
+    monkeypatch.setattr("removal.painting.painter.prefill", lambda image, mask: fills.append(1) or image)
     painter(crops, list(range(CROPS)))
     assert len(fills) == filled
 
@@ -190,8 +191,8 @@ def rows_of_a_folder(pictures: int, size: int, whole: bool, monkeypatch, tmp_pat
     """What a run over so many pictures sends to a painter that takes `size` at a time, and how many it has to."""
     from flows.formats.encoding import encode_image
     from flows.formats.mask_files import encode_mask
-    from flows.job import run
-    from flows.settings import Job
+    from flows.job import Job
+    from flows.run import run
 
     (tmp_path / "in").mkdir()
     mask = np.zeros((48, 40), bool)
@@ -201,7 +202,7 @@ def rows_of_a_folder(pictures: int, size: int, whole: bool, monkeypatch, tmp_pat
         (tmp_path / "in" / f"{k}.png").write_bytes(encode_image(np.full((48, 40, 3), k, np.uint8)))
     rows = Rows()
     remover = CropRemover(Choice("", Checkpoint(""), "inpainting", "asked for"), rows, 2.0, size, whole_batches=whole)
-    monkeypatch.setattr("flows.remove_masked.load_remover", lambda *_, **__: remover)
+    monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: remover)
     places = {"source": tmp_path / "in", "target": tmp_path / "out", "masks": tmp_path / "mask.png"}
     run(Job(**{name: str(place) for name, place in places.items()}, model="bundled", verify=False))
     return rows, pictures

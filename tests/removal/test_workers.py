@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from removal import load_remover
-from removal.checkpoints import Checkpoint, Choice
-from removal.crop import Crop
+from removal.checkpoints.choice import Checkpoint, Choice
+from removal.crops.crop import Crop
+from removal.crops.workers import Dealt, Device, Painters
 from removal.removers import CropRemover, Options
-from removal.workers import Dealt, Device, Painters
 
 CHOICE = Choice("stand-in", Checkpoint(""), "inpainting", "asked for")
 ON_TWO = {"device": "cpu,cpu", "offline": True, "steps": 2, "batch_size": 2}
@@ -77,8 +77,8 @@ def test_the_batches_are_those_of_a_single_device():
 
 
 def test_a_group_for_it_fills_every_device():
-    from flows.records import Outcome
-    from flows.remove_masked import _group_size
+    from flows.outcome import Outcome
+    from flows.steps.remove_masked import _group_size
 
     rows = [Outcome("photo.jpg", "masked", width=4000, height=3000)]
     assert _group_size(remover(inverted, inverted, inverted, batch=16), rows) == 48
@@ -100,7 +100,7 @@ def test_a_device_that_dies_is_left_out_and_its_batch_is_not_lost(error):
 
 
 def test_without_any_device_left_the_machine_is_at_fault_and_no_picture():
-    from flows.faults import EnvironmentFault, each
+    from flows.errors import EnvironmentFault, each
 
     error = BrokenProcessPool("it was killed")
     found = remover(Fails(error), Fails(error))

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from flows.weights import quiet_libraries
+from flows.steps.loading import quiet_libraries
 from tests.benchmarks.bench.figures import Figure, table
 
 TIERS = ("work", "same_picture", "simulated_device", "ratio", "gpu")

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from PIL import Image
 
-from flows.job import run
-from flows.samples import write_scenes
-from flows.settings import Job
+from flows.job import Job
+from flows.run import run
+from flows.samples.scenes import write_scenes
 from removal import load_remover
-from removal.checkpoints import BUNDLED
+from removal.checkpoints.choice import BUNDLED
 from tests.benchmarks.bench.photos import write_photos
 from tests.benchmarks.bench.work import stock
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from removal import pipelines
 from removal.bundled.scenes import scene
-from removal.checkpoints import look_up
-from removal.crop import Crop, cut
+from removal.checkpoints.choice import look_up
+from removal.crops.crop import Crop, cut
+from removal.painting import pipelines
 from removal.removers import CropRemover, Options
 from tests.benchmarks.bench import networks
 

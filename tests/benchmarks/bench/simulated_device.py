@@ -17,10 +17,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-from flows.job import run
-from flows.settings import Job
-from removal.checkpoints import Checkpoint, Choice
-from removal.crop import Crop
+from flows.job import Job
+from flows.run import run
+from removal.checkpoints.choice import Checkpoint, Choice
+from removal.crops.crop import Crop
 from removal.removers import CropRemover
 from tests.benchmarks.bench.photos import write_photos
 
@@ -86,7 +86,7 @@ def timed(folder: Path, seconds: float, limit: int = 0, work: Callable[..., Any]
 @contextmanager
 def simulated(device: Device) -> Iterator[None]:
     remover = CropRemover(CHOICE, device, 2.0, BATCH)  # type: ignore[arg-type]
-    with patch("flows.remove_masked.load_remover", lambda *_, **__: remover):
+    with patch("flows.steps.remove_masked.load_remover", lambda *_, **__: remover):
         yield
 
 

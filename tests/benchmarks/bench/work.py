@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from removal import pipelines
-from removal.checkpoints import look_up
-from removal.crop import Crop
+from removal.checkpoints.choice import look_up
+from removal.crops.crop import Crop
+from removal.painting import pipelines
 from removal.removers import Options
 from tests.benchmarks.bench import networks
 

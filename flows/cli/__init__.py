@@ -1,0 +1,1 @@
+"""The command line: verbs, flags, progress, and words for what is wrong."""

@@ -1,0 +1,76 @@
+"""Job's settings as flags of the command line: groups, help and defaults, all read from Job's own fields."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+from pydantic.fields import FieldInfo
+
+from flows.job import parameters
+
+GROUPS = {
+    "What to remove": "text point box prompts coco category masks mask_pattern protect segmenter threshold "
+    "nothing_found",
+    "Mask": "dilate fill_holes shadow max_area",
+    "Removal": "model revision method steps strength prefill attention prompt guidance seed context lora vae",
+    "Run": "device dtype batch_size compile existing limit shard max_failures canary max_pixels hang_timeout verify "
+    "tries offline accept_license",
+    "Output": "format quality provenance gif concat copy_others prune report_url",
+}
+
+
+def _flag(name: str, about: FieldInfo) -> Any:
+    place = next((k for k, names in enumerate(GROUPS.values()) if name in names.split()), None)
+    group: dict[str, Any] = {} if place is None else {"group": Group([*GROUPS][place], sort_key=place)}
+    shown = about.get_default() not in ("", [], False, None)
+    return Annotated[about.annotation, Parameter(help=about.description, show_default=shown, **group)]
+
+
+def _switch(name: str, help: str, short: str | None = None) -> inspect.Parameter:
+    names = [f"--{name.replace('_', '-')}", *([short] if short else [])]
+    plain = Parameter(name=names, help=help, negative=(), show_default=False)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, plain])
+
+
+RUN_ONLY = [
+    inspect.Parameter(
+        "job",
+        inspect.Parameter.KEYWORD_ONLY,
+        default="",
+        annotation=Annotated[str, Parameter(help="TOML file of these settings; flags override it", show_default=False)],
+    ),
+    inspect.Parameter(
+        "flow",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[bool | None, Parameter(help="run as the Prefect flow; by default when it has a server")],
+    ),
+    _switch("dry_run", "say what would be done, and do nothing"),
+    _switch("json", "one JSON object on stdout"),
+    _switch("quiet", "say nothing but failures", "-q"),
+    _switch("verbose", "name every picture", "-v"),
+]
+
+
+METHODS = inspect.Parameter(
+    "methods",
+    inspect.Parameter.KEYWORD_ONLY,
+    annotation=Annotated[list[str], Parameter(name="--method", help="a column; repeat for several")],
+)
+
+ONLY = inspect.Parameter(
+    "only",
+    inspect.Parameter.KEYWORD_ONLY,
+    default="rejected,failed,doubtful",
+    annotation=Annotated[str, Parameter(help="which pictures: some of these, with commas")],
+)
+
+
+def signed(function: Any, without: tuple[str, ...] = (), extra: tuple[inspect.Parameter, ...] = ()) -> Any:
+    """Give a verb the flags of a job; it receives only those that were given."""
+    flags = [p for p in (*parameters(_flag), *RUN_ONLY, *extra) if p.name not in without]
+    function.__signature__ = inspect.Signature(flags)
+    function.__annotations__ = {flag.name: flag.annotation for flag in flags}
+    return function

@@ -1,0 +1,81 @@
+"""Who follows a run on a terminal: a live bar, or one plain line every ten seconds on a pipe. All on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import timedelta
+from types import TracebackType
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+from flows.cli.verbs.talk import TALK, on_terminal, say
+from flows.outcome import Outcome
+from flows.records.card import in_words
+
+EVERY = 10.0  # seconds between two plain lines
+
+
+class Terminal:
+    """Watches a run. `quiet` says nothing but failures; `verbose` names every picture."""
+
+    def __init__(self, quiet: bool = False, verbose: bool = False):
+        self.quiet, self.verbose = quiet, verbose
+        self.counts: Counter[str] = Counter()
+        self.doubtful = 0
+        self.total, self.began, self.last = 0, time.monotonic(), time.monotonic()
+        self.bar: Progress | None = None
+
+    def begin(self, total: int, finished: int) -> None:
+        self.total, self.began = total, time.monotonic()
+        if finished and total:
+            self.say(f"{finished} pictures are finished already; {total} to do")
+        if total and on_terminal() and not self.quiet:
+            self.bar = Progress(
+                SpinnerColumn("line"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
+                TextColumn("{task.fields[counts]}"), console=TALK,
+            )  # fmt: skip
+            self.bar.add_task("cleaning", total=total, left="", counts="")
+            self.bar.start()
+
+    def did(self, outcome: Outcome) -> None:
+        self.counts[outcome.status] += 1
+        doubtful = outcome.verdict == "doubtful"
+        self.doubtful += doubtful
+        if outcome.status == "failed":
+            say(f"failed: {outcome.source}: {outcome.reason}")
+        elif self.verbose:
+            why = f" ({outcome.reason})" if outcome.reason and (doubtful or outcome.status != "removed") else ""
+            say(f"{outcome.status}: {outcome.source}{why}")
+        done = sum(self.counts.values())
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=done, left=self._left(done), counts=self._counts())
+        elif not self.quiet and time.monotonic() - self.last > EVERY:
+            self.last = time.monotonic()
+            say(f"{done} of {self.total}: {self._counts()}; about {self._left(done)} left")
+
+    def say(self, message: str) -> None:
+        if not self.quiet:
+            say(message)
+
+    def conclude(self, target: str, tried: int, counts: dict[str, int], doubtful: int) -> None:
+        """The last line of a run: how the target stands."""
+        standing = in_words(counts, doubtful)
+        self.say(f"{target}: {standing}" if tried else f"nothing to do; {target}: {standing}")
+
+    def _left(self, done: int) -> str:
+        """By all that was done so far: rich would go by the last results, which come in bursts of a batch."""
+        pace = (time.monotonic() - self.began) / done
+        return str(timedelta(seconds=round(pace * (self.total - done))))
+
+    def _counts(self) -> str:
+        return in_words(self.counts, self.doubtful)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()

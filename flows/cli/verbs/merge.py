@@ -1,0 +1,32 @@
+"""merge: the records of shards become one."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+
+from flows.cli.verbs.talk import Json, print_json
+
+
+def merge(target: Path, *, json: Json = False) -> int:
+    """Join the records of shards, once all have run. What is missing is named, with the command that does it.
+
+    The result is that of one run, whatever the order of the shards; a later `run` finds everything done.
+    """
+    from flows.ledger.merge import merge as join
+    from flows.records.card import in_words
+
+    merged = join(target)
+    repeat = ["cleanplate", "run", merged.source, str(target), "--job", f"{target}/job.toml"]
+    steps = [shlex.join([*repeat, "--shard", shard]) for shard in merged.missing]
+    if json:
+        print_json({"target": str(target), "exit_code": merged.exit_code, **asdict(merged), "next": steps})
+        return merged.exit_code
+    print(in_words(merged.counts, merged.doubtful))
+    for (shard, count), step in zip(merged.missing.items(), steps, strict=True):
+        print(f"shard {shard} did not finish: {count} pictures are missing")
+        print(f"next: {step}")
+    if steps:
+        print(f"next: {shlex.join(['cleanplate', 'merge', str(target)])}")
+    return merged.exit_code

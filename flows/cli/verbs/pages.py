@@ -1,0 +1,92 @@
+"""review, pick: pages for people to look, decide and point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from flows.cli.verbs.talk import Json, print_json, say
+
+if TYPE_CHECKING:
+    from flows.review.server import Site
+
+Apply = Annotated[Path | None, Parameter(help="decisions.jsonl that the page gave; it is taken in first")]
+Serve = Annotated[bool, Parameter(help="show the page on 127.0.0.1 and save at once what is decided", negative=())]
+Port = Annotated[int, Parameter(help="port on 127.0.0.1; 0: any that is free")]
+To = Annotated[Path | None, Parameter(help="folder for the page; by default SOURCE's name and -pick, here")]
+Out = Annotated[
+    Path | None, Parameter(help="prompts.jsonl to go on from, and to save into; by default beside the page")
+]
+
+
+def review(target: Path, *, apply: Apply = None, serve: Serve = False, port: Port = 0, json: Json = False) -> None:
+    """Write TARGET/report.html: every picture before and after, the worst first, to accept or reject.
+
+    The page opens by a double click, from a share too, and asks no other machine. What is decided leaves it as
+    decisions.jsonl, for --apply; with --serve it goes straight into TARGET.
+    """
+    from flows.page import report as page
+    from flows.review import decisions
+
+    def take_in(lines: str) -> int:
+        return decisions.apply(target, decisions.read_decisions(lines), say)
+
+    decided = take_in(apply.expanduser().read_text(encoding="utf-8")) if apply else None
+    written = page.rewrite(target)
+    if decided is not None:
+        say(f"{decided} decisions taken in")
+    if json:
+        print_json({"target": str(target), "report": str(written), "decided": decided or 0})
+    else:
+        print(written)
+    if serve:
+        from flows.review.server import Site
+
+        shown = ("images/", "process/", ".cleanplate/report/", ".cleanplate/attempts/")
+        _serve(Site(target, page.PAGE, shown, page.source_of(target), take_in, lambda: page.rewrite(target)), port)
+
+
+def pick(source: str, *, to: To = None, out: Out = None, serve: Serve = False, port: Port = 0) -> None:
+    """Write a page for clicking on what is to go, in every picture of SOURCE; it gives prompts.jsonl.
+
+    Click for a point on the object, shift-click beside it, drag for a box, or type words. With --serve the page saves
+    as you click. Then: cleanplate run SOURCE TARGET --prompts prompts.jsonl
+    """
+    from flows.page import pick as picking
+
+    given = Path(source).expanduser()
+    folder = to.expanduser() if to else Path(f"{given.resolve().name}-pick")
+    prompts = out.expanduser() if out else folder / "prompts.jsonl"
+
+    def write() -> Path:
+        return picking.write(source, folder, prompts, say)
+
+    print(write())
+    if serve:
+        from flows.review.server import Site
+
+        originals = given if given.is_dir() else given.parent
+        save: Callable[[str], int] = lambda lines: picking.take(prompts, lines)  # noqa: E731
+        _serve(Site(folder, picking.PAGE, (f"{picking.COPIES}/",), originals, save, write), port)
+    else:
+        say(f"open it, click, and download prompts.jsonl; then: cleanplate run {source} TARGET --prompts prompts.jsonl")
+
+
+def _serve(site: Site, port: int) -> None:
+    """Until Ctrl-C. The page in the folder is then as it was on the screen."""
+    from flows.review.server import server
+
+    made, address = server(site, port)
+    with made:
+        print(address, flush=True)
+        say("open this address; Ctrl-C when done")
+        try:
+            made.serve_forever()
+        except KeyboardInterrupt:
+            say("no longer served")
+        finally:
+            if site.stale:
+                site.refresh()

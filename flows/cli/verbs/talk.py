@@ -1,0 +1,69 @@
+"""How verbs speak: data on stdout, talk on stderr; and what an error is to a user."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from pydantic import ValidationError
+from rich.console import Console
+
+from flows.cli.job_file import complaints
+from flows.cli.symptoms import fix_of
+from flows.threads.interrupts import Terminated
+
+TALK = Console(stderr=True, soft_wrap=True, highlight=False)
+Json = Annotated[bool, Parameter(help="one JSON object on stdout", negative=(), show_default=False)]
+
+INTERRUPTED = "interrupted; the same command goes on from here"
+
+
+def say(message: str) -> None:
+    """Talk: one line on a pipe; on a terminal broken between words, and never within one, such as a long path."""
+    TALK.print(folded(message), markup=False)
+
+
+def show(line: str, indent: int = 0) -> None:
+    """Data: one line on a pipe; on a terminal broken like talk, with what follows indented."""
+    print(_filled(line, indent) if sys.stdout.isatty() else line)
+
+
+def folded(message: str) -> str:
+    return "\n".join(map(_filled, message.splitlines())) if on_terminal() else message
+
+
+def _filled(line: str, indent: int = 0) -> str:
+    return textwrap.fill(
+        line, TALK.width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def on_terminal() -> bool:
+    """Whether somebody watches. Rich alone would take FORCE_COLOR for an answer, which CI sets on its pipes."""
+    return TALK.file.isatty()
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def code_of(error: BaseException) -> int | None:
+    """The exit code of an error that a user can mend; None for one that is ours."""
+    if isinstance(error, KeyboardInterrupt):
+        return 143 if isinstance(error, Terminated) else 130
+    if isinstance(error, ImportError):
+        return 3
+    return getattr(error, "code", 2 if isinstance(error, (ValueError, FileNotFoundError)) else None)
+
+
+def words_of(error: BaseException) -> str:
+    """What to say of such an error."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, ValidationError):
+        return complaints(error)
+    fix = fix_of(str(error)) if code_of(error) == 3 else None
+    return f"{error}\n{fix}" if fix else str(error)

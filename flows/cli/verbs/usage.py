@@ -1,0 +1,33 @@
+"""Wrong usage in plain words: what was wrong, what was probably meant, and a line that would have worked."""
+
+from __future__ import annotations
+
+import shlex
+
+from cyclopts import App, CycloptsError, UnknownCommandError
+from cyclopts.exceptions import UnusedCliTokensError
+
+from flows.cli.verbs.talk import folded
+
+EXAMPLE = "Example: cleanplate "
+
+
+def example(line: str) -> str:
+    """The line that ends a verb's help, and every error in its use."""
+    return EXAMPLE + line
+
+
+def wrong(error: CycloptsError) -> str:
+    """What cyclopts says of an error, and the example of the verb that it happened to."""
+    assert error.app is not None
+    verb = error.app
+    for name in error.command_chain or ():
+        verb = verb[name] if name in verb else verb  # noqa: SIM401  an App has no get
+    words = _unused(verb, error.unused_tokens or []) if isinstance(error, UnusedCliTokensError) else str(error)
+    return folded(f"{words}\n{verb.help_epilogue or error.app.help_epilogue}")
+
+
+def _unused(verb: App, tokens: list[str]) -> str:
+    if any(not name.startswith("-") for name in verb):
+        return str(UnknownCommandError(unused_tokens=tokens, app=verb, verbose=False))
+    return f"{shlex.join(tokens)}: one argument too many, or a flag without its --"

@@ -1,0 +1,1 @@
+"""Where a run is tracked, and other machines that take part in it."""

@@ -1,1 +1,0 @@
-"""The person at the keyboard: flags, job files, progress, and words for what is wrong."""

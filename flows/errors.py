@@ -1,0 +1,53 @@
+"""What can go wrong with a run as a whole, and the exit code of each. One picture's trouble is an Outcome instead."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import TypeVar
+
+from flows.threads.watchdog import expect
+
+Made = TypeVar("Made")
+
+ENVIRONMENT = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM, errno.ESTALE}
+)
+
+
+class UsageError(ValueError):
+    """What was asked for cannot be; nothing was touched."""
+
+    code = 2
+
+
+class EnvironmentFault(Exception):
+    """The machine, not a picture, is at fault: the run stops, no picture is marked bad, the same command resumes."""
+
+    code = 3
+
+
+class TooManyFailures(Exception):
+    """More pictures failed than `max_failures` allows; the same command resumes."""
+
+    code = 4
+
+
+def raise_if_environment(error: BaseException) -> None:
+    """Raise EnvironmentFault for errors such as a full disk. The class tells nothing: bad pictures are OSErrors too."""
+    if isinstance(error, RuntimeError) and str(error).startswith("CUDA error"):  # not the one of too little memory
+        raise EnvironmentFault(f"the GPU does not work any more: {error}; then run the same command") from error
+    if isinstance(error, OSError) and error.errno in ENVIRONMENT:
+        raise EnvironmentFault(f"{error.strerror} ({error.filename}); mend that, then run the same command") from error
+
+
+def each(work: Callable[..., list[Made]], *columns: list) -> list[Made | Exception]:
+    """`work` on all rows of equal columns at once; if that fails, row by row, so that one's trouble stays its own."""
+    expect(len(columns[0]))
+    try:
+        return list(work(*columns))
+    except Exception as error:
+        raise_if_environment(error)
+        if len(columns[0]) == 1:
+            return [error]
+    return [each(work, *([value] for value in row))[0] for row in zip(*columns, strict=True)]

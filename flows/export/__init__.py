@@ -1,0 +1,1 @@
+"""A finished result to give away."""

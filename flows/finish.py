@@ -1,0 +1,26 @@
+"""What a run leaves to be read when it ends: the record files and the review page; a shard only its own rows."""
+
+from __future__ import annotations
+
+from flows.job import Job
+from flows.ledger.manifest import Manifest
+from flows.ledger.shards import records_of
+from flows.page import report as review
+from flows.places.folder import Folder
+from flows.records import card as cards
+
+
+def conclude(job: Job, folder: Folder, manifest: Manifest, present: set[str] | None) -> tuple[dict[str, int], int]:
+    """Write what lags behind the manifest. Returns how many rows there are by status, and how many are doubtful."""
+    manifest.sync()
+    counts, doubtful = manifest.counts(present), manifest.doubtful(present)
+    rows, place = sum(counts.values()), records_of(manifest.shard)
+    if manifest.published() == rows and cards.are_there(folder, place):
+        return counts, doubtful
+    if manifest.shard:
+        cards.write_rows(folder, manifest.outcomes(present), place)
+    else:
+        cards.write(folder, job, manifest.outcomes(present))
+        review.write(folder, (outcome.row() for outcome in manifest.outcomes(present)))
+    manifest.publishes(rows)
+    return counts, doubtful

@@ -1,0 +1,80 @@
+"""What the ledger knows of a picture: what its row is true of, and by which it is found out whether it still is."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from flows.job import REMOVAL_SETTINGS, Job
+from flows.outcome import Outcome, digest
+from flows.places.folder import Folder
+from flows.prompt_files import Wishes
+
+NO_MASK = -1  # as the size of a mask file that is not there; null where an early version did not ask
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture and what is wanted of it, as they were before it was read: what a row is true of."""
+
+    size: int
+    mtime: int
+    wanted: str
+
+
+class Known(NamedTuple):
+    """What the ledger knows of a picture: what its row is true of, and the files it left."""
+
+    status: str
+    size: int
+    mtime: int
+    wanted: str
+    settings: str
+    out_size: int | None
+    mask_size: int | None
+    mask_mtime: int | None
+    mask_sha: str | None
+    round: int | None
+
+
+COLUMNS = ", ".join(Known._fields)
+
+
+def look_at(folder: Folder, names: list[str], wishes: Wishes) -> dict[str, Seen]:
+    """The pictures of a portion before work on them begins; one that vanished is due should it come back."""
+    seen = {}
+    for name in names:
+        try:
+            seen[name] = Seen(*folder.stat(name), wishes.of(name).key)
+        except OSError:
+            seen[name] = Seen(-1, -1, "")
+    return seen
+
+
+def made_with(status: str, job: Job) -> str:
+    """A digest of the settings that a row depends on: where nothing was painted, the removal's do not matter.
+
+    A picture that failed may be done with more pixels allowed.
+    """
+    limit = {"max_pixels": job.max_pixels} if status == "failed" and job.max_pixels != Job().max_pixels else {}
+    return made_with_settings(status, job.settings | limit)
+
+
+def made_with_settings(status: str, settings: dict[str, Any]) -> str:
+    if status in ("removed", "failed"):
+        return digest(settings)
+    return digest({key: value for key, value in settings.items() if key not in REMOVAL_SETTINGS})
+
+
+def mask_of(folder: Folder, outcome: Outcome) -> tuple[int, int, str | None]:
+    """Size, time and SHA-256 of the mask that a row was made with; no time when another one lies there by now."""
+    if outcome.mask_file_name is None:
+        return NO_MASK, NO_MASK, None
+    file = folder.mask(outcome.source)
+    try:
+        (size, mtime), now = folder.stat_of(file), hashlib.sha256(folder.fetch(file)).hexdigest()
+    except FileNotFoundError:  # taken away in this moment
+        return 0, NO_MASK, outcome.sha256_mask
+    made = outcome.sha256_mask or now
+    return size, mtime if made == now else NO_MASK, made

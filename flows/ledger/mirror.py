@@ -1,0 +1,113 @@
+"""The ledger of a target in a store: SQLite needs a disk, so it is brought here for a run and taken back during it."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+from flows.errors import EnvironmentFault
+from flows.ledger import lock
+from flows.ledger.lease import Lease
+from flows.ledger.tables import LEDGER
+from flows.places.bucket import Bucket
+from flows.places.folder import PRIVATE, Folder
+
+LOCK = f"{PRIVATE}/lock"
+TOKEN = f"{PRIVATE}/manifest.token"  # which copy of the ledger the store holds
+EVERY = 60.0  # seconds between two copies; what a lost machine did since the last one is done again
+SHARE = 20  # ... and a copy takes at most one part in so many of the time
+
+
+@contextmanager
+def carried(folder: Folder, only_look: bool = False) -> Iterator[None]:
+    """While this lasts, the ledger of a target in a store is worked on at `folder.target`, and the target is ours.
+
+    For a target on this machine nothing is to be done. With `only_look` the target is not locked and nothing is taken
+    back. Raises Busy when another run holds the target, EnvironmentFault when the store does not answer.
+    """
+    store = folder.files
+    if not isinstance(store, Bucket):
+        yield
+        return
+    if only_look:
+        held = lock.hold(folder.target, only_look=True)  # a run of this machine works on what is there
+        try:
+            _bring(store, folder.target)
+        finally:
+            lock.free(held)
+        yield
+        return
+    lease = Lease(store, LOCK)
+    try:
+        _bring(store, folder.target)
+        store.guard = lease.check
+        with _copying(store, folder.target):
+            yield
+        _take_back(store, folder.target)
+    finally:
+        store.guard = lambda: None
+        lease.release()
+
+
+def _bring(store: Bucket, place: Path) -> None:
+    """The store's ledger at `place`, unless the one there goes on from it: of a run that died on this machine."""
+    token = store.read(TOKEN).decode() if store.has(TOKEN) else None
+    if token is not None and token == _token_of(place):
+        return
+    file = place / LEDGER
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for old in file.parent.glob("manifest.sqlite*"):
+        old.unlink()
+    if store.has(LEDGER):
+        file.write_bytes(store.read(LEDGER))
+
+
+def _take_back(store: Bucket, place: Path) -> None:
+    """Put a copy of the ledger into the store, and after it the token that says which one it is."""
+    token = uuid.uuid4().hex
+    with closing(sqlite3.connect(place / LEDGER, timeout=60)) as ledger:
+        with ledger:
+            ledger.execute("insert or replace into facts values ('carried', ?)", (token,))
+        with closing(sqlite3.connect(":memory:")) as whole:
+            ledger.backup(whole)  # with what is still in its log
+            data = whole.serialize()
+    store.write(LEDGER, data)
+    store.write(TOKEN, token.encode())
+
+
+def _token_of(place: Path) -> str | None:
+    if not (place / LEDGER).exists():
+        return None
+    with closing(sqlite3.connect(place / LEDGER)) as ledger, contextlib.suppress(sqlite3.Error):
+        found = ledger.execute("select value from facts where key = 'carried'").fetchone()
+        return found[0] if found else None
+    return None
+
+
+@contextmanager
+def _copying(store: Bucket, place: Path) -> Iterator[None]:
+    """Copies of the ledger go to the store from time to time, beside the work."""
+    ended = Event()
+
+    def copy() -> None:
+        pause = EVERY
+        while not ended.wait(pause):
+            began = time.monotonic()
+            with contextlib.suppress(EnvironmentFault, sqlite3.Error):  # the next one may go; the work itself says so
+                if (place / LEDGER).exists():
+                    _take_back(store, place)
+            pause = max(EVERY, SHARE * (time.monotonic() - began))
+
+    copying = Thread(target=copy, daemon=True)
+    copying.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        copying.join()

@@ -1,0 +1,96 @@
+"""The page for clicking points and boxes before any run. What leaves it is a prompts.jsonl."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from flows.formats.encoding import encode_image
+from flows.formats.pictures import BrokenPicture, UnsupportedPicture, decode, suffix_of
+from flows.outcome import digest
+from flows.page.html import Page, as_json, render
+from flows.places.disk import write_whole
+from flows.places.folder import Folder
+from flows.prompt_files import Wanted, plain, read_prompts, wanted_row
+
+PAGE = "pick.html"
+COPIES = "pictures"
+NOT_SHOWN = frozenset({".tif", ".tiff", ".heic", ".heif"})  # by browsers
+
+
+def write(source: str, to: Path, prompts: Path, say: Callable[[str], None]) -> Path:
+    """Write `to`/pick.html over the pictures of a source, with the prompts that a prompts.jsonl has. Returns its path.
+
+    Pictures are shown from where they are, by a path relative to the page; those that browsers cannot show, or not
+    upright, are copied beside it. Raises ValueError for a `to` that lies in the source.
+    """
+    folder = Folder(source, str(to))
+    before = read_prompts(prompts) if prompts.exists() else {}
+    rows = list(_rows(folder, before))
+    for name in sorted(before.keys() - {row["source"] for row in rows}):
+        say(f"{prompts}, line {before[name].line}: there is no picture {name!r}")
+    page = Page(
+        title=folder.single or folder.source.resolve().name,
+        kind="pick",
+        key=digest(str(folder.source.resolve())),
+        total=len(rows),
+        files=[],
+        source=quote(os.fsencode(os.path.relpath(folder.source.resolve(), to.resolve()))) + "/",
+    )
+    folder.write(PAGE, render(page, as_json(rows)).encode())
+    return folder.path(PAGE)
+
+
+def take(prompts: Path, lines: str) -> int:
+    """Put lines of prompts into a prompts.jsonl; a line replaces what was asked of its picture. Returns how many.
+
+    Raises ValueError, with the line number, for a line that is no row of prompts, and writes nothing then.
+    """
+    new = [_row(line, number) for number, line in enumerate(lines.splitlines(), 1) if line.strip()]
+    told = {row["file_name"] for row in new}
+    old = prompts.read_text(encoding="utf-8-sig").splitlines() if prompts.exists() else []
+    kept = [line for line in old if line.strip() and json.loads(line)["file_name"] not in told]
+    asked = [json.dumps(row) for row in new if len(row) > 1]  # a name alone takes back what was asked
+    write_whole(prompts, "".join(f"{line}\n" for line in (*kept, *asked)).encode())
+    return len(new)
+
+
+def _rows(folder: Folder, before: dict[str, Wanted]) -> Iterator[dict[str, Any]]:
+    for name in folder.names():
+        row: dict[str, Any] = {"source": name, "id": digest([name, *folder.stat(name)]), "there": True}
+        if (address := quote(os.fsencode(name))) != name:
+            row["url"] = address
+        if copy := _copied(folder, name, row["id"]):
+            row["image"] = copy
+        if wanted := before.get(name):
+            row |= {"wanted": "; ".join(wanted.texts), "picked": wanted.points, "boxed": wanted.boxes}
+        yield row
+
+
+def _copied(folder: Folder, name: str, key: str) -> str | None:
+    """Where the page finds a copy of a picture that browsers cannot show, or would not turn upright."""
+    if suffix_of(name) not in NOT_SHOWN | {".webp"}:
+        return None
+    path = f"{COPIES}/{key}.jpg"
+    if not folder.has(path):
+        data = folder.read(name)
+        if suffix_of(name) == ".webp" and b"EXIF" not in data:  # where a WebP says how it is turned
+            return None
+        try:
+            folder.write(path, encode_image(decode(data).image, "JPEG"))
+        except (BrokenPicture, UnsupportedPicture):
+            return None  # a run will say what is wrong with it
+    return path
+
+
+def _row(line: str, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        wanted_row(row, number)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"prompts, line {number}: {plain(error)}") from error
+    return {key: row[key] for key in ("file_name", "text", "points", "boxes") if row.get(key)}

@@ -1,0 +1,172 @@
+"""The review page of a target: its rows become report.html, worst first, and nothing in it asks another machine."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from flows.outcome import digest
+from flows.page.html import Page, as_json, in_chunks, render
+from flows.places.folder import PRIVATE, Folder
+from flows.records import card as cards
+from flows.steps import thumbnails
+
+PAGE = "report.html"
+ROWS = f"{thumbnails.REPORT}/rows"
+INLINE = 500  # pictures whose thumbnails stand in the page itself; only the first so many are made afterwards
+LEFT_OUT = {"file_name", "mask_file_name", "sha256_in", "sha256_out", "settings", "revision"}  # of no use to an eye
+OF_AN_ATTEMPT = ("method", "seed", "dilate", "verdict", "doubt", "reason", "review", "note")
+
+
+def write(folder: Folder, rows: Iterable[Mapping[str, Any]], originals: bool = True, place: Path | None = None) -> Path:
+    """Write report.html of a target's rows (`Outcome.row()`), worst first. Returns its path on this machine.
+
+    Up to 500 pictures stand in the file itself; more are loaded from .cleanplate/report/. Without `originals` neither
+    the page nor what it loads shows a pixel of the source that is not in the result. `place` is where the target will
+    be, when it is made elsewhere.
+    """
+    ordered = sorted((*urgency(row), json.dumps(_known(row))) for row in rows)
+    found = thumbnails.find(folder)
+    first = [json.loads(row) for *_, row in ordered[:INLINE]]
+    bare = [row for row in first if row["status"] != "unsupported" and thumbnails.of(found, row) is None]
+    if bare:
+        thumbnails.make(folder, bare)
+        found = thumbnails.find(folder)
+    inline, address = len(ordered) <= INLINE, str(place.resolve()) if place else folder.address
+    about = _About(folder, found, _processes(folder), _attempts(folder), originals, inline)
+    entries = (about.entry(json.loads(row)) for *_, row in ordered)
+    files = [] if inline else list(_write_chunks(folder, entries))
+    page = Page(
+        title=address.rpartition("/")[2],
+        kind="review",
+        key=digest(address),
+        total=len(ordered),
+        files=files,
+        source=_way_to_source(folder) if originals else None,
+    )
+    folder.write(PAGE, render(page, as_json(list(entries))).encode())
+    for name in set(folder.below(ROWS)) - {Path(file).name for file in files}:
+        folder.remove(f"{ROWS}/{name}")
+    return folder.target / PAGE
+
+
+def rewrite(target: Path) -> Path:
+    """Write the page again from the records of a target. Raises UsageError when there are none."""
+    rows = list(cards.read_rows(target))
+    return write(_folder_of(target), rows)
+
+
+def source_of(target: Path) -> Path | None:
+    """The folder of the originals, when it can be reached from here."""
+    folder = _folder_of(target)
+    return None if folder.source == folder.target else folder.source
+
+
+def _folder_of(target: Path) -> Folder:
+    """The target with the source that its job names, or alone when that cannot be reached from here."""
+    try:
+        return Folder(tomllib.loads((target / "job.toml").read_text())["source"], str(target))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Folder.without_source(target)
+
+
+def urgency(row: Mapping[str, Any]) -> tuple[int, float, str]:
+    """What a person should look at first: what failed, what is doubtful, what waits for a second look, the rest."""
+    review, doubtful = row["review"], row["verdict"] == "doubtful"
+    if review == "accept":
+        rank = 5
+    elif row["status"] == "failed":
+        rank = 0
+    elif doubtful or review == "reject":
+        rank = 1 if doubtful and not review else 2
+    elif (row["attempt"] or 1) > 1:
+        rank = 3
+    else:
+        rank = 4
+    return rank, -(row.get("doubt") or 0.0), row["source"]
+
+
+@dataclass(frozen=True)
+class _About:
+    """What is known of a target's pictures beside their rows."""
+
+    folder: Folder
+    thumbnails: dict[str, dict[str, str]]
+    processes: frozenset[str]
+    attempts: dict[str, list[int]]
+    originals: bool
+    inline: bool
+
+    def entry(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row as the page takes it: what is known of it, what shows it, and its name as part of an address."""
+        source = row["source"]
+        entry = {key: value for key, value in row.items() if key not in LEFT_OUT}
+        entry |= {"id": thumbnails.identity(row), "there": "file_name" in row}
+        if (address := quote(os.fsencode(source))) != source:
+            entry["url"] = address
+        if row.get("file_name", f"images/{source}") != f"images/{source}":  # in another format
+            entry["image"] = quote(os.fsencode(row["file_name"]))
+        if small := thumbnails.of(self.thumbnails, row):
+            entry |= {"window": small.window, "middle": small.middle} | self._pictures(small.paths)
+        if source in self.processes:
+            entry["process"] = True
+        if numbers := self.attempts.get(source):
+            entry["attempts"] = [self._attempt(source, number) for number in sorted(numbers)]
+        return entry
+
+    def _pictures(self, paths: dict[str, str]) -> dict[str, str]:
+        shown = {kind: path for kind, path in paths.items() if self.originals or kind != "before"}
+        return {kind: self._as_data(path) for kind, path in shown.items()} if self.inline else shown
+
+    def _as_data(self, path: str) -> str:
+        kind = "png" if path.endswith("png") else "jpeg"
+        return f"data:image/{kind};base64,{base64.b64encode(self.folder.fetch(path)).decode()}"
+
+    def _attempt(self, source: str, number: int) -> dict[str, Any]:
+        try:
+            row = json.loads(self.folder.fetch(f"{PRIVATE}/attempts/{source}/{number}.json"))
+        except (OSError, ValueError):
+            row = {}
+        return {"number": number} | {key: row[key] for key in OF_AN_ATTEMPT if row.get(key) is not None}
+
+
+def _known(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _write_chunks(folder: Folder, entries: Iterator[dict[str, Any]]) -> Iterator[str]:
+    """Rows as scripts, since a page from file:// may load nothing else. Named by content: a page keeps its own."""
+    for data in in_chunks(entries):
+        path = f"{ROWS}/{digest(data)}.js"
+        folder.write(path, data.encode())
+        yield path
+
+
+def _processes(folder: Folder) -> frozenset[str]:
+    """The pictures that have an animation."""
+    return frozenset(name.removesuffix(".gif") for name in folder.below("process") if name.endswith(".gif"))
+
+
+def _attempts(folder: Folder) -> dict[str, list[int]]:
+    """The numbers of the attempts that were put by, by picture."""
+    found: dict[str, list[int]] = {}
+    for name in folder.below(f"{PRIVATE}/attempts"):
+        source, _, file = name.rpartition("/")
+        number, _, suffix = file.partition(".")
+        if number.isdecimal() and suffix == "png":
+            found.setdefault(source, []).append(int(number))
+    return found
+
+
+def _way_to_source(folder: Folder) -> str | None:
+    """The source's folder as an address relative to the page, for a link that a person may follow."""
+    if folder.source == folder.target:
+        return None
+    return quote(os.fsencode(os.path.relpath(folder.source.resolve(), folder.target.resolve()))) + "/"

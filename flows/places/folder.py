@@ -1,0 +1,224 @@
+"""The only file that reads and writes the user's folders: names in, whole files out or none."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path, PurePath, PurePosixPath
+from typing import BinaryIO
+
+from flows.errors import UsageError
+from flows.formats.pictures import suffix_of
+from flows.places.bucket import Bucket, is_url
+from flows.places.disk import Disk
+from flows.places.source import LocalSource, StoredSource, Survey
+from removal.weights.cache import cache_folder
+
+PRIVATE = ".cleanplate"
+CONTAINERS = {"png": (".png",), "jpeg": (".jpg", ".jpeg", ".jfif"), "webp": (".webp",)}  # the first when converted
+PENDING = f"{PRIVATE}/pending"
+
+
+class Folder:
+    """A source that is only read and a target that is only written. Names are posix paths below the source."""
+
+    def __init__(self, source: str, target: str, container: str = "same"):
+        """Pictures are published as a `container` of CONTAINERS, or each as what it is (`same`).
+
+        Raises ValueError for a source that is not there, or a target that is in it, is it, or holds it.
+        """
+        self.container = container
+        if not target:
+            raise ValueError("a target folder is needed, such as cleaned")
+        self.pictures = StoredSource(source) if is_url(source) else LocalSource(source)
+        self.single = self.pictures.single
+        self.files, self.target = _files_of(target)
+        # Where the pictures lie on this machine; the target itself stands for a source that does not.
+        self.source = self.pictures.root if isinstance(self.pictures, LocalSource) else self.target
+        if is_url(source) and is_url(target):
+            _apart(PurePosixPath(source), PurePosixPath(target), self.single)
+        elif not is_url(source) and not is_url(target):
+            _apart(self.source.resolve(), self.target.resolve(), self.single)
+
+    @classmethod
+    def without_source(cls, target: Path | str) -> Folder:
+        """A result alone, for what reads no source: it may have been made on another machine."""
+        folder = cls.__new__(cls)
+        folder.files, folder.target = _files_of(str(target))
+        folder.source = folder.target
+        folder.single, folder.container = None, "same"
+        return folder
+
+    def survey(self) -> Survey:
+        """Everything below the source that is called like a picture."""
+        found = self.pictures.survey()
+        refuse_collisions(found.names, self.container)
+        return found
+
+    def names(self) -> list[str]:
+        """Every picture below the source, sorted. Links, devices and hidden folders are not followed."""
+        return self.survey().names
+
+    def image_name(self, name: str, as_it_is: bool = False) -> str:
+        """Where a picture is published: with another suffix where it is converted, unless it stays `as_it_is`."""
+        return image_name(name if as_it_is else suffixed(name, self.container))
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a picture. Raises OSError, also when somebody is still writing it."""
+        return self.pictures.read(name)
+
+    def stat(self, name: str) -> tuple[int, int]:
+        """Size of a picture in bytes, and a number that changes with it: the time of its last change, or a stamp."""
+        return self.pictures.stat(name)
+
+    def write(self, relative: str, data: bytes | bytearray) -> str:
+        """Publish a file in the target, whole or not at all; returns its SHA-256."""
+        self.files.write(relative, data)
+        return hashlib.sha256(data).hexdigest()
+
+    def bring(self, name: str, relative: str) -> bool:
+        """Copy a file of the source, whole or not at all, with its time. Returns False where that was done already."""
+        return Disk(self.target).bring(self.source / name, relative)
+
+    def has(self, relative: str) -> bool:
+        """Whether there is such a file in the target."""
+        return self.files.has(relative)
+
+    def fetch(self, relative: str) -> bytes:
+        """The bytes of a file of the target. Raises FileNotFoundError."""
+        return self.files.read(relative)
+
+    def open(self, relative: str) -> BinaryIO:
+        """A file of the target to be read line by line. Raises FileNotFoundError."""
+        return self.files.open(relative)
+
+    def stat_of(self, relative: str) -> tuple[int, int]:
+        """Size in bytes of a file of the target, and a number that changes with it. Raises FileNotFoundError."""
+        return self.files.stat(relative)
+
+    def below(self, relative: str) -> Iterable[str]:
+        """The names of all files below a folder of the target, as seen from it, in any order."""
+        return self.files.below(relative)
+
+    def move(self, relative: str, to: str) -> None:
+        """Give a file of the target another name there; the old one goes when the new one is whole."""
+        self.files.move(relative, to)
+
+    def mask(self, name: str) -> str:
+        """Where a picture's mask is in the target: the one that its row does not know yet, or the one in masks/."""
+        pending = pending_mask_name(name)
+        return pending if self.has(pending) else mask_name(name)
+
+    @contextmanager
+    def listed(self) -> Iterator[None]:
+        """Until the block ends, one listing of a target in a store answers what is asked of single files."""
+        with self.files.listed() if isinstance(self.files, Bucket) else nullcontext():
+            yield
+
+    def pending_masks(self) -> list[tuple[str, str]]:
+        """Names of pictures whose masks their rows do not know yet, with the paths of these masks."""
+        files = sorted(file for file in self.below(PENDING) if file.endswith(".png"))
+        return [(file.removesuffix(".png"), f"{PENDING}/{file}") for file in files]
+
+    def sweep(self) -> None:
+        """Take away what killed runs left half-written. Only for who holds the target: another's would be in work."""
+        if isinstance(self.files, Disk):  # in a store nothing is ever half-written
+            self.files.sweep()
+
+    @property
+    def is_far(self) -> bool:
+        """Whether source or target is in a store."""
+        return isinstance(self.files, Bucket) or isinstance(self.pictures, StoredSource)
+
+    @property
+    def address(self) -> str:
+        """The target's whole path, or its URL."""
+        return self.files.url if isinstance(self.files, Bucket) else str(self.target.resolve())
+
+    @property
+    def name(self) -> str:
+        """What the target is called by people."""
+        return self.address.rpartition("/")[2]
+
+    def path(self, relative: str) -> Path:
+        """A path in the target, for what works on folders of this machine only. One outside it raises ValueError."""
+        if isinstance(self.files, Bucket):
+            raise UsageError(f"{self.address} is in a store; copy it to a folder of this machine for that")
+        return Disk(self.target).path(relative)
+
+    def remove(self, relative: str) -> None:
+        """Take a file out of the target, if it is there."""
+        self.files.remove(relative)
+
+    def clear(self, relative: str) -> None:
+        """Take a folder with all that is in it out of the target, if it is there."""
+        self.files.clear(relative)
+
+
+def strip_name(name: str) -> str:
+    return f"strips/{name}"
+
+
+def process_name(name: str) -> str:
+    return f"process/{name}.gif"  # with its own suffix too: a.jpg and a.png are two pictures
+
+
+def attempts_name(name: str) -> str:
+    return f"{PRIVATE}/attempts/{name}"
+
+
+def pending_mask_name(name: str) -> str:
+    """Where a mask waits until its row is committed: masks/ holds what rows tell of, and what was made by hand."""
+    return f"{PENDING}/{name}.png"
+
+
+def suffixed(name: str, container: str) -> str:
+    """The name of a picture that is published as a container: its own, or with the container's suffix."""
+    suffixes = CONTAINERS.get(container)
+    return (
+        name if not suffixes or suffix_of(name) in suffixes else f"{name.removesuffix(Path(name).suffix)}{suffixes[0]}"
+    )
+
+
+def refuse_collisions(names: list[str], container: str) -> None:
+    """Raises ValueError for two pictures that would be published under one name."""
+    taken: dict[str, str] = {}
+    for name in names:
+        other = taken.setdefault(suffixed(name, container), name)
+        if other != name:
+            raise ValueError(
+                f"{other} and {name} would both become {suffixed(name, container)}; rename one of them, or leave out "
+                f"--format"
+            )
+
+
+def image_name(name: str) -> str:
+    return f"images/{name}"
+
+
+def mask_name(name: str) -> str:
+    return f"masks/{name}.png"
+
+
+def _files_of(target: str) -> tuple[Disk | Bucket, Path]:
+    """What holds a target's files, and the folder of this machine that holds its ledger: the same, but for a store."""
+    if is_url(target):
+        return Bucket(target), ledger_place(target)
+    path = Path(target).expanduser()
+    if path.is_file():
+        raise ValueError(f"the target {target} is a file; give a folder")
+    return Disk(path), path
+
+
+def ledger_place(url: str) -> Path:
+    """The folder where the ledger of a target in a store is worked on, since SQLite needs a disk."""
+    return cache_folder("targets") / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
+
+
+def _apart(source: PurePath, target: PurePath, single: str | None) -> None:
+    inside = target.is_relative_to(source) and not (single and target != source)
+    if inside or source.is_relative_to(target):
+        raise ValueError(
+            f"the target {target} and the source {source} lie in each other; choose a folder apart from it"
+        )

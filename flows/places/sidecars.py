@@ -1,0 +1,32 @@
+"""Files of a source that are no pictures, such as captions beside them: copied as they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from flows.formats.pictures import SUFFIXES, suffix_of
+from flows.places.folder import Folder, image_name
+
+
+def copy_others(folder: Folder) -> int:
+    """Copy what is missing or has another size or time to images/, byte for byte. Returns how many files that were.
+
+    Hidden files and links are left out, as among pictures.
+    """
+    return sum(folder.bring(name, image_name(name)) for name in _others(folder.source))
+
+
+def _others(source: Path) -> Iterator[str]:
+    for directory, folders, files in os.walk(source, followlinks=False):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(directory, name)
+            if (
+                not name.startswith(".")
+                and suffix_of(name) not in SUFFIXES
+                and path.is_file()
+                and not path.is_symlink()
+            ):
+                yield path.relative_to(source).as_posix()

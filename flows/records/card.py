@@ -1,0 +1,184 @@
+"""What a finished target says of itself: its records, its data-set card and the job that made it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.errors import UsageError
+from flows.job import PATHS, Job
+from flows.ledger.shards import parse_shard, records_of, refuse_unmerged
+from flows.nearest import path_beside
+from flows.outcome import Outcome
+from flows.places.bucket import is_url, whole_path
+from flows.places.folder import Folder
+from flows.records.splits import write_splits
+from flows.records.troubles import Trouble, Troubles
+
+WHAT = ("text", "point", "box", "prompts", "coco", "category", "masks", "mask_pattern", "protect")
+ONCE = {"existing", "limit", "shard"}  # said for one run, not for its repetition
+FILES = ("metadata.jsonl", "failures.jsonl", "README.md", "job.toml", "report.html")
+FILES_OF_A_SHARD = ("metadata.jsonl", "failures.jsonl", "job.toml")
+
+
+def write(folder: Folder, job: Job, outcomes: Iterable[Outcome]) -> None:
+    """Write metadata.jsonl, failures.jsonl, README.md and job.toml from the manifest's rows."""
+    counts, doubtful = write_rows(folder, outcomes)
+    write_job(folder, job)
+    with folder.open("metadata.jsonl") as lines:
+        head = write_splits(folder, map(json.loads, lines))
+    folder.write("README.md", (head + card(job, counts, doubtful)).encode(errors="backslashreplace"))
+
+
+def write_job(folder: Folder, job: Job, place: str = "") -> None:
+    """Write job.toml: what a repetition of this run needs to be told."""
+    repeated = job.model_dump(mode="json", exclude=ONCE)
+    folder.write(f"{place}job.toml", to_toml(repeated).encode(errors="backslashreplace"))
+
+
+def write_rows(folder: Folder, outcomes: Iterable[Outcome], place: str = "") -> tuple[Counter[str], int]:
+    """Write metadata.jsonl and failures.jsonl. Returns how many rows there are by status, and how many are doubtful."""
+    counts: Counter[str] = Counter()
+    doubtful = 0
+    delivered, failures = bytearray(), bytearray()  # 1 KB a picture; strings to be joined would be three times that
+    for outcome in outcomes:
+        counts[outcome.status] += 1
+        doubtful += outcome.verdict == "doubtful"
+        lines = failures if outcome.failed else delivered
+        lines += json.dumps(outcome.row()).encode() + b"\n"
+    folder.write(f"{place}metadata.jsonl", delivered)
+    folder.write(f"{place}failures.jsonl", failures)
+    return counts, doubtful
+
+
+def are_there(folder: Folder, place: str = "") -> bool:
+    """Whether nobody took a record file away; a shard has fewer of them in its own place."""
+    return all(folder.has(f"{place}{name}") for name in (FILES if not place else FILES_OF_A_SHARD))
+
+
+def read_job(folder: Folder) -> dict[str, Any] | None:
+    """What an earlier run of this target was asked to remove, or None."""
+    if not folder.has("job.toml"):
+        return None
+    job = tomllib.loads(folder.fetch("job.toml").decode())
+    return {key: job[key] for key in WHAT if key in job} or None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a target stands: its pictures by status, how many are doubtful or rejected, how many of the doubtful
+    nobody has reviewed, the rows of the failed ones, and what is wrong, the worst first.
+    """
+
+    counts: dict[str, int]
+    doubtful: int
+    rejected: int
+    to_review: int
+    failures: list[dict[str, Any]]
+    troubles: list[Trouble]
+
+
+def standing_of(job: Job) -> Standing:
+    """How the pictures of a job stand: those of its target, or of its shard."""
+    return standing("/".join(filter(None, [whole_path(job.target), records_of(parse_shard(job.shard))])))
+
+
+def standing(target: Path | str) -> Standing:
+    """How a target stands, from its records. Raises UsageError when there are none."""
+    counts: Counter[str] = Counter()
+    doubtful, to_review, failures, troubles = 0, 0, [], Troubles()
+    for row in read_rows(target):
+        counts[row["status"]] += 1
+        doubtful += row["verdict"] == "doubtful"
+        to_review += row["verdict"] == "doubtful" and row["review"] is None
+        if row["status"] == "failed":
+            failures.append(row)
+        troubles.add(row)
+    return Standing(dict(counts), doubtful, troubles.count("rejected"), to_review, failures, troubles.worst_first())
+
+
+def read_rows(target: Path | str) -> Iterator[dict[str, Any]]:
+    """The rows of metadata.jsonl, then of failures.jsonl, of a folder or a URL. Raises UsageError without them."""
+    for name in ("metadata.jsonl", "failures.jsonl"):
+        try:
+            lines = Folder.without_source(target).open(name)
+        except FileNotFoundError as error:
+            beside = ""
+            if not is_url(str(target)):
+                refuse_unmerged(Path(target))
+                beside = path_beside(Path(target))
+            raise UsageError(
+                f"{target} holds no result of Cleanplate (no {name}); give the target of a run{beside}"
+            ) from error
+        with lines:
+            yield from map(json.loads, lines)
+
+
+def next_steps(target: Path | str, found: Standing) -> list[str]:
+    """The commands that a target in this state asks for, the most pressing first."""
+    steps = []
+    if found.counts.get("masked"):
+        source = tomllib.loads(Folder.without_source(target).fetch("job.toml").decode())["source"]
+        steps.append(["run", source, str(target)])
+    if found.to_review:
+        steps.append(["review", str(target)])
+    if again := [kind for kind, some in (("failed", found.failures), ("rejected", found.rejected)) if some]:
+        steps.append(["redo", str(target), "--only", ",".join(again)])
+    return [shlex.join(["cleanplate", *step]) for step in steps]
+
+
+def counted(counts: Mapping[str, int], doubtful: int) -> list[tuple[str, int]]:
+    """What there is, and of each how many; a result's doubts stand beside it."""
+    remark = f" ({doubtful} doubtful)" if doubtful else ""
+    return [(status + remark * (status == "removed"), count) for status, count in sorted(counts.items())]
+
+
+def in_words(counts: Mapping[str, int], doubtful: int) -> str:
+    """Such as "1 failed, 7 removed (2 doubtful)"."""
+    return ", ".join(f"{count} {status}" for status, count in counted(counts, doubtful)) or "no pictures"
+
+
+def to_toml(settings: dict[str, Any]) -> str:
+    """A flat dict as TOML; a JSON string or list of strings is one already. None is left out: TOML has no null.
+
+    By hand, since Python only reads TOML, and a library that writes it would be fetched for this line.
+    """
+    return "".join(
+        f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in settings.items() if value is not None
+    )
+
+
+WHOLE = """Every picture of the source is named once, in `metadata.jsonl`
+(pictures in `images/`) or in `failures.jsonl` (pictures that are not)."""
+A_PART = "`metadata.jsonl` has a row for every picture in `images/`."
+
+
+def card(job: Job, counts: Mapping[str, int], doubtful: int, whole: bool = True) -> str:
+    """A data-set card in Markdown, of the whole target or of what was exported of it."""
+    asked = {
+        key: value for key, value in job.model_dump(mode="json").items() if key not in (*PATHS, "report_url") and value
+    }
+    rows = "\n".join(f"| {status} | {count} |" for status, count in counted(counts, doubtful))
+    return f"""# Pictures with objects removed
+
+Made by Cleanplate from `{job.source}`. {WHOLE if whole else A_PART} Outside its mask, every pixel is the source's.
+
+| status | pictures |
+|---|---|
+{rows}
+
+Inside the masks (`masks/`, white) the pixels are synthetic: painted by `{job.model}`.
+
+```python
+from datasets import load_dataset
+pictures = load_dataset("TARGET")  # columns image and mask
+```
+
+Settings: `{json.dumps(asked, sort_keys=True)}`
+"""

@@ -1,0 +1,69 @@
+"""What a run would take: time, from what earlier pictures of the target took, and room on the disk."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rich.filesize import decimal
+
+from flows.job import Job
+from flows.ledger.manifest import Manifest
+from flows.places.disk import Disk
+from flows.places.folder import Folder
+
+MASK = 20_000  # bytes of a mask file at 12 megapixels; smaller pictures have smaller ones
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """`seconds` is None until a picture of the target was painted; `size` and `free` are bytes of its disk.
+
+    A store has no end: `free` is None.
+    """
+
+    pictures: int
+    seconds: float | None
+    size: int
+    free: int | None
+
+    def __str__(self) -> str:
+        how_long = "how long is unknown until the first batch"
+        if self.seconds is not None:
+            pace = self.seconds / max(1, self.pictures)
+            how_long = f"about {timedelta(seconds=round(self.seconds))} (h:mm:ss), at {pace:.2g} s a picture so far"
+        if self.free is None:
+            return f"{how_long}; about {decimal(self.size)} of the store"
+        room = f"about {decimal(self.size)} of disk, of which {decimal(self.free)} are free"
+        return f"{how_long}; {room}" + ("; make room first" if self.size > self.free else "")
+
+
+def pace_of(manifest: Manifest) -> float | None:
+    """Seconds that a painted picture of a target took on average; None before there is one."""
+    times = "select avg(json_extract(row, '$.seconds')) from pictures where status = 'removed'"
+    return manifest.file.execute(times).fetchone()[0]
+
+
+def forecast(job: Job, folder: Folder, due: list[str], pace: float | None) -> Forecast:
+    """What the pictures in `due` would take: each its source's size again, a mask, and twice its size for its strip.
+
+    `pace`: seconds a picture took so far, or None.
+    """
+    sources = sum(_size(folder, name) for name in due)
+    size = sources * (3 if job.concat else 1) + MASK * len(due)
+    return Forecast(len(due), None if pace is None else pace * len(due), size, _free(folder))
+
+
+def _free(folder: Folder) -> int | None:
+    if not isinstance(folder.files, Disk):
+        return None
+    place = next(path for path in (folder.target, *folder.target.absolute().parents) if path.exists())
+    return shutil.disk_usage(place).free
+
+
+def _size(folder: Folder, name: str) -> int:
+    try:
+        return folder.stat(name)[0]
+    except OSError:
+        return 0

@@ -1,0 +1,1 @@
+"""What people decide on a result, and what is done again for it."""

@@ -1,0 +1,225 @@
+"""The second pass: what was rejected, failed or is doubtful is done again, and nothing of what there was is lost."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flows.cli.job_file import job_of
+from flows.errors import UsageError
+from flows.finish import conclude
+from flows.formats.encoding import encode_image
+from flows.formats.pictures import decode
+from flows.job import NO_EFFECT_ON_PIXELS, Job
+from flows.ledger import due, journal, staging
+from flows.ledger.entry import Seen
+from flows.ledger.manifest import Manifest
+from flows.ledger.overrides import Override, done, overrides, plan, planned, use
+from flows.outcome import Outcome, digest
+from flows.places.folder import Folder, attempts_name, mask_name, pending_mask_name
+from flows.portions import Find, Remove, Work, outcomes
+from flows.prompt_files import Wishes, read_wishes
+from flows.records import card as cards
+from flows.run import Nobody, Summary, Watch, explain
+from flows.samples.comparison import Once
+from flows.steps.attempts import put_by
+from flows.steps.find_masks import find_masks
+from flows.steps.remove_masked import remove_masked
+from flows.threads.interrupts import interrupted
+
+KINDS = ("rejected", "failed", "doubtful")
+CLICKED = f"{staging.STAGE}/clicked.jsonl"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a redo has in common for all its pictures.
+
+    `job` made the target; `given` are settings that hold for what is done again; `held` is what held for single
+    pictures before.
+    """
+
+    job: Job
+    given: dict[str, Any]
+    folder: Folder
+    stage: Folder
+    manifest: Manifest
+    wishes: Wishes
+    held: dict[str, Override]
+
+    @property
+    def lasting(self) -> dict[str, Any]:
+        """The given settings that affect pixels: they stay with the pictures that are done with them."""
+        return {key: value for key, value in self.given.items() if key in cards.WHAT or key not in NO_EFFECT_ON_PIXELS}
+
+    def changes(self, name: str) -> tuple[str, bool]:
+        """The settings of a picture that are not the job's, as JSON, and whether what was clicked says what to find."""
+        before = self.held.get(name, Override())
+        again = any(key in self.given for key in cards.WHAT)  # what to find is said anew
+        clicked = before.pending or (before.clicked and not again)
+        old = {key: value for key, value in before.settings.items() if not (again and key in cards.WHAT)}
+        return json.dumps(old | self.lasting, sort_keys=True), clicked
+
+    def attempt(self, before: Outcome) -> int:
+        """The number of a picture's next attempt, above all there have been."""
+        place = self.folder.path(attempts_name(before.source))
+        numbers = [int(file.stem) for file in place.glob("*.json") if file.stem.isdigit()] if place.exists() else []
+        return 1 + max([before.attempt or 1, self.held.get(before.source, Override()).attempts, *numbers])
+
+
+def redo(
+    target: Path,
+    only: frozenset[str] = frozenset(KINDS),
+    given: dict[str, Any] | None = None,
+    watch: Watch | None = None,
+    find: Find = find_masks,
+    remove: Remove = remove_masked,
+) -> Summary:
+    """Do again the pictures of a target that were rejected, failed or are doubtful and not accepted.
+
+    The job is the target's own, but for the settings `given`, which stay with these pictures: a later `run` finds them
+    finished. Where a picture was clicked, it is looked for there. The earlier result stays published until there is
+    another, and is put by then; it stays as well when the redo fails. The same call goes on after an interruption.
+    Raises UsageError or ValueError before anything is touched, Busy when a run holds the target, EnvironmentFault.
+    """
+    watch, given = watch or Nobody(), given or {}
+    if unknown := only - set(KINDS):
+        raise UsageError(f"what is done again is {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
+    if "format" in given:
+        raise UsageError("a target has one format; leave out --format")
+    list(cards.read_rows(target))  # refuses what holds no result
+    job = job_of(str(target / "job.toml"), {"target": str(target)})
+    folder, wishes = Folder(job.source, job.target, job.format), read_wishes(job)
+    there = folder.survey()
+    with Manifest(target) as manifest:
+        manifest.refuse(job)
+        manifest.tidy(folder)
+        stage = Folder(job.source, staging.stage_of(target), job.format)
+        task = Task(job, given, folder, stage, manifest, wishes, overrides(manifest.file))
+        waiting = _waiting(task, only, there.names)[: given.get("limit") or None]
+        groups = _groups(task, waiting, watch)
+        watch.begin(len(waiting), len(there.names) - len(waiting))
+        summary = Summary(pictures=len(there.all))
+        if waiting:
+            manifest.publishes(-1)
+        try:
+            for own, names in groups:
+                for outcome in _done(task, own, names, find, remove):
+                    summary.done[outcome.status] += 1
+                    watch.did(outcome)
+            summary.interrupted = interrupted() and summary.tried < len(waiting)
+        finally:
+            staging.end_moves(folder, manifest.outcome)
+            present = None if folder.single else there.all
+            summary.counts, summary.doubtful = conclude(job, folder, manifest, present)
+    return summary
+
+
+def _waiting(task: Task, only: frozenset[str], names: list[str]) -> list[str]:
+    """The pictures to do: what an interrupted redo of the same kind left, or else all of that kind."""
+    present, this = set(names), digest([sorted(only), task.lasting])
+    if left := planned(task.manifest.file, this) & present:
+        return sorted(left)
+    chosen = [
+        outcome.source
+        for outcome in task.manifest.outcomes(present)
+        if only & _kinds(outcome, task.held.get(outcome.source, Override()))
+    ]
+    plan(task.manifest.file, this, chosen)
+    return chosen
+
+
+def _kinds(outcome: Outcome, held: Override) -> set[str]:
+    """For which reasons a picture would be done again. None where somebody accepted it."""
+    if outcome.review == "accept":
+        return set()
+    kinds = {
+        "rejected": outcome.review == "reject" or held.pending,
+        "failed": outcome.status == "failed",
+        "doubtful": outcome.verdict == "doubtful",
+    }
+    return {kind for kind, holds in kinds.items() if holds}
+
+
+def _groups(task: Task, waiting: list[str], watch: Watch) -> list[tuple[Job, list[str]]]:
+    """The pictures that share their settings, with the job of these. Refuses what cannot work, before anything does."""
+    groups: dict[tuple[str, bool], list[str]] = {}
+    for name in waiting:
+        groups.setdefault(task.changes(name), []).append(name)
+    clicked = [name for (_, points), names in groups.items() if points for name in names]
+    rows = [{"file_name": n, "points": task.held[n].points, "boxes": task.held[n].boxes} for n in clicked]
+    task.folder.write(CLICKED, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    found, once = [], Once(watch.say)
+    for (changes, points), names in groups.items():
+        own = _job(task, json.loads(changes), points)
+        explain(own, read_wishes(own), once, masks_only=False)
+        found.append((own, names))
+    return found
+
+
+def _job(task: Task, changes: dict[str, Any], clicked: bool) -> Job:
+    """The job of pictures with these settings, on the stage; what is said of what to find takes the place of all."""
+    said = clicked or any(key in changes for key in cards.WHAT)
+    nothing = {key: Job.model_fields[key].get_default() for key in cards.WHAT} if said else {}
+    once = {key: value for key, value in task.given.items() if key not in task.lasting}
+    settings = task.job.model_dump() | nothing | changes | once | (nothing if clicked else {})
+    place = {"target": str(task.stage.target), "existing": "skip", "limit": 0}
+    return job_of("", settings | place | ({"prompts": str(task.folder.path(CLICKED))} if clicked else {}))
+
+
+def _done(task: Task, own: Job, names: list[str], find: Find, remove: Remove) -> Iterator[Outcome]:
+    """Do pictures of one group on the stage. Yields what came of each, once that is committed and in its place."""
+    wishes = read_wishes(own)
+    before = {name: outcome for name in names if (outcome := task.manifest.outcome(name))}
+    for name in due.masked(task.manifest, task.folder, names, wishes, own):  # masks made by hand are used again
+        task.stage.write(mask_name(name), task.folder.path(mask_name(name)).read_bytes())
+
+    def numbered(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
+        yield from remove(job, [replace(one, attempt=task.attempt(before[one.source])) for one in masked])
+
+    for outcome, seen in outcomes(Work(own, task.stage, task.manifest, wishes, find, numbered), names):
+        numbered_so = replace(outcome, attempt=max(outcome.attempt or 1, task.attempt(before[outcome.source])))
+        _commit(task, before[outcome.source], numbered_so, seen)
+        yield numbered_so
+
+
+def _commit(task: Task, before: Outcome, outcome: Outcome, seen: Seen) -> None:
+    """Take the place of an earlier result, which is put by; one that failed takes no published one's place."""
+    name, manifest, number = outcome.source, task.manifest, outcome.attempt or 1
+    changes, clicked = task.changes(name)
+
+    def note(file: sqlite3.Connection, name: str) -> None:
+        done(file, name, number, json.loads(changes))
+        if clicked:
+            use(file, name)
+
+    if outcome.failed and before.file_name:
+        kept = replace(before, reason=f"{before.reason or before.status}; attempt {number} failed: {outcome.reason}")
+        with manifest.file:
+            manifest.amend(kept)
+            journal.forget(manifest.file, name)
+            done(manifest.file, name, number, task.held.get(name, Override()).settings)
+        return
+    _keep(task.folder, before)
+    if task.stage.has(pending_mask_name(name)):
+        task.folder.move(f"{staging.STAGE}/{pending_mask_name(name)}", pending_mask_name(name))
+    staged = task.stage.path(outcome.file_name) if outcome.file_name else None
+    of_the_job = replace(seen, wanted=task.wishes.of(name).key)
+    manifest.record(task.folder, outcome, of_the_job, task.job, staged, note)
+    staging.settle(task.folder, outcome)
+
+
+def _keep(folder: Folder, before: Outcome) -> None:
+    """Put a published result by, unless a redo that died has already."""
+    if before.status != "removed" or not before.file_name or not before.mask_file_name:
+        return
+    row = f"{attempts_name(before.source)}/{before.attempt or 1}.json"
+    picture, mask = folder.path(before.file_name), folder.path(before.mask_file_name)
+    if folder.has(row) or not picture.exists() or not mask.exists():
+        return
+    data = picture.read_bytes()
+    put_by(folder, before, data if data[:4] == b"\x89PNG" else encode_image(decode(data).image), mask.read_bytes())

@@ -1,0 +1,180 @@
+"""A page on 127.0.0.1, for the one who started it: shows the files of a folder, and saves what is decided there.
+
+Other programs and web pages on this machine could reach it too. So every address holds a random token, the Host must be
+this one (or a name that leads here would do, DNS rebinding), and what is saved must come from the page itself (Origin).
+By the standard library, which is enough for one person: a framework would bring routes, and none of these checks.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import mimetypes
+import re
+import secrets
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes
+
+from flows.errors import EnvironmentFault
+from flows.formats.pictures import SUFFIXES, suffix_of
+from flows.ledger.lock import Busy
+from flows.page.html import as_json
+
+FACTS = re.compile(rb'(<script type="application/json" id="facts">)(.*?)(</script>)')
+MOST = 64 * 2**20  # bytes of decisions at once: over 100,000 of them
+PROGRAMS = {".js": "text/javascript"}
+
+
+@dataclass
+class Site:
+    """What is shown: `page` in `root`, what lies below `root`/`shown`, and pictures of `originals`.
+
+    `save` takes what was decided, or raises what is wrong with it; `refresh` writes the page again after that.
+    """
+
+    root: Path
+    page: str
+    shown: tuple[str, ...]
+    originals: Path | None
+    save: Callable[[str], object]
+    refresh: Callable[[], object]
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(18))
+    saving: threading.Lock = field(default_factory=threading.Lock)
+    stale: bool = False
+
+    def file(self, path: str) -> Path | None:
+        """The file of an address below the token, or None for what is not shown."""
+        place = path.removeprefix("original/")
+        root = self.root if place == path else self.originals
+        if root is None or (root is self.root and not path.startswith(self.shown)):
+            return None
+        file = root / place
+        inside = file.resolve().is_relative_to(root.resolve()) and file.is_file()
+        picture = suffix_of(file.name) in SUFFIXES
+        return file if inside and (picture or (root is self.root and file.suffix in PROGRAMS)) else None
+
+    def html(self) -> bytes:
+        """The page as the folder stands now, told where to save and where the originals are."""
+        with self.saving:
+            if self.stale:
+                self.refresh()
+                self.stale = False
+        found = "original/" if self.originals else None
+        facts = {"save": "save", "source": found, "originals": found}
+
+        def told(match: re.Match[bytes]) -> bytes:
+            return match[1] + as_json(json.loads(match[2]) | facts).encode() + match[3]
+
+        return FACTS.sub(told, (self.root / self.page).read_bytes(), count=1)
+
+    def take(self, lines: str) -> None:
+        with self.saving:
+            self.save(lines)
+            self.stale = True
+
+
+def server(site: Site, port: int = 0) -> tuple[ThreadingHTTPServer, str]:
+    """A server for a site, and the address to open. Raises EnvironmentFault for a port that is in use."""
+    try:
+        made = ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, site))
+    except OSError as error:
+        raise EnvironmentFault(
+            f"port {port} cannot be had: {error.strerror}; leave --port out for a free one"
+        ) from error
+    return made, f"http://127.0.0.1:{made.server_address[1]}/{site.token}/{quote(site.page)}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 60  # seconds for one who connects and says nothing
+
+    def __init__(self, site: Site, *given: object):
+        self.site = site
+        super().__init__(*given)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        path = self._path()
+        if path is None:
+            return
+        if path in ("", self.site.page):
+            self._answer(200, "text/html; charset=utf-8", self.site.html())
+        elif file := self.site.file(path):
+            self._send(file)
+        else:
+            self._refuse(404, "there is no such file here")
+
+    def do_POST(self) -> None:
+        path = self._path()
+        length = self.headers.get("Content-Length", "")
+        if path is None:
+            return
+        if path != "save":
+            self._refuse(404, "nothing can be saved there")
+        elif self.headers.get("Origin") != f"http://{self.headers['Host']}":
+            self._refuse(403, "only the page itself may save")
+        elif not length.isdecimal() or int(length) > MOST:
+            self._refuse(413, f"decisions are at most {MOST} bytes at once")
+        else:
+            self._save(self.rfile.read(int(length)))
+
+    def _save(self, body: bytes) -> None:
+        try:
+            self.site.take(body.decode())
+        except Busy as error:
+            self._refuse(409, str(error))
+        except ValueError as error:
+            self._refuse(400, str(error))
+        except EnvironmentFault as error:
+            self._refuse(507, str(error))
+        else:
+            self._answer(204)
+
+    def _path(self) -> str | None:
+        """What is asked for, below the token; None once it was refused to who knows neither that nor us."""
+        here = self.server.server_address[1]  # type: ignore[index]
+        token, _, path = self.path.partition("?")[0].lstrip("/").partition("/")
+        if self.headers.get("Host") not in (f"127.0.0.1:{here}", f"localhost:{here}"):
+            self._refuse(421, "this is another host")
+        elif not hmac.compare_digest(token.encode(), self.site.token.encode()):
+            self._refuse(403, "the address is not whole: open the one that was printed")
+        else:
+            name = unquote_to_bytes(path).decode(errors="surrogateescape")
+            if "\0" not in name:
+                return name
+            self._refuse(404, "there is no such file here")
+        return None
+
+    def _send(self, file: Path) -> None:
+        kind = PROGRAMS.get(file.suffix) or mimetypes.guess_type(file.name)[0] or ""
+        with file.open("rb") as data:
+            allowed = kind.startswith("image/") and "svg" not in kind
+            known = kind if allowed or file.suffix in PROGRAMS else "application/octet-stream"
+            self._answer(200, known, length=file.stat().st_size)
+            shutil.copyfileobj(data, self.wfile)
+
+    def _answer(self, code: int, kind: str = "", body: bytes = b"", length: int | None = None) -> None:
+        self.send_response(code)
+        if kind:
+            self.send_header("Content-Type", kind)
+        if code != 204:
+            self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("X-Frame-Options", "DENY")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Referrer-Policy", "no-referrer")  # the address holds the token
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _refuse(self, code: int, words: str) -> None:
+        self.close_connection = True  # what else was sent is not read
+        self._answer(code, "text/plain; charset=utf-8", words.encode(errors="backslashreplace"))
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing: its requests are nobody's business."""

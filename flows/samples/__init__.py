@@ -1,0 +1,1 @@
+"""Pictures whose clean plate is known, and results beside each other."""

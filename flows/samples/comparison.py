@@ -1,0 +1,120 @@
+"""One picture per image with a column per method and figures under it: which method suits these pictures."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from flows.formats.drawings import mask_in_white
+from flows.formats.encoding import encode_image
+from flows.formats.mask_files import decode_mask
+from flows.formats.pictures import decode
+from flows.job import Job
+from flows.outcome import Outcome
+from flows.places.folder import Folder
+from flows.prompt_files import read_wishes
+from flows.run import explain
+from flows.steps.attempts import picture_seed
+from flows.steps.find_masks import find_masks
+from flows.steps.loading import load
+from removal import load_remover
+from removal.removers import ChosenRemover
+from removal.verify import Fit, fit
+
+WIDEST = 512  # pixels of a column
+CAPTION = 56  # pixels under it
+PORTION = 8  # pictures in memory at once
+NUMBERS = "comparison.jsonl"
+
+
+class Once:
+    """Says what `explain` has to say of several methods, each sentence once."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self.talk, self.said = say, set[str]()
+
+    def begin(self, total: int, finished: int) -> None: ...
+    def did(self, outcome: Outcome) -> None: ...
+
+    def say(self, message: str) -> None:
+        if message not in self.said:
+            self.said.add(message)
+            self.talk(message)
+
+
+def compare(job: Job, methods: list[str], say: Callable[[str], None]) -> list[dict]:
+    """Write TARGET/<name>.png for every picture of the job: original, mask, and one column per method.
+
+    Returns a row per picture and method, which also stand in TARGET/comparison.jsonl. A picture that cannot be read, or
+    in which nothing is found, gets no columns and a line in `say`. Raises UsageError for what cannot work.
+    """
+    folder, wishes = Folder(job.source, job.target), read_wishes(job)
+    once = Once(say)
+    for method in methods:
+        explain(job.model_copy(update={"method": method}), wishes, once, masks_only=False)
+    names, rows = folder.names()[: job.limit or None], []
+    with tempfile.TemporaryDirectory(prefix="cleanplate-") as masks:
+        looking = job.model_copy(update={"target": masks})
+        looked = Folder(job.source, masks)
+        for first in range(0, len(names), PORTION):
+            found = find_masks(looking, names[first : first + PORTION])
+            for outcome in found:
+                if outcome.status != "masked":
+                    say(f"{outcome.source}: {outcome.status}{f' ({outcome.reason})' if outcome.reason else ''}")
+            ready = [outcome for outcome in found if outcome.status == "masked"]
+            mask = {o.source: decode_mask(looked.fetch(looked.mask(o.source))) for o in ready}
+            rows += _portion(job, folder, methods, {o.source: o.sha256_in or "" for o in ready}, mask)
+    folder.write(NUMBERS, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    return rows
+
+
+def _portion(job: Job, folder: Folder, methods: list[str], hashes: dict[str, str], masks: dict) -> list[dict]:
+    images = {name: decode(folder.read(name)).image for name in hashes}
+    columns = {
+        name: [_column(image, "original"), _column(mask_in_white(masks[name]), "mask")]
+        for name, image in images.items()
+    }
+    rows: list[dict] = []
+    for method in methods if images else ():
+        remover = _remover(job, method)
+        began = time.monotonic()
+        seeds = [picture_seed(job.seed, digest) for digest in hashes.values()]
+        results = remover([*images.values()], [masks[name] for name in images], seeds)
+        seconds = (time.monotonic() - began) / len(images)
+        for name, result in zip(images, results, strict=True):
+            fits = fit(result, masks[name])
+            columns[name].append(_column(result, *_words(method, remover.choice.method, fits, seconds)))
+            figures = {"strange": fits.strange, "seam": fits.seam, "texture": fits.texture, "doubt": fits.doubt}
+            rounded = {key: round(value, 3) for key, value in figures.items()}
+            rows.append({"source": name, "method": method, **rounded, "seconds": round(seconds, 4)})
+    for name, drawn in columns.items():
+        folder.write(f"{name}.png", encode_image(np.hstack(drawn)))
+    return rows
+
+
+def _remover(job: Job, method: str) -> ChosenRemover:
+    return load(lambda: load_remover(job.model, **job.remover_options | {"method": method}))
+
+
+def _words(method: str, chosen: str, fits: Fit, seconds: float) -> tuple[str, str]:
+    title = method if method == chosen else f"{method}: {chosen}"
+    return f"{title}  {seconds:.1f} s", f"strange {fits.strange:.0%}  seam {fits.seam:.1f}  detail {fits.texture:.1f}"
+
+
+def _column(image: np.ndarray, *lines: str) -> np.ndarray:
+    """An image at most WIDEST wide with lines of text under it, and a white margin on its right."""
+    height, width = image.shape[:2]
+    if width > WIDEST:
+        image = cv2.resize(image, (WIDEST, max(1, round(height * WIDEST / width))), interpolation=cv2.INTER_AREA)
+    room = max(image.shape[1], 250) + 6  # the longest line fits
+    drawn = np.full((image.shape[0] + CAPTION, room, 3), 255, np.uint8)
+    drawn[: image.shape[0], : image.shape[1]] = image
+    for number, line in enumerate(lines):
+        place = (2, image.shape[0] + 20 + 20 * number)
+        cv2.putText(drawn, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    return drawn

@@ -1,0 +1,111 @@
+"""Sample scenes on disk, and the demo that cleans them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from flows.formats.encoding import encode_image
+from flows.formats.mask_files import encode_mask
+from flows.job import Job
+from flows.places.disk import write_whole
+from removal.bundled.scenes import scene
+
+# Prefect's temporary server, on its own: no server or history of the user's, nothing asked of the network.
+OWN_SERVER = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_PROFILE": "ephemeral",
+}
+ASKED = "demo.jsonl"
+PARTS = ("images", "truth", "masks", "objects")
+FARTHEST_SEED = 1 << 20  # so that no scene drawn here was ever trained on
+
+
+def write_scenes(target: Path, count: int, seed: int, look: str = "day") -> None:
+    """Write `count` scenes with images/, truth/, masks/, objects/ and prompts.jsonl. Raises ValueError."""
+    if count < 1 or not 0 <= seed < FARTHEST_SEED:
+        raise ValueError(f"count is 1 or more and seed 0 to {FARTHEST_SEED - 1}, not {count} and {seed}")
+    _make_room(target)
+    rows = []
+    for number in range(count):
+        drawn, name = scene(seed * 1_000_000 + number, look), f"{number:04}.png"
+        write_whole(target / "images" / name, encode_image(drawn.image))
+        write_whole(target / "truth" / name, encode_image(drawn.truth))
+        write_whole(target / "masks" / name, encode_mask(drawn.mask))
+        write_whole(target / "objects" / name, encode_mask(drawn.object))
+        rows.append(
+            {
+                "file_name": name,
+                "text": drawn.target.text,
+                "points": [[*drawn.point, 1]],
+                "background": drawn.background,
+                "textured": drawn.textured,
+            }
+        )
+    write_whole(target / "prompts.jsonl", _lines(rows))
+
+
+def _make_room(target: Path) -> None:
+    """Remove the pictures that an earlier series lists; any other in these folders is somebody's and refused."""
+    listed = target / "prompts.jsonl"
+    rows = [json.loads(line) for line in listed.read_text().splitlines()] if listed.exists() else []
+    ours = {row["file_name"] for row in rows if "textured" in row}
+    pictures = [picture for part in PARTS for picture in (target / part).glob("*")]
+    if strange := [picture for picture in pictures if picture.name not in ours]:
+        raise ValueError(f"{strange[0]} is no scene drawn here; choose another target for the scenes")
+    for picture in pictures:
+        picture.unlink()
+
+
+def run_demo(target: Path, count: int, run_flow: Callable[[Job], int], talk: Console) -> int:
+    """Draw scenes beside `target` and clean them, half by text and half by points. Returns the flow's exit code."""
+    target = target.expanduser()
+    drawn = target.parent / "scenes"
+    _refuse_what_is_not_ours(drawn, target)
+    write_scenes(drawn, count, seed=7)
+    rows = [json.loads(line) for line in (drawn / "prompts.jsonl").read_text().splitlines()]
+    asked = [
+        {"file_name": row["file_name"], key: row[key]}
+        for k, row in enumerate(rows)
+        for key in [("text", "points")[k % 2]]
+    ]
+    write_whole(drawn / ASKED, _lines(asked))
+    talk.print(f"drew {count} scenes in {drawn}; cleaning them with the bundled checkpoints", markup=False)
+    cleaning = Job(
+        source=str(drawn / "images"),
+        target=str(target),
+        prompts=str(drawn / ASKED),
+        model="bundled",
+        concat=True,
+        existing="overwrite",
+    )
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        os.environ.update(OWN_SERVER | {"PREFECT_HOME": home})
+        os.environ.pop("PREFECT_API_URL", None)
+        code = run_flow(cleaning)
+    talk.print(
+        f"look at {target}/images, {target}/masks and {target}/strips (original | mask | result);\n"
+        f"how good they are: cleanplate evaluate {target} {drawn}",
+        markup=False,
+    )
+    return code
+
+
+def _refuse_what_is_not_ours(drawn: Path, target: Path) -> None:
+    """An earlier demo may be done again; anything else at its two places is somebody's, and nothing is touched."""
+    job = target / "job.toml"
+    ours = {drawn: (drawn / ASKED).exists(), target: job.exists() and ASKED in job.read_text()}
+    for folder, known in ours.items():
+        if folder.exists() and any(folder.iterdir()) and not known:
+            raise ValueError(f"{folder} holds something else; choose another target for the demo")
+
+
+def _lines(rows: list[dict]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()

@@ -1,0 +1,204 @@
+"""Best of n: every picture is tried once, and the doubtful ones again, up the ladder. The best attempt is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from flows.errors import each
+from flows.formats.encoding import as_kept, encode_image
+from flows.formats.mask_files import encode_mask, mask_area
+from flows.job import Job
+from flows.outcome import Outcome
+from flows.places.folder import Folder, attempts_name
+from flows.steps.ladder import Masked, Rung
+from flows.steps.redetect import look_again
+from flows.steps.verdicts import Again, Verdict, judge
+from removal.crops.crop import feather
+from removal.crops.device_turn import waited
+from removal.painting.blank import Blank, refuse_black
+
+FADES = 4  # one part in so many of the dilation: farther in, the object's own shadow would come back
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What would be published (H×W×3 uint8, or the reason why there is nothing), how it was made, and the verdict.
+
+    `again` is what the segmenter still found.
+    """
+
+    number: int
+    rung: Rung
+    masked: Masked
+    seed: int
+    result: np.ndarray | Exception
+    again: Again | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass
+class Climb:
+    """One picture's way up the ladder: where it starts, how far it came, its best attempt and trouble with others.
+
+    `seconds` are its share of the time that all of a group took.
+    """
+
+    start: Masked
+    last: Masked
+    kept: Attempt | None = None
+    made: int = 0
+    seconds: float = 0.0
+    trouble: list[str] = field(default_factory=list)
+
+    @property
+    def best(self) -> Attempt:
+        """The attempt to publish, once there is one."""
+        assert self.kept is not None
+        return self.kept
+
+    def goes_on(self, tries: int) -> bool:
+        """Whether there is another attempt to make: the first, or one more for a doubtful picture."""
+        if self.kept is None:
+            return True
+        return self.kept.verdict is not None and self.kept.verdict.doubtful and self.made < tries
+
+    def next(self, rung: Rung, max_area: float) -> Masked | None:
+        """What a rung would paint; None where that is the same mask again, or more than may be painted."""
+        if rung.widen is None:
+            return self.kept.masked if self.kept else self.start
+        wider = rung.widen(self.start)
+        in_vain = (wider.mask == self.last.mask).all() or wider.mask.mean() > max_area
+        return None if in_vain else wider
+
+    @property
+    def number(self) -> int:
+        """Of the attempt made last; a picture that is done again goes on from its earlier attempts."""
+        return (self.start.outcome.attempt or 1) + self.made - 1
+
+    def take(self, job: Job, folder: Folder, attempt: Attempt) -> None:
+        """Keep the better one of an attempt and the best so far, and put the other by."""
+        if self.kept is None:
+            self.kept = attempt
+        elif isinstance(attempt.result, Exception):
+            self.trouble.append(f"attempt {attempt.number} failed: {attempt.result}")
+        else:
+            better = _doubt(attempt) < _doubt(self.best)
+            self.kept, other = (attempt, self.best) if better else (self.best, attempt)
+            self._put_by(job, folder, other)
+
+    def _put_by(self, job: Job, folder: Folder, attempt: Attempt) -> None:
+        assert isinstance(attempt.result, np.ndarray)
+        mask = attempt.masked.mask
+        outcome = replace(self._row(job, attempt, self._reason(attempt)), status="removed", mask_area=mask_area(mask))
+        try:
+            put_by(folder, outcome, encode_image(attempt.result), encode_mask(mask))
+        except ValueError as error:
+            self.trouble.append(f"attempt {attempt.number} is lost: {error}")
+
+    def outcome(self, job: Job) -> Outcome:
+        """The picture's row with how its best attempt was made, before that is published."""
+        after = f" after {self.made} attempts" if self.made > 1 else ""
+        reason = "; ".join([self._reason(self.best, after), *self.trouble])
+        return replace(self._row(job, self.best, reason), seconds=round(self.seconds, 3))
+
+    def _row(self, job: Job, attempt: Attempt, reason: str) -> Outcome:
+        remover, verdict = attempt.rung.remover, attempt.verdict
+        return replace(
+            attempt.masked.outcome, model=job.model, method=remover.choice.method, reason=reason,
+            revision=remover.choice.checkpoint.revision, steps=remover.steps, strength=remover.strength,
+            seed=attempt.seed, attempt=attempt.number, verdict=verdict.word if verdict else None,
+            doubt=round(verdict.doubt, 3) if verdict else None,
+        )  # fmt: skip
+
+    def _reason(self, attempt: Attempt, after: str = "") -> str:
+        """What is special about its mask, why this method, and what is wrong with its result."""
+        said = [said for said in (self.start.outcome.reason, attempt.rung.reason) if said]
+        if attempt.verdict and attempt.verdict.doubtful:
+            said.append(f"doubtful{after}: {', '.join(attempt.verdict.reasons)}")
+        return "; ".join(said)
+
+
+def climb(job: Job, folder: Folder, ready: list[Masked], ladder: Iterable[Rung]) -> list[Climb]:
+    """The best of at most `job.tries` attempts at each picture; on every rung, all that come so far are one batch.
+
+    What was painted is not yet what will be published: `concluded` makes it that.
+    """
+    began = _at_work()
+    climbs = [Climb(one, one) for one in ready]
+    for one in ready:
+        folder.clear(attempts_name(one.outcome.source))
+    for rung in ladder:
+        going = [(one, one.next(rung, job.max_area)) for one in climbs if one.goes_on(job.tries)]
+        _attempt(job, folder, rung, [(one, masked) for one, masked in going if masked])
+        if not any(one.goes_on(job.tries) for one in climbs):
+            break
+    share = (_at_work() - began) / max(1, sum(one.made for one in climbs))  # of one attempt
+    for climbed in climbs:
+        climbed.seconds = share * climbed.made
+    return climbs
+
+
+def _at_work() -> float:
+    """Seconds on a clock that stands while another portion is painted."""
+    return time.monotonic() - waited()
+
+
+def concluded(job: Job, climbed: Climb) -> Climb:
+    """A climb whose best attempt is what will be published, with its verdict.
+
+    With several tries it is that already. A single one waits for this, so that the model need not wait for it.
+    """
+    return climbed if job.tries > 1 else replace(climbed, kept=_made(job, climbed.best))
+
+
+def _attempt(job: Job, folder: Folder, rung: Rung, going: list[tuple[Climb, Masked]]) -> None:
+    if not going:
+        return
+    for one, masked in going:
+        one.made, one.last = one.made + 1, masked
+    seeds = [picture_seed(job.seed, one.start.outcome.sha256_in, one.number) for one, _ in going]
+    images, masks = [m.picture.image for _, m in going], [m.mask for _, m in going]
+    results = each(rung.remover, images, masks, seeds)
+    found = look_again(job, [masked for _, masked in going], results)
+    for (one, masked), seed, result, again in zip(going, seeds, results, found, strict=True):
+        attempt = Attempt(one.number, rung, masked, seed, result, again)
+        one.take(job, folder, _made(job, attempt) if job.tries > 1 else attempt)
+
+
+def _made(job: Job, attempt: Attempt) -> Attempt:
+    """What a remover painted becomes what would be published, with the verdict on that."""
+    if isinstance(attempt.result, Exception):
+        return attempt
+    picture, mask = attempt.masked.picture, attempt.masked.mask
+    try:
+        refuse_black(picture.image, mask, attempt.result)
+    except Blank as error:
+        return replace(attempt, result=error)
+    width = (attempt.masked.outcome.dilate or 0) // FADES
+    result = as_kept(picture, feather(picture.image, attempt.result, mask, width))
+    return replace(attempt, result=result, verdict=judge(result, mask, attempt.again) if job.judged else None)
+
+
+def put_by(folder: Folder, outcome: Outcome, picture: bytes | bytearray, mask: bytes | bytearray) -> None:
+    """Keep an attempt that is not the published one: PNG files, and its row last, so that one with a row is whole."""
+    place = f"{attempts_name(outcome.source)}/{outcome.attempt or 1}"
+    folder.write(f"{place}.png", picture)
+    folder.write(f"{place}.mask.png", mask)
+    row = replace(outcome, file_name=f"{place}.png", mask_file_name=f"{place}.mask.png").row()
+    folder.write(f"{place}.json", json.dumps(row).encode())
+
+
+def picture_seed(seed: int, sha256: str | None, attempt: int = 1) -> int:
+    """The seed of an attempt at a picture, from the job's seed and its content: neither order nor name matters."""
+    words = f"{seed}:{sha256}" if attempt == 1 else f"{seed}:{sha256}:{attempt}"
+    return int(hashlib.sha256(words.encode()).hexdigest()[:8], 16)
+
+
+def _doubt(attempt: Attempt) -> float:
+    return attempt.verdict.doubt if attempt.verdict else 0.0

@@ -1,0 +1,199 @@
+"""The first step: what is to go becomes mask files, which can be looked at and corrected. Stateless."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from flows.errors import each
+from flows.formats.encoding import converted
+from flows.formats.mask_files import decode_mask, encode_mask, mask_area
+from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, decode, measure
+from flows.job import Job
+from flows.outcome import Outcome, digest
+from flows.places.folder import Folder, mask_name, pending_mask_name
+from flows.prompt_files import Wanted, read_wishes
+from flows.steps import protection, thumbnails
+from flows.steps.loading import load
+from flows.steps.mask_limits import EMPTY, too_large
+from flows.steps.unpainted import failed, nothing_found, unsupported
+from flows.threads.interrupts import until_interrupted
+from flows.threads.pipeline import ahead, in_groups, threads
+from masks import Found, Prompt, dilation_radius, fill_holes, load_segmenter, shadow_of
+from masks.prompts import nothing, outside, union
+from masks.segmenters import refuse
+from removal import PRESETS
+
+GROUP = 8  # pictures that are looked at together
+Looked = Found | Exception | None  # what was found, why it could not be looked for, or None where nothing was asked
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A picture of the source, what is wanted of it, and its row so far.
+
+    Without the picture where nobody looks at it, since its mask is given: decoding it is the most work of this step.
+    """
+
+    wanted: Wanted
+    outcome: Outcome
+    picture: Picture | None = None
+
+    @property
+    def image(self) -> np.ndarray:
+        """H×W×3 uint8, or nothing of a picture that is not looked at."""
+        return self.picture.image if self.picture else np.empty((0, 0, 3), np.uint8)
+
+
+def find_masks(job: Job, names: list[str]) -> list[Outcome]:
+    """Write the mask of every picture to masks/. Returns rows with status `masked`, or what came instead.
+
+    While the model is at one group of pictures, the next is read and the masks of the one before are written.
+    """
+    folder, wishes = Folder(job.source, job.target, job.format), read_wishes(job)
+    with threads() as pool:
+        opened = until_interrupted(ahead(pool, lambda name: _open(job, folder, name, wishes.of(name)), names, GROUP))
+        found = in_groups(opened, GROUP, Opened, lambda some: zip(some, *_find(job, some), strict=True))
+        return list(ahead(pool, partial(_masked, job, folder), found, GROUP))
+
+
+def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outcome:
+    outcome = Outcome(name, "masked", attempt=1, settings=digest(job.settings), **_asked(wanted))
+    try:
+        data = folder.read(name)
+        outcome = replace(outcome, sha256_in=hashlib.sha256(data).hexdigest())
+        looked_at = not wanted.given or job.protect or job.shadow
+        picture = converted(decode(data, job.max_pixels), job.format, job.quality) if looked_at else None
+        height, width = picture.image.shape[:2] if picture else measure(data, job.max_pixels)
+    except UnsupportedPicture as error:
+        return unsupported(folder, outcome, str(error))
+    except (BrokenPicture, OSError, MemoryError) as error:
+        return failed(folder, outcome, error)
+    return Opened(wanted, replace(outcome, width=width, height=height), picture)
+
+
+def _find(job: Job, opened: list[Opened]) -> tuple[list[Looked], list[Looked]]:
+    """What was found in each picture (None where a mask is given), and what there is protected."""
+    prompts = [[] if one.wanted.given else one.wanted.prompts for one in opened]
+    images = [one.image for one in opened]
+    kept = [protection.phrases(job.protect)] * len(opened)
+    looked = look_for(job, [*images, *images], [*prompts, *kept])  # together: a picture is encoded once for both
+    return looked[: len(opened)], looked[len(opened) :]
+
+
+def look_for(job: Job, images: list[np.ndarray], prompts: list[list[Prompt]]) -> list[Looked]:
+    """What the job's segmenter finds of each picture's prompts; an exception where it could not be looked for.
+
+    The segmenter is loaded when there is something to look for.
+    """
+    hits: list[list[Found | Exception]] = [[] for _ in images]
+    name = segmenter_of(job)
+    possible = []
+    for k, prompt in ((k, prompt) for k, asked in enumerate(prompts) for prompt in asked):
+        if reason := refuse(name, prompt) or outside(prompt, images[k]):
+            hits[k].append(ValueError(reason))
+        else:
+            possible.append((k, prompt))
+    if possible:
+        segment = load(lambda: load_segmenter(name, job.device.split(",")[0], job.threshold, job.offline, job.dtype))
+        results = each(segment, [images[k] for k, _ in possible], [prompt for _, prompt in possible])
+        for (k, _), result in zip(possible, results, strict=True):
+            hits[k].append(result)
+    return [_together(found) for found in hits]
+
+
+def _together(found: list[Found | Exception]) -> Looked:
+    errors = [hit for hit in found if isinstance(hit, Exception)]
+    return errors[0] if errors else union([hit for hit in found if isinstance(hit, Found)]) if found else None
+
+
+def _given(job: Job, one: Opened) -> Found | Exception:
+    """A mask that the user made or annotated: used as it is."""
+    where = one.wanted.mask or f"in {job.coco}"
+    try:
+        mask = _drawn(job, one.wanted)
+    except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
+        return ValueError(f"its mask {where} cannot be read: {error}")
+    if mask.shape != (one.outcome.height, one.outcome.width):
+        return ValueError(
+            f"its mask {where} is {mask.shape[1]}×{mask.shape[0]} pixels, the upright picture "
+            f"{one.outcome.width}×{one.outcome.height}; they must be the same"
+        )
+    return Found(mask, 1.0) if mask.any() else nothing(mask)
+
+
+def _drawn(job: Job, wanted: Wanted) -> np.ndarray:
+    if wanted.mask is not None:
+        return decode_mask(wanted.mask.read_bytes(), job.max_pixels)
+    assert wanted.region is not None
+    return wanted.region.mask()
+
+
+def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked, Looked] | Outcome) -> Outcome:
+    if isinstance(looked, Outcome):
+        return looked
+    one, found, kept = looked
+    outcome = _concluded(job, folder, one, _given(job, one) if one.wanted.given else found, kept)
+    if outcome.status != "masked":
+        if one.picture is None:
+            thumbnails.make(folder, [outcome.row()])
+        else:
+            shown = {"after" if outcome.file_name else "before": one.image}
+            thumbnails.keep(folder, outcome, **shown, icc=thumbnails.profile(one.picture))
+    return outcome
+
+
+def _concluded(job: Job, folder: Folder, one: Opened, found: Looked, kept: Looked) -> Outcome:
+    """The row of a picture that was looked at, once its mask or its copy is where it belongs."""
+    if isinstance(kept, Exception):
+        return failed(folder, one.outcome, ValueError(f"what to protect could not be looked for: {kept}"))
+    if isinstance(found, Exception):
+        line = f" (prompts, line {one.wanted.line})" if one.wanted.line else ""
+        return failed(folder, one.outcome, ValueError(f"{found}{line}") if line else found)
+    if not found:
+        reason = "nothing was asked of it" if found is None else EMPTY if one.wanted.given else None
+        return nothing_found(job, folder, one.outcome, reason)
+    return _written(job, folder, one, found, protection.grown(kept))
+
+
+def _written(job: Job, folder: Folder, one: Opened, found: Found, protected: np.ndarray | None) -> Outcome:
+    given = one.wanted.given
+    dilation = ("0" if given else "10%") if job.dilate == "auto" else job.dilate
+    whole = fill_holes(found.mask) if job.fill_holes and not given else found.mask
+    radius = dilation_radius(dilation, whole)
+    if job.shadow:
+        whole = whole | shadow_of(one.image, whole)
+    mask, reason = protection.spare(whole, radius, protected, job.protect)
+    if not mask.any():
+        return nothing_found(job, folder, one.outcome, reason)
+    area = mask_area(mask)
+    outcome = replace(
+        one.outcome, reason=reason, score=round(found.score, 4), objects=len(found.boxes) or None, dilate=radius,
+        mask_area=area, segmenter="given" if given else segmenter_of(job),
+    )  # fmt: skip
+    if objection := too_large(mask, job.max_area):
+        return failed(folder, outcome, ValueError(objection))
+    try:
+        protection.remember(folder, outcome.source, protected)
+        saved = folder.write(pending_mask_name(outcome.source), encode_mask(mask))
+    except ValueError as error:
+        return failed(folder, outcome, error)
+    return replace(outcome, mask_file_name=mask_name(outcome.source), sha256_mask=saved)
+
+
+def segmenter_of(job: Job) -> str:
+    """The segmenter asked for, or the one that suits the model."""
+    if job.segmenter != "auto":
+        return job.segmenter
+    return PRESETS[job.model].segmenter if job.model in PRESETS else "grounded-sam"
+
+
+def _asked(wanted: Wanted) -> dict:
+    return {
+        "text": list(wanted.texts) or None,
+        "points": [list(point) for point in wanted.points] or None,
+        "boxes": [list(box) for box in wanted.boxes] or None,
+    }

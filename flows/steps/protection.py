@@ -1,0 +1,58 @@
+"""What is never touched: found by phrases of its own, taken out of every mask, and remembered beside the masks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flows.formats.mask_files import decode_mask, encode_mask
+from flows.places.folder import PRIVATE, Folder
+from masks import Found, Prompt, TextPrompt, dilate, dilation_radius
+
+MARGIN = "2%"  # of the object's size, but 4 pixels at least: its own edge is blended with what lies behind it
+
+
+def phrases(protect: list[str]) -> list[Prompt]:
+    """The prompts of a job's `protect`."""
+    return [TextPrompt.parse(text) for text in protect]
+
+
+def grown(found: Found | None) -> np.ndarray | None:
+    """Where nothing may be painted (H×W bool), with the margin; None where nothing that is protected was found."""
+    return dilate(found.mask, dilation_radius(MARGIN, found.mask)) if found else None
+
+
+def spare(
+    found: np.ndarray, radius: int, protected: np.ndarray | None, protect: list[str]
+) -> tuple[np.ndarray, str | None]:
+    """The mask of what was found (H×W bool), dilated, without what is protected; and what to say of it.
+
+    It is taken out before the dilation too, or a ring around it would be left to paint.
+    """
+    if protected is None:
+        return dilate(found, radius), None
+    left = found & ~protected
+    names, share = ", ".join(protect), 1 - np.count_nonzero(left) / np.count_nonzero(found)
+    if not left.any():
+        return left, f"all that was found is protected ({names})"
+    said = f"{max(share, 0.01):.0%} of what was found is protected ({names})" if share else None
+    return dilate(left, radius) & ~protected, said
+
+
+def remember(folder: Folder, name: str, protected: np.ndarray | None) -> None:
+    """Keep what is protected in a picture for the second step, where a doubtful picture's mask may grow again."""
+    if protected is None:
+        folder.remove(_name(name))
+    else:
+        folder.write(_name(name), encode_mask(protected))
+
+
+def recall(folder: Folder, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    """What is protected in a picture of that shape, as `remember` kept it."""
+    if not folder.has(_name(name)):
+        return None
+    protected = decode_mask(folder.fetch(_name(name)))
+    return protected if protected.shape == shape[:2] else None
+
+
+def _name(name: str) -> str:
+    return f"{PRIVATE}/protected/{name}.png"

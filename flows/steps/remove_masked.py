@@ -1,0 +1,130 @@
+"""The second step: some pictures are repainted under their mask files and published. Stateless."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import cv2
+import numpy as np
+
+from flows.formats.drawings import mask_in_white, strip
+from flows.formats.encoding import converted, encode, encode_image, marked
+from flows.formats.mask_files import decode_mask, encode_mask, mask_area
+from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, container_of, decode
+from flows.job import Job
+from flows.outcome import Outcome
+from flows.places.folder import Folder, mask_name, pending_mask_name, process_name, strip_name
+from flows.steps import protection, thumbnails
+from flows.steps.animation import animate
+from flows.steps.attempts import Climb, climb, concluded
+from flows.steps.ladder import Masked, ladder
+from flows.steps.loading import load
+from flows.steps.mask_limits import EMPTY, too_large
+from flows.steps.unpainted import failed, nothing_found, unsupported
+from flows.threads.interrupts import until_interrupted
+from flows.threads.pipeline import ahead, in_groups, threads
+from removal import load_remover
+from removal.removers import ChosenRemover
+
+GROUP = 8  # pictures at least that the model is given at once
+MOST_PIXELS = 200_000_000  # in a group of several pictures, for each device: some 40 bytes of memory a pixel
+
+
+def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
+    """Repaint every picture under its mask file and publish it. Yields a row once its picture is in images/.
+
+    While the model is at one group of pictures, the next is read and the one before is written: three are in memory.
+    """
+    if not masked:
+        return
+    folder = Folder(job.source, job.target, job.format)
+    remover = load(lambda: load_remover(job.model, **job.remover_options))
+    size = _group_size(remover, masked)
+    with threads() as pool:
+        opened = until_interrupted(ahead(pool, partial(_reopen, job, folder), masked, size))
+        climbs = in_groups(opened, size, Masked, lambda some: climb(job, folder, some, ladder(job, remover)))
+        waiting = 0 if job.gif else size  # to show a process takes the model, and so no picture may wait for that
+        for climbed, outcome in ahead(pool, partial(_publish, job, folder), climbs, waiting):
+            if job.gif and climbed and outcome.status == "removed":
+                animate(folder, climbed.best)
+            yield outcome
+
+
+def _group_size(remover: ChosenRemover, masked: list[Outcome]) -> int:
+    """As many pictures as fill whole batches of the remover, where it says how large these are; fewer large ones."""
+    batch, devices = getattr(remover, "batch_size", 1), getattr(remover, "devices", 1)
+    largest = max((row.width or 0) * (row.height or 0) for row in masked)
+    return max(1, min(-(-GROUP // batch) * batch, devices * MOST_PIXELS // max(1, largest)))
+
+
+def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
+    """The picture and the mask as its file says now, which may have been corrected by hand."""
+    try:
+        data = folder.read(outcome.source)
+        if hashlib.sha256(data).hexdigest() != outcome.sha256_in:
+            raise BrokenPicture("it changed while the run went on; the next run takes it up")
+        picture = converted(decode(data, job.max_pixels), job.format, job.quality)
+        found = folder.fetch(folder.mask(outcome.source))
+        mask = decode_mask(found, job.max_pixels)
+        protected = protection.recall(folder, outcome.source, mask.shape) if job.protect else None
+    except UnsupportedPicture as error:
+        return unsupported(folder, outcome, str(error))
+    except (BrokenPicture, OSError, MemoryError) as error:
+        return failed(folder, outcome, error)
+    if mask.shape != picture.image.shape[:2]:
+        return failed(folder, outcome, ValueError(f"{mask_name(outcome.source)} is not of the picture's size"))
+    outcome = replace(outcome, sha256_mask=hashlib.sha256(found).hexdigest())
+    if not mask.any():
+        return nothing_found(job, folder, outcome, EMPTY)
+    if objection := too_large(mask, job.max_area):  # it may have been made by hand
+        return failed(folder, outcome, ValueError(objection))
+    return Masked(outcome, picture, mask, protected)
+
+
+def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb | None, Outcome]:
+    """Put the best attempt in its place, its mask first where that is another than the one it started from."""
+    if isinstance(climbed, Outcome):
+        return None, climbed
+    climbed = concluded(job, climbed)
+    best, outcome = climbed.best, climbed.outcome(job)
+    name, picture, mask, result = outcome.source, best.masked.picture, best.masked.mask, best.result
+    if isinstance(result, Exception):
+        return climbed, failed(folder, outcome, result)
+    try:
+        data = encode(marked(picture, outcome.method) if job.provenance else picture, result)
+        changed = _changed_outside(
+            picture, mask, decode(data, job.max_pixels) if picture.kept.lossless else replace(picture, image=result)
+        )
+        if changed:
+            raise BrokenPicture(
+                f"writing it as {picture.format} would change pixels outside the mask by {changed} levels"
+            )
+        if best.masked is not climbed.start:
+            outcome = replace(outcome, sha256_mask=folder.write(pending_mask_name(name), encode_mask(mask)))
+        saved = folder.write(folder.image_name(name), data)
+        folder.remove(process_name(name))  # it showed how an earlier result came about
+        if job.concat:
+            shown = encode_image(strip([picture.image, mask_in_white(mask), result]), container_of(name))
+            folder.write(strip_name(name), shown)
+    except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
+        return climbed, failed(folder, outcome, error)
+    told = "; ".join(filter(None, [outcome.reason, picture.left_out])) or None
+    outcome = replace(
+        outcome, status="removed", reason=told, file_name=folder.image_name(name), mask_file_name=mask_name(name),
+        sha256_out=saved, outside_max_diff=changed, mask_area=mask_area(mask),
+    )  # fmt: skip
+    thumbnails.keep(folder, outcome, picture.image, result, mask, thumbnails.profile(picture))
+    return climbed, outcome
+
+
+def _changed_outside(picture: Picture, mask: np.ndarray, written: Picture) -> int:
+    """The largest difference of any channel of any pixel outside the mask: 0..255, or 0..65535 of 16 bits."""
+    before, after = (one.image if one.deep is None else one.deep for one in (picture, written))
+    if after.shape != before.shape or after.dtype != before.dtype:
+        raise BrokenPicture("writing it would turn it")
+    difference = cv2.absdiff(after, before)
+    difference[mask] = 0
+    return int(difference.max())

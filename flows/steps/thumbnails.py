@@ -1,0 +1,205 @@
+"""Small pictures for the review page: before, after and mask, cut around the mask; kept in .cleanplate/report/."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+
+from flows.errors import raise_if_environment
+from flows.formats.encoding import encode
+from flows.formats.mask_files import decode_mask
+from flows.formats.metadata import Kept
+from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
+from flows.outcome import Outcome, digest
+from flows.places.folder import PRIVATE, Folder
+from flows.threads.pipeline import ahead, threads
+
+REPORT = f"{PRIVATE}/report"
+KINDS = {"before": "jpg", "after": "jpg", "mask": "png"}
+SIDE = 480  # pixels of the longer side at most
+AROUND = 2.0  # window side as a multiple of the mask's box, as --context cuts for the model
+LEAST = 0.3  # of the picture's own side; a window on less would not show where it is
+MASK_COLOUR = (255, 0, 128)  # rare in photographs
+
+Window = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the upright picture
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """The small pictures of one row: the window that they show, and the path below the target of each kind.
+
+    `middle` is where the mask has its middle in the window, from left to right in percent.
+    """
+
+    window: Window
+    middle: int
+    paths: dict[str, str]
+
+
+def keep(
+    folder: Folder,
+    outcome: Outcome,
+    before: np.ndarray | None = None,
+    after: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+    icc: bytes | None = None,
+) -> None:
+    """Write the thumbnails of a row: images H×W×3 uint8, mask H×W bool, whichever there are. Older ones go.
+
+    `icc` is the colour profile of the images: without it they would differ from the picture that the page zooms into.
+    """
+    whole = next((one for one in (before, after, mask) if one is not None), None)
+    if whole is None:
+        return
+    window = window_of(mask, *whole.shape[:2])
+    owner, version = _key(outcome.row())
+    shown = "-".join(map(str, (*window, _middle(mask, window))))
+    for kind, image in (("before", before), ("after", after), ("mask", mask)):
+        place = f"{REPORT}/{kind}/{owner[:2]}"
+        path = f"{owner}.{version}.{shown}.{KINDS[kind]}"
+        for old in folder.below(place):
+            if old.startswith(owner) and (image is None or old != path):
+                folder.remove(f"{place}/{old}")
+        if image is not None:
+            folder.write(f"{place}/{path}", _encoded(_small(image, window), icc))
+
+
+def adopt(folder: Folder, stage: str, source: str) -> None:
+    """Take a picture's thumbnails from the folder of the target where it was done again, in place of its own."""
+    owner = digest(source)
+    for kind in KINDS:
+        place = f"{REPORT}/{kind}/{owner[:2]}"
+        for old in folder.below(place):
+            if old.startswith(owner):
+                folder.remove(f"{place}/{old}")
+        for new in folder.below(f"{stage}/{place}"):
+            if new.startswith(owner):
+                folder.move(f"{stage}/{place}/{new}", f"{place}/{new}")
+
+
+def find(folder: Folder) -> dict[str, dict[str, str]]:
+    """The thumbnails that a target has: paths by kind, by owner; for `of`."""
+    found: dict[str, dict[str, str]] = {}
+    for kind in KINDS:
+        for name in folder.below(f"{REPORT}/{kind}"):
+            owner = name.rpartition("/")[2].partition(".")[0]
+            found.setdefault(owner, {})[kind] = f"{REPORT}/{kind}/{name}"
+    return found
+
+
+def of(found: Mapping[str, dict[str, str]], row: Mapping[str, Any]) -> Thumbnails | None:
+    """Those of a row, unless they show another result than the row's own."""
+    owner, version = _key(row)
+    paths = {kind: path for kind, path in found.get(owner, {}).items() if f"/{owner}.{version}." in path}
+    if not paths:
+        return None
+    left, top, right, bottom, middle = map(int, next(iter(paths.values())).split(".")[-2].split("-"))
+    return Thumbnails((left, top, right, bottom), middle, paths)
+
+
+def identity(row: Mapping[str, Any]) -> str:
+    """Names a picture together with the result that it has now; a decision is on both."""
+    return ".".join(_key(row))
+
+
+def make(folder: Folder, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Thumbnails from the files that are there, for rows without: of an older run, or under masks alone."""
+    with threads() as pool:
+        for _ in ahead(pool, partial(_make, folder), rows, 8):
+            pass
+
+
+def window_of(mask: np.ndarray | None, height: int, width: int) -> Window:
+    """What a thumbnail shows: the surroundings of the mask (H×W bool), or everything without one."""
+    if mask is None or not mask.any():
+        return 0, 0, width, height
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    side = AROUND * max(rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1)
+    left, right = _span(int(columns[0]), int(columns[-1]) + 1, side, width)
+    top, bottom = _span(int(rows[0]), int(rows[-1]) + 1, side, height)
+    return left, top, right, bottom
+
+
+def _middle(mask: np.ndarray | None, window: Window) -> int:
+    if mask is None or not mask.any():
+        return 50
+    columns = np.flatnonzero(mask.any(axis=0))
+    return round(100 * ((columns[0] + columns[-1] + 1) / 2 - window[0]) / (window[2] - window[0]))
+
+
+def _span(first: int, last: int, side: float, limit: int) -> tuple[int, int]:
+    wanted = min(limit, round(max(side, LEAST * limit)))
+    start = min(max(0, (first + last - wanted) // 2), limit - wanted)
+    return start, start + wanted
+
+
+def _small(image: np.ndarray, window: Window) -> np.ndarray:
+    left, top, right, bottom = window
+    cut = image[top:bottom, left:right]
+    cut = cut * np.uint8(255) if cut.dtype == bool else cut
+    scale = min(1.0, SIDE / max(cut.shape[:2]))
+    size = max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale))
+    return cv2.resize(cut, size, interpolation=cv2.INTER_AREA) if scale < 1 else cut
+
+
+def _encoded(small: np.ndarray, icc: bytes | None) -> bytes:
+    """A JPEG of an image, or of a mask a PNG that colours what is masked and lets the rest through."""
+    if small.ndim == 2:
+        colour = np.full((*small.shape, 3), MASK_COLOUR, np.uint8)
+        return encode(Picture(colour, small, False, "PNG"), colour)
+    image = np.ascontiguousarray(small)
+    how = {"quality": 80} if max(small.shape) > SIDE // 2 else {"quality": 95, "subsampling": "4:4:4"}
+    return encode(Picture(image, None, False, "JPEG", Kept(how=how, icc=icc)), image)
+
+
+def _make(folder: Folder, row: Mapping[str, Any]) -> None:
+    outcome = Outcome(**{key: row.get(key) for key in Outcome.__dataclass_fields__})  # type: ignore[arg-type]
+    before, after = _opened(lambda: _original(folder, outcome)), _opened(lambda: _result(folder, outcome))
+    mask = _mask(folder, outcome)
+    was, now = (one.image if one else None for one in (before, after))
+    sizes = {one.shape[:2] for one in (was, now, mask) if one is not None}
+    if len(sizes) == 1:  # others are not of one picture: somebody changed a file
+        keep(folder, outcome, was, now, mask, profile(after or before))
+
+
+def profile(picture: Picture | None) -> bytes | None:
+    """The colour profile to show a picture's image by, which is RGB; a grey picture's would not fit it."""
+    return picture.kept.icc if picture and not picture.grey else None
+
+
+def _result(folder: Folder, outcome: Outcome) -> bytes | None:
+    return folder.fetch(outcome.file_name) if outcome.file_name else None
+
+
+def _original(folder: Folder, outcome: Outcome) -> bytes | None:
+    if folder.source == folder.target or outcome.status not in ("removed", "masked", "failed"):
+        return None  # the source is not known, or what is in images/ is the original
+    data = folder.read(outcome.source)
+    return data if hashlib.sha256(data).hexdigest() == outcome.sha256_in else None  # it may be another by now
+
+
+def _opened(read: Callable[[], bytes | None]) -> Picture | None:
+    try:
+        data = read()
+        return decode(data) if data else None
+    except (BrokenPicture, UnsupportedPicture, OSError) as error:
+        raise_if_environment(error)
+        return None
+
+
+def _mask(folder: Folder, outcome: Outcome) -> np.ndarray | None:
+    try:
+        return decode_mask(folder.fetch(folder.mask(outcome.source))) if outcome.mask_file_name else None
+    except (BrokenPicture, UnsupportedPicture, OSError) as error:
+        raise_if_environment(error)
+        return None
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str]:
+    return digest(row["source"]), digest([row.get(key) for key in ("sha256_in", "sha256_out", "mask_area")])[:8]

@@ -1,0 +1,93 @@
+"""How a picture ends when nothing is painted on it: failed, unsupported, or with nothing to remove."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+from flows.errors import raise_if_environment
+from flows.formats.encoding import reencoded
+from flows.formats.pictures import BrokenPicture, UnsupportedPicture
+from flows.job import Job
+from flows.outcome import Outcome
+from flows.places.folder import Folder, attempts_name, mask_name, pending_mask_name, process_name, strip_name
+from flows.places.source import Unsettled
+
+
+def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
+    """The row of a picture that could not be done; what an earlier run may have left of it is taken away.
+
+    Raises EnvironmentFault instead when the machine is at fault.
+    """
+    raise_if_environment(error)
+    folder.remove(folder.image_name(outcome.source))
+    if outcome.mask_file_name is None:
+        _without_mask(folder, outcome)
+    else:
+        forget(folder, outcome)
+    return replace(outcome, status="failed", reason=_in_words(error), file_name=None, sha256_out=None)
+
+
+def passed_over(folder: Folder, name: str, reason: str) -> Outcome:
+    """The row of what is called like a picture and is none, such as a link."""
+    folder.remove(folder.image_name(name))
+    return _without_mask(folder, Outcome(name, "skipped", reason))
+
+
+def unsupported(folder: Folder, outcome: Outcome, reason: str) -> Outcome:
+    """The row of a picture that is copied as it is, since changing it would lose something."""
+    name = folder.image_name(outcome.source, as_it_is=True)
+    if name != folder.image_name(outcome.source):
+        folder.remove(folder.image_name(outcome.source))
+    outcome = replace(_without_mask(folder, outcome), status="unsupported", reason=reason)
+    return _published(folder, outcome, name, lambda data: data)
+
+
+def nothing_found(job: Job, folder: Folder, outcome: Outcome, reason: str | None) -> Outcome:
+    """The row of a picture without anything to remove, which is copied, or left out, as the job says."""
+    outcome = _without_mask(folder, outcome)
+    if job.nothing_found == "copy":
+        name, outcome = folder.image_name(outcome.source), replace(outcome, status="nothing found", reason=reason)
+        return _published(folder, outcome, name, lambda data: reencoded(data, job.format, job.quality))
+    folder.remove(folder.image_name(outcome.source))
+    status = "skipped" if job.nothing_found == "skip" else "failed"
+    return replace(outcome, status=status, reason=reason or "nothing found")
+
+
+def _published(folder: Folder, outcome: Outcome, name: str, as_asked: Callable[[bytes], bytes]) -> Outcome:
+    """The row of a picture once it is in images/ without a change to its pixels."""
+    try:
+        data = folder.read(outcome.source)
+        if outcome.sha256_in != hashlib.sha256(data).hexdigest():
+            raise Unsettled("it changed while the run went on; the next run takes it up")
+        written = folder.write(name, as_asked(data))
+    except (OSError, ValueError, BrokenPicture, UnsupportedPicture) as error:
+        return failed(folder, outcome, error)
+    return replace(outcome, file_name=name, sha256_out=written)
+
+
+def _without_mask(folder: Folder, outcome: Outcome) -> Outcome:
+    folder.remove(mask_name(outcome.source))
+    folder.remove(pending_mask_name(outcome.source))
+    forget(folder, outcome)
+    return replace(
+        outcome, mask_file_name=None, sha256_mask=None, mask_area=None, score=None, objects=None, dilate=None
+    )
+
+
+def forget(folder: Folder, outcome: Outcome) -> None:
+    """Take away what shows how an earlier result came about."""
+    folder.remove(strip_name(outcome.source))
+    folder.remove(process_name(outcome.source))
+    folder.clear(attempts_name(outcome.source))
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"{error.filename} is no longer there"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'it'} cannot be read: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
+    return str(error) or type(error).__name__

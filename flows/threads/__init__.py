@@ -1,0 +1,1 @@
+"""What runs beside the model, and how it is stopped."""

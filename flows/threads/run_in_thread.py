@@ -1,0 +1,33 @@
+"""A work in a thread beside an event loop, which stays free for whoever wants to cancel it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from typing import TypeVar
+
+from flows.threads.side_by_side import halt
+
+Made = TypeVar("Made")
+
+
+async def aside(work: Callable[[], Made], patience: float) -> Made:
+    """What `work` makes in a thread, in this context. Cancelled, it ends it where it is and waits so many seconds."""
+    done: Future[Made] = Future()
+
+    def through() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    thread = threading.Thread(target=copy_context().run, args=(through,), daemon=True)
+    thread.start()
+    try:
+        return await asyncio.shield(asyncio.wrap_future(done))
+    except asyncio.CancelledError:
+        halt({thread}, patience)
+        raise

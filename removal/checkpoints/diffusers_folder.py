@@ -1,0 +1,146 @@
+"""Reads a checkpoint's folder in the layout of diffusers: configs, weight files, names and licences; loads no model."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from removal.checkpoints.choice import KNOWN
+from removal.weights.hub import CARD
+
+UNET, SCHEDULER, WEIGHTS = "unet/config.json", "scheduler/scheduler_config.json", "diffusion_pytorch_model"
+
+
+NETWORKS = {"unet": WEIGHTS, "vae": WEIGHTS, "text_encoder": "model", "text_encoder_2": "model"}  # and their files
+
+
+def needed(names: list[str], variant: str | None = None, of: Iterable[str] = tuple(NETWORKS)) -> list[str]:
+    """Of the files of a checkpoint those that a removal loads: configs, vocabularies, one set of weights a network.
+
+    Half-precision weights (`fp16`) where `variant` asks for them or there are no others. `of` names the networks whose
+    weights are wanted, all by default. Raises ValueError where a network has none as `.safetensors`.
+    """
+    second = ("text_encoder_2", "tokenizer_2") if any(name.startswith("text_encoder_2/") for name in names) else ()
+    wanted = [name for name in ("model_index.json", CARD) if name in names]
+    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler", *second):
+        inside = [name for name in names if name.startswith(f"{part}/") and name.count("/") == 1]
+        wanted += [name for name in inside if name.endswith((".json", ".txt")) and ".index." not in name]
+        if part in of:
+            wanted += one_set(inside, f"{part}/{NETWORKS[part]}", variant)
+    return wanted
+
+
+def one_set(names: list[str], stem: str, variant: str | None = None) -> list[str]:
+    """One set of weights: a file, or shards and their index. Raises ValueError where there is none."""
+    kind = re.compile(re.escape(stem) + r"(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors(\.index)?(\.fp16)?(\.json)?")
+    found = [name for name in names if kind.fullmatch(name)]
+    half = [name for name in found if ".fp16" in name]
+    plain = [name for name in found if name not in half]
+    chosen = (half or plain) if variant == "fp16" else (plain or half)
+    if not any(name.endswith(".safetensors") for name in chosen):
+        raise ValueError(f"has no {stem}.safetensors; other formats can run code when they are opened, and are not")
+    return chosen
+
+
+def network_needed(names: list[str]) -> list[str]:
+    """The same of a repo or folder with a single network of diffusers, such as a ControlNet."""
+    return ["config.json", *one_set(names, WEIGHTS)]
+
+
+def network_variant(folder: Path) -> str | None:
+    """The variant to load it as: `fp16` where there is nothing else."""
+    weights = [name for name in network_needed([file.name for file in folder.iterdir()]) if name != "config.json"]
+    return "fp16" if all(".fp16" in name for name in weights) else None
+
+
+def variant_of(folder: Path, asked: str | None) -> str | None:
+    """The variant to load a folder as: `fp16` where that was asked for and is there, or a network has nothing else."""
+    for part, stem in NETWORKS.items():
+        names = [file.name for file in (folder / part).glob("*.safetensors*")]
+        if names and any(".fp16" in name for name in one_set(names, stem, asked)):
+            return "fp16"
+    return None
+
+
+def unet_files(folder: Path) -> list[Path]:
+    """The UNet's `.safetensors`: one file, or the shards that an index names; [] where one of these is missing."""
+    for kind in ("safetensors", "safetensors.index.json", "fp16.safetensors", "safetensors.index.fp16.json"):
+        file = folder / "unet" / f"{WEIGHTS}.{kind}"
+        if file.is_file():
+            names = {file.name} if file.suffix == ".safetensors" else {*read_json(file)["weight_map"].values()}
+            shards = [file.with_name(name) for name in sorted(names)]
+            if all(shard.is_file() for shard in shards):
+                return shards
+    return []
+
+
+def unet_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of the UNet, from the headers alone; empty where there are no weights."""
+    with contextlib.ExitStack() as stack:
+        return {name: tuple(file.get_slice(name).get_shape()) for name, file in unet_tensors(folder, stack).items()}
+
+
+def unet_tensors(folder: Path, stack: contextlib.ExitStack) -> dict[str, Any]:
+    """For every tensor of the UNet the opened file that gives it; nothing is read yet."""
+    files = [stack.enter_context(safe_open(file, framework="pt")) for file in unet_files(folder)]
+    return {name: file for file in files for name in file.keys()}  # noqa: SIM118  # no dict, though it has keys
+
+
+def parts(fine_tune: Path) -> tuple[str, ...]:
+    """The folders of a checkpoint beside its UNet's."""
+    xl = read_json(fine_tune / UNET).get("addition_embed_type") == "text_time"
+    return ("vae", "text_encoder", "tokenizer", "scheduler", *(("text_encoder_2", "tokenizer_2") if xl else ()))
+
+
+def part_files(part: Path) -> dict[str, Path]:
+    """What to copy of a part, by its new name: configs, vocabularies, and one set of weights.
+
+    Half-precision weights lose the `fp16` in their name where there are no others, since a folder is loaded without it.
+    """
+    weights = {file.name: file for file in part.glob("*.safetensors")}
+    plain = {name: file for name, file in weights.items() if name.count(".") == 1}
+    half = {name.replace(".fp16.", "."): file for name, file in weights.items() if name.count(".fp16.") == 1}
+    if part.name in ("vae", "text_encoder", "text_encoder_2") and not (plain or half):
+        raise ValueError(f"{name_of(part.parent)} has no {part.name} as .safetensors; save it again as that")
+    texts = {file.name: file for file in part.iterdir() if file.suffix in (".json", ".txt")}
+    return texts | (plain or half)
+
+
+def name_of(folder: Path) -> str:
+    """The hub id of a snapshot in the hub's cache, else the path."""
+    kind, _, repo = folder.parent.parent.name.partition("--")
+    return repo.replace("--", "/") if (kind, folder.parent.name) == ("models", "snapshots") else str(folder)
+
+
+def license_of(folder: Path) -> str | None:
+    if (known := KNOWN.get(name_of(folder))) is not None:
+        return known.license
+    card = folder / CARD
+    return license_in(card.read_text(errors="replace")) if card.is_file() else None
+
+
+def license_in(card: str) -> str | None:
+    """What a model card says in its head: its licence, by its own name where it is another than the usual ones."""
+    head = re.match(r"---\n((?:(?!---).*\n)*)", card)
+    said = dict(re.findall(r"(?m)^(license|license_name): *[\"']?([^\s\"']+)", head[1] if head else ""))
+    return said.get("license_name") or said.get("license")
+
+
+def sha256(file: Path) -> str:
+    """sha256, which the hub's cache has in the name of every large file already."""
+    kept = file.resolve()
+    if kept.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}", kept.name):
+        return kept.name
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8"))

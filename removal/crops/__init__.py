@@ -1,0 +1,1 @@
+"""Cut around a mask, share out among devices, paste back."""

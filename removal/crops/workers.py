@@ -1,0 +1,183 @@
+"""Several devices behind one remover: a painter on each, in a process of its own, and batches dealt out among them.
+
+A process each: a step of Stable Diffusion's UNet takes about 10 ms of Python to launch its 730 kernels, which the
+interpreter's lock grants to one thread at a time, beside some 34 ms on an H200 for a batch of 16. From the fourth
+device on, threads would wait for each other. Crops and patches travel, a megabyte each, not pictures.
+"""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import queue
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from removal.checkpoints.choice import Choice
+from removal.crops.crop import Crop
+
+if TYPE_CHECKING:
+    from removal.removers import ChosenRemover, CropRemover, Options
+
+Row = TypeVar("Row")
+Done = TypeVar("Done")
+Paint = Callable[[list[Crop], list[int]], list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device by its name in torch, and what paints crops there; that may block, but is called by one at a time."""
+
+    name: str
+    paint: Paint
+
+
+@dataclass
+class Painters:
+    """A painter that hands each batch to a device that is free. A device that dies is left out with a warning.
+
+    Its batch goes to another one. Raises OSError when there is none left; what else a device raises is the batch's own
+    trouble.
+    """
+
+    devices: list[Device]
+    resolution: int
+    steps: int
+    strength: float
+    _free: queue.SimpleQueue[Device | None] = field(default_factory=queue.SimpleQueue, repr=False)
+    _left: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self._left = len(self.devices)
+        for device in self.devices:
+            self._free.put(device)
+
+    def __call__(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
+        """One patch R×R×3 uint8 per crop; the same on any of the devices, where these are alike."""
+        while True:
+            device = self._free.get()
+            if device is None:
+                self._free.put(None)
+                raise OSError(errno.EIO, "no device is left that works", ", ".join(one.name for one in self.devices))
+            try:
+                patches = device.paint(crops, seeds)
+            except Exception as error:
+                if _died(error):
+                    self._lose(device, error)
+                    continue
+                self._free.put(device)
+                raise
+            self._free.put(device)
+            return patches
+
+    def _lose(self, device: Device, error: Exception) -> None:
+        with self._lock:
+            self._left -= 1
+            if not self._left:
+                self._free.put(None)
+        warnings.warn(f"{device.name} failed and is left out ({error}); {self._left} go on", stacklevel=3)
+
+
+@dataclass
+class Dealt:
+    """Has rows worked on, `size` at a time and on `devices` at the same time. Results come in the order of the rows."""
+
+    size: int
+    devices: int
+
+    def __call__(self, work: Callable[[list[Row]], list[Done]], rows: list[Row]) -> Iterator[Done]:
+        """What `work` makes of each row. What it raises is raised in its place, and no more is begun."""
+        pool = ThreadPoolExecutor(self.devices)
+        try:
+            begun = [pool.submit(work, rows[first : first + self.size]) for first in range(0, len(rows), self.size)]
+            for one in begun:
+                yield from one.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a process says of the remover that it loaded."""
+
+    choice: Choice
+    batch_size: int
+    resolution: int
+    steps: int
+    strength: float
+
+
+def load(model: str, options: Options, devices: list[str]) -> ChosenRemover:
+    """One remover on several devices. The first one loads alone, so that what is fetched or merged is so once."""
+    from removal.removers import CropRemover
+
+    pools = [_process(model, replace(options, device=name), len(devices)) for name in devices]
+    first = pools[0].submit(_facts).result()
+    for other in [pool.submit(_facts) for pool in pools[1:]]:
+        other.result()
+    painters = Painters(
+        [Device(name, _painter(pool)) for name, pool in zip(devices, pools, strict=True)],
+        first.resolution,
+        first.steps,
+        first.strength,
+    )
+    return CropRemover(
+        first.choice, painters, options.context, len(devices) * first.batch_size, devices=len(devices),
+        alone=lambda: _alone(model, replace(options, device=devices[0])),
+    )  # fmt: skip
+
+
+def _process(model: str, options: Options, share: int) -> ProcessPoolExecutor:
+    import torch
+
+    threads = max(1, torch.get_num_threads() // share)
+    spawn = multiprocessing.get_context("spawn")  # a forked process has no CUDA
+    return ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(model, options, threads))
+
+
+def _painter(pool: ProcessPoolExecutor) -> Paint:
+    return lambda crops, seeds: pool.submit(_paint, crops, seeds).result()
+
+
+def _died(error: Exception) -> bool:
+    """Whether the process is gone, or its device: a CUDA error is there for good."""
+    return isinstance(error, BrokenProcessPool) or "CUDA error" in str(error)
+
+
+# In the process of a device -------------------------------------------------------------------------------------------
+
+_here: list[Any] = []  # model and options, until they are first asked for
+
+
+def _begin(model: str, options: Options, threads: int) -> None:
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends this process
+    torch.set_num_threads(threads)
+    _here[:] = [model, options]
+
+
+def _alone(model: str, options: Options) -> CropRemover:
+    from removal.removers import CropRemover, _load
+
+    remover = _load(model, options)
+    assert isinstance(remover, CropRemover)
+    return remover
+
+
+def _facts() -> Facts:
+    remover = _alone(*_here)
+    return Facts(remover.choice, remover.batch_size, remover.paint.resolution, remover.steps, remover.strength)
+
+
+def _paint(crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
+    return _alone(*_here).patches(crops, seeds)

@@ -1,0 +1,1 @@
+"""Fills that need no pipeline: image and mask in, image out."""

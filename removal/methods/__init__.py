@@ -1,0 +1,1 @@
+"""The ways to remove with a diffusion checkpoint: a file for each."""

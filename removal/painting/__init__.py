@@ -1,0 +1,1 @@
+"""A loaded pipeline at work: masked crops in, filled crops out."""

@@ -1,0 +1,72 @@
+"""A prompt's embeddings on disk: with them a checkpoint is loaded without its text encoders.
+
+They weigh 0.1 to 0.8 billion parameters, and say the same of the same prompt every time. A file is named by the hash of
+all that has a say in it: tokenizers, text encoders, LoRAs, prompt, precision. One that cannot be read is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from removal.checkpoints.diffusers_folder import sha256
+from removal.weights.cache import appearing_whole, cache_folder
+
+if TYPE_CHECKING:
+    import torch
+
+VERSION = 1  # of what is kept
+SAYING = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")  # the folders of what has a say
+IN_ONE_FILE = ("cond_stage_model.", "conditioner.embedders.")  # how its tensors' names begin in the original layout
+NAMES = {"prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds"}
+
+
+def file_for(folder: Path, single: Path | None, **more: Any) -> Path:
+    """Where the words are kept of a diffusers folder, or of a single file with the folder of its configs.
+
+    `more` is what else has a say, as JSON values.
+    """
+    files = [file for part in SAYING for file in sorted((folder / part).glob("*")) if file.is_file()]
+    said = {file.relative_to(folder).as_posix(): sha256(file) for file in files}
+    index = folder / "model_index.json"  # says what SDXL has for an empty prompt
+    recipe = [VERSION, said, sha256(index) if index.is_file() else None, _in(single) if single else None, more]
+    name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    return cache_folder("words") / f"{name}.safetensors"
+
+
+def read(file: Path, device: torch.device) -> dict[str, torch.Tensor] | None:
+    """The embeddings by their pipeline arguments; None where there are none, or none that can be read."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        words = load_file(file)
+    except (OSError, SafetensorError):
+        return None
+    whole = "prompt_embeds" in words and words.keys() <= NAMES and all(w.isfinite().all() for w in words.values())
+    return {name: tensor.to(device) for name, tensor in words.items()} if whole else None
+
+
+def write(file: Path, words: dict[str, torch.Tensor]) -> None:
+    """Keep them. Where there is nowhere to keep them, they are made anew the next time."""
+    from safetensors.torch import save_file
+
+    with contextlib.suppress(OSError), appearing_whole(file) as part:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in words.items()}, part)
+
+
+def _in(single: Path) -> str:
+    """The hash of a single file's text encoders alone: the rest of it is many times as large."""
+    import torch
+    from safetensors import safe_open
+
+    found = hashlib.sha256()
+    with safe_open(single, framework="pt") as tensors:
+        for name in sorted(name for name in tensors.keys() if name.startswith(IN_ONE_FILE)):  # noqa: SIM118
+            tensor = tensors.get_tensor(name)
+            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            found.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
+    return found.hexdigest()

@@ -1,0 +1,101 @@
+"""Drives a loaded diffusers inpainting pipeline from outside, as a rule with an empty prompt."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from removal.crops.crop import Crop
+from removal.painting.attention import hole_attention
+from removal.painting.autoencoder import decode, encode
+from removal.painting.prefill import prefill
+from removal.painting.tensors import to_images, to_latent_masks, to_tensors
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """A pipeline that is called otherwise than a stock one, with the parts by which a painter knows one."""
+
+    pipeline: Any
+
+    @property
+    def unet(self) -> Any:
+        return self.pipeline.unet
+
+    @property
+    def vae(self) -> Any:
+        return self.pipeline.vae
+
+    @property
+    def vae_scale_factor(self) -> int:
+        return self.pipeline.vae_scale_factor
+
+
+@dataclass(frozen=True)
+class Painter:
+    """A loaded pipeline that repaints crops. Schedulers are stateful, so one painter serves one caller at a time.
+
+    `words` holds the prompt's embeddings by their pipeline argument, computed once. `resolution` is a crop's side in
+    pixels: what the checkpoint was trained at, which its config does not always say. `prefilled` fills the holes before
+    they are encoded; `hole_attention` keeps them from attending to themselves. `encoded` says whether the pipeline is
+    given latents, encoded here in one batch, or pixels.
+    """
+
+    pipeline: Any
+    words: dict[str, torch.Tensor]
+    resolution: int
+    steps: int
+    strength: float
+    guidance: float = 1.0
+    prefilled: bool = True
+    hole_attention: bool = False
+    encoded: bool = True
+
+    def __call__(
+        self, crops: list[Crop], seeds: list[int], after_step: Callable[..., dict[str, Any]] | None = None
+    ) -> list[np.ndarray]:
+        """One patch R×R×3 uint8 per crop; a crop's noise comes from its own seed, whatever batch it is in.
+
+        `after_step` is called at the end of every step with what diffusers gives a `callback_on_step_end`.
+        """
+        count, cell = len(crops), self.pipeline.vae_scale_factor
+        holes = to_latent_masks([crop.mask for crop in crops], cell, self.pipeline.unet.device)
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]  # the same noise on any device
+        seen = self._seen(crops, holes, generators)
+        with self._attending(holes, cell):
+            latents = self.pipeline(
+                **seen,
+                mask_image=holes,
+                **{name: words.repeat_interleave(count, dim=0) for name, words in self.words.items()},
+                height=self.resolution,
+                width=self.resolution,
+                strength=self.strength,
+                num_inference_steps=self.steps,
+                guidance_scale=self.guidance if "negative_prompt_embeds" in self.words else 1.0,
+                generator=generators,
+                output_type="latent",
+                callback_on_step_end=after_step,
+            ).images
+        return to_images(decode(self.pipeline.vae, latents))
+
+    def _attending(self, holes: torch.Tensor, cell: int) -> contextlib.AbstractContextManager[Any]:
+        """Within it the UNet attends as was asked for."""
+        if not self.hole_attention:
+            return contextlib.nullcontext()
+        return hole_attention(self.pipeline.unet, F.max_pool2d(holes, cell))
+
+    def _seen(self, crops: list[Crop], holes: torch.Tensor, generators: list[torch.Generator]) -> dict[str, Any]:
+        """The pictures as the pipeline takes them, and what it may see of them."""
+        from_noise = self.strength == 1 and self.pipeline.unet.config.in_channels == 9  # sees no hole, filled or not
+        fill = self.prefilled and not from_noise
+        images = [prefill(crop.image, crop.mask) if fill else crop.image for crop in crops]
+        pictures = to_tensors(images, holes.device)
+        if not self.encoded:
+            return {"image": pictures}
+        return encode(self.pipeline, pictures, holes, generators, self.strength)

@@ -1,0 +1,131 @@
+"""Loads a diffusers inpainting pipeline, and makes of it a painter."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import diffusers
+import torch
+
+from removal.bundled import sums
+from removal.checkpoints.choice import BUNDLED, Checkpoint
+from removal.checkpoints.diffusers_folder import variant_of
+from removal.checkpoints.fetch import configs_for, fetch
+from removal.checkpoints.lora import LCM_STEPS, find, fuse, is_lcm
+from removal.checkpoints.single_file import from_single_file
+from removal.checkpoints.vae import autoencoder, exchange
+from removal.painting import embeddings_cache as kept_words
+from removal.painting.painter import Painter
+from removal.painting.prompt_embeddings import encoded, needed
+
+if TYPE_CHECKING:
+    from removal.removers import Options
+
+SCHEDULER, LCM_SCHEDULER = "DPMSolverMultistepScheduler", "LCMScheduler"
+
+loading = threading.Lock()  # two from_pretrained at once leave weights on the meta device (diffusers #4296)
+
+
+def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_strength: float = 1.0) -> Painter:
+    """A painter for a checkpoint whose UNet takes `in_channels` (4 or 9), on its device.
+
+    Raises ValueError when the weights turn out to have another number of channels, or lack some, OSError when they
+    cannot be had.
+    """
+    if options.compile and options.attention != "plain":
+        raise ValueError("hole attention differs from batch to batch and cannot be compiled; use --attention plain")
+    # An empty prompt has nothing to guide towards, and a consistency model is guided already.
+    lcm = any(map(is_lcm, options.lora))
+    guidance = options.guidance if options.guidance is not None else 7.5 if options.prompt and not lcm else 1.0
+    with loading:
+        pipeline, words = _with_words(checkpoint, options, guidance > 1)
+    found = pipeline.unet.config.in_channels
+    if found != in_channels:
+        raise ValueError(f"{checkpoint.repo} has {found} input channels where {in_channels} were expected")
+    if options.compile:
+        pipeline.unet.compile(dynamic=False)  # most of the work; the autoencoder's decoding has batches of its own size
+    steps = min(options.steps, LCM_STEPS) if lcm else options.steps
+    return Painter(
+        pipeline,
+        needed(pipeline, words),
+        checkpoint.resolution or pipeline.unet.config.sample_size * pipeline.vae_scale_factor,
+        steps,
+        _strength(pipeline, options.strength, steps, usual_strength),
+        guidance,
+        options.prefill,
+        options.attention == "hole",
+    )
+
+
+def _with_words(checkpoint: Checkpoint, options: Options, guided: bool) -> tuple[Any, dict[str, torch.Tensor]]:
+    """The pipeline on its device, and the prompt's embeddings: kept, or of text encoders then let go."""
+    folder = fetch(checkpoint, options.offline, options.accept_license)
+    single = folder if checkpoint.is_file else None
+    configs = configs_for(checkpoint, options.offline) if single else folder
+    loras = [find(one, options.offline) for one in options.lora]
+    device, dtype = options.torch_device(), options.torch_dtype()
+    said = {"prompt": options.prompt, "guided": guided, "loras": [one.key for one in loras]}
+    place = kept_words.file_for(configs, single, **said, computed=[device.type, str(dtype)])
+    words = kept_words.read(place, device)
+    pipeline = pipeline_of(checkpoint, folder, configs, dtype, with_text=words is None)
+    if options.vae:
+        exchange(pipeline, autoencoder(options.vae, checkpoint.family, dtype, options.offline))
+    fuse(pipeline, loras)
+    scheduler = LCM_SCHEDULER if any(map(is_lcm, options.lora)) else SCHEDULER
+    pipeline.scheduler = getattr(diffusers, scheduler).from_config(pipeline.scheduler.config)
+    _settle(pipeline, device)
+    if words is None:
+        words = encoded(pipeline, options.prompt, guided)
+        kept_words.write(place, words)
+    return pipeline, words
+
+
+def _strength(pipeline: Any, asked: float | None, steps: int, usual: float) -> float:
+    """What was asked for, else what suits the method and the checkpoint."""
+    if asked is not None:
+        return asked if int(steps * asked) >= 1 else 1.0
+    # SDXL's inpainting card warns that strength 1 (pure noise) degrades it; the others start from pure noise.
+    usual = min(usual, 0.99 if hasattr(pipeline, "text_encoder_2") else 1.0)
+    return usual if int(steps * usual) >= 1 else 1.0  # with so few steps none would be left
+
+
+def _settle(pipeline: Any, device: torch.device) -> None:
+    """Puts a pipeline on its device, in the order in memory and the precision that are fastest there."""
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.to(device)
+    pipeline.unet.to(memory_format=order_on(device))
+    pipeline.vae.to(memory_format=order_on(device))
+    # The autoencoders of SDXL alone overflow, and in float16 alone; diffusers casts them for bfloat16 too.
+    overflows = hasattr(pipeline, "text_encoder_2") and pipeline.vae.dtype == torch.float16
+    pipeline.vae.register_to_config(force_upcast=overflows and pipeline.vae.config.force_upcast)
+
+
+def order_on(device: torch.device) -> torch.memory_format:
+    """How weights lie in memory: with their channels last on CUDA, whose convolutions would turn any other round."""
+    return torch.channels_last if device.type == "cuda" else torch.preserve_format
+
+
+def pipeline_of(checkpoint: Checkpoint, folder: Path, configs: Path, dtype: torch.dtype, with_text: bool = True) -> Any:
+    """The inpainting pipeline of a diffusers folder, or of a single file and the folder of its configs.
+
+    Without the safety checker, which blackens pictures, and without the watermark, which changes them: nothing is drawn
+    here from a caption.
+    """
+    diffusers.utils.logging.disable_progress_bar()  # of loading parts from disk; a batch job has a bar of its own
+    plain: dict[str, Any]
+    text: tuple[str, ...]
+    if checkpoint.family == "sdxl":
+        kind, plain = diffusers.StableDiffusionXLInpaintPipeline, {"add_watermarker": False}
+        text = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
+    else:
+        kind, text = diffusers.StableDiffusionInpaintPipeline, ("text_encoder", "tokenizer")
+        plain = {"safety_checker": None, "requires_safety_checker": False, "feature_extractor": None}
+    given = {"dtype": dtype, **plain, **({} if with_text else dict.fromkeys(text))}
+    if folder.parent == BUNDLED:
+        sums.check(folder)
+    if checkpoint.is_file:
+        return from_single_file(kind, folder, configs, given)
+    variant = variant_of(folder, checkpoint.variant)
+    return kind.from_pretrained(folder, variant=variant, local_files_only=True, use_safetensors=True, **given)

@@ -86,7 +86,7 @@ class Job(BaseModel):
     max_area: float = Field(0.6, gt=0, le=1, description="refuse a mask that covers more of the picture")
     model: str = Field("sd15", description="preset, hub id, diffusers folder or .safetensors file")
     revision: str = Field("", description="commit of a hub id, to pin it")
-    method: Literal["auto", "inpainting", "add-difference", "blending", "attentive", "controlnet", "telea"] = Field(
+    method: Literal["auto", "inpainting", "blending", "attentive", "controlnet", "telea"] = Field(
         "auto", description="how to remove"
     )
     steps: int = Field(20, ge=1, le=1000, description="denoising steps")

@@ -217,11 +217,10 @@ def _load(model: str, options: Options) -> ChosenRemover:
     if len(devices := options.devices()) > 1:
         return load_on_devices(model, options, devices)
     from removal.checkpoints.fetch import resolved
-    from removal.methods import add_difference, attentive, blending, controlnet, inpainting
+    from removal.methods import attentive, blending, controlnet, inpainting
 
     methods = {
         "inpainting": inpainting,
-        "add-difference": add_difference,
         "blending": blending,
         "attentive": attentive,
         "controlnet": controlnet,

@@ -23,7 +23,7 @@ LIGHT = [  # what is imported before anyone knows whether a model is needed
     "removal/removers.py",
     "removal/checkpoints/choice.py",
     "flows/cli/main.py",
-    "flows/verbs/job.py",
+    "flows/cli/verbs/job.py",
     "flows/outcome.py",
     "flows/job.py",
 ]

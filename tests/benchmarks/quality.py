@@ -35,12 +35,11 @@ METHODS = {
         "`bundled-base`, attentive": ("bundled-base", {"method": "attentive"}),
     },
     "night": {
-        "`bundled`, unmerged": ("bundled", {}),
+        "`bundled`, inpainting": ("bundled", {}),
         "`bundled-style`, blending as written": ("bundled-style", AS_WRITTEN),
         "the same, hole attention": ("bundled-style", {**AS_WRITTEN, "attention": "hole"}),
         "`bundled-style`, blending": ("bundled-style", {"method": "blending"}),
         "`bundled-style`, attentive": ("bundled-style", {"method": "attentive"}),
-        "`bundled-style`, add-difference": ("bundled-style", {"method": "add-difference"}),
     },
 }
 SHOWN = {"day": "`bundled`, inpainting", "night": "`bundled-style`, blending"}  # on the sheets

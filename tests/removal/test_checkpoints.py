@@ -103,13 +103,6 @@ def test_a_controlnet_of_one_kind_is_not_asked_for_a_checkpoint_of_another():
     assert choose(SD15, "controlnet").checkpoint.repo == SD15
 
 
-def test_add_difference_is_refused_where_the_parents_are_not_known(folder, tmp_path):
-    with pytest.raises(ValueError, match="is no plain fine-tune"):
-        choose(folder(in_channels=9), "add-difference")
-    assert choose("bundled-style", "add-difference").checkpoint.parents == ("bundled-base", "bundled")
-    assert choose(SD15, "add-difference").method == "add-difference"
-
-
 @pytest.mark.parametrize("model", ["bundled", "bundled-base", "sdxl"])
 def test_attentive_takes_the_very_checkpoint_with_4_or_9_channels(model):
     choice = choose(model, "attentive")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 
 import pytest
 import torch
 
 from removal.checkpoints.choice import look_up
-from removal.checkpoints.diffusers_folder import license_in, needed, variant_of
+from removal.checkpoints.diffusers_folder import license_in, license_of, name_of, needed, sha256, variant_of
 from removal.painting import pipelines
 from removal.removers import Options
 
@@ -102,3 +103,23 @@ def test_a_card_says_its_licence_in_its_head():
     assert license_in("---\ntags:\n- art\nlicense: mit\n---\nlicense: none\n") == "mit"
     assert license_in("---\nlicense: other\nlicense_name: sai-nc-community\n---\n") == "sai-nc-community"
     assert license_in("license: mit\n") is None
+
+
+def test_a_snapshot_of_the_hub_has_its_id_for_a_name_its_licence_and_the_names_of_its_blobs_for_hashes(tmp_path):
+    repo = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    cached = tmp_path / f"models--{repo.replace('/', '--')}"
+    snapshot, blob = cached / "snapshots" / "0123abc", cached / "blobs" / ("0" * 64)
+    for folder in (snapshot, blob.parent):
+        folder.mkdir(parents=True)
+    blob.write_bytes(b"weights")
+    (snapshot / "model.safetensors").symlink_to(blob)
+    assert (name_of(snapshot), license_of(snapshot)) == (repo, "creativeml-openrail-m")
+    assert sha256(snapshot / "model.safetensors") == blob.name
+
+
+def test_a_folder_of_ones_own_has_its_path_for_a_name_its_cards_licence_and_true_hashes(tmp_path):
+    card = tmp_path / "README.md"
+    assert (name_of(tmp_path), license_of(tmp_path)) == (str(tmp_path), None)
+    card.write_text("---\ntags:\n- art\nlicense: cc0-1.0\n---\nlicense: none\n")
+    assert license_of(tmp_path) == "cc0-1.0"
+    assert sha256(card) == hashlib.sha256(card.read_bytes()).hexdigest()

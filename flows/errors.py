@@ -15,19 +15,25 @@ ENVIRONMENT = frozenset(
 )
 
 
-class UsageError(ValueError):
+class Stop(Exception):
+    """What ends a run, with its exit code. Other libraries' errors have a `code` too, which is none of ours."""
+
+    code: int
+
+
+class UsageError(Stop, ValueError):
     """What was asked for cannot be; nothing was touched."""
 
     code = 2
 
 
-class EnvironmentFault(Exception):
+class EnvironmentFault(Stop):
     """The machine, not a picture, is at fault: the run stops, no picture is marked bad, the same command resumes."""
 
     code = 3
 
 
-class TooManyFailures(Exception):
+class TooManyFailures(Stop):
     """More pictures failed than `max_failures` allows; the same command resumes."""
 
     code = 4

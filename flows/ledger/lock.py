@@ -9,11 +9,12 @@ import fcntl
 import os
 from pathlib import Path
 
+from flows.errors import Stop
 from flows.ledger.shards import Shard, refuse_unmerged
 from flows.places.folder import PRIVATE
 
 
-class Busy(Exception):
+class Busy(Stop):
     """Another run holds the target."""
 
     code = 75

@@ -6,10 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 from flows.cli import main as cli
+from flows.cli.verbs.talk import code_of
 from flows.deploy import tracking
+from flows.errors import EnvironmentFault, TooManyFailures, UsageError
+from flows.ledger.lock import Busy
 from flows.samples.scenes import write_scenes
 
 
@@ -339,3 +343,18 @@ def test_an_interrupted_run_ends_in_130_and_says_how_to_go_on(cleanplate, scenes
     code, _, err = cleanplate(*by_mask(scenes, tmp_path / "out"))
     assert code == 130
     assert "the same command goes on from here" in err
+
+
+@pytest.mark.parametrize("dilate", ["99999999", "1" + "0" * 25, "1e300%"])
+def test_a_dilation_beyond_the_picture_fails_its_pictures_and_not_the_run(cleanplate, scenes, tmp_path, dilate):
+    code, _, err = cleanplate(*by_mask(scenes, tmp_path / "out", "--dilate", dilate))
+    assert (code, "Traceback" in err) == (1, False)
+    failed = [json.loads(line) for line in (tmp_path / "out" / "failures.jsonl").read_text().splitlines()]
+    assert ["its mask covers 100% of the picture" in row["reason"] for row in failed] == [True, True]
+
+
+def test_an_exit_code_comes_from_our_own_errors_alone():
+    foreign = cv2.error("(-4:Insufficient memory)")
+    foreign.code = -4
+    assert code_of(foreign) is None
+    assert [code_of(error("")) for error in (UsageError, EnvironmentFault, TooManyFailures, Busy)] == [2, 3, 4, 75]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from masks.morphology import LEAST_RADIUS, dilate, dilation_radius, fill_holes, hull, outline
+from masks.morphology import LEAST_RADIUS, SMALL_RADIUS, dilate, dilation_radius, fill_holes, hull, outline
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=24), elements=st.booleans())
 
@@ -36,6 +37,35 @@ def test_dilation_contains_the_mask_and_grows_with_the_radius(mask, one, other):
     assert less[mask].all()
     assert more[less].all()
     assert (less.shape, less.dtype) == (mask.shape, bool)
+
+
+def disc_of_opencv(mask: np.ndarray, radius: int) -> np.ndarray:
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    wide = cv2.dilate(np.pad(mask.astype(np.uint8), radius), disc)
+    return wide[radius : radius + mask.shape[0], radius : radius + mask.shape[1]] > 0
+
+
+@given(MASKS, st.integers(1, 40))
+def test_a_large_dilation_is_pixel_for_pixel_the_one_by_opencvs_disc(mask, radius):
+    assert (dilate(mask, radius) == disc_of_opencv(mask, radius)).all()
+
+
+@pytest.mark.parametrize("radius", [SMALL_RADIUS, SMALL_RADIUS + 1, 37, 50, 101, 160])
+@pytest.mark.parametrize("share", [0.5, 0.01, 0.0005])
+def test_so_it_is_for_objects_and_specks_in_a_picture(radius, share):
+    mask = np.random.default_rng(radius).random((300, 420)) < share
+    mask[:9] = mask[200:] = False
+    assert (dilate(mask, radius) == disc_of_opencv(mask, radius)).all()
+
+
+@given(MASKS, st.integers(34, 10**30))
+def test_a_dilation_as_long_as_the_picture_covers_it_all_at_once(mask, radius):
+    assert (dilate(mask, radius) == mask.any()).all()
+
+
+@pytest.mark.parametrize("dilation", [10**30, "1e300%", "1" + "0" * 300 + "%"])
+def test_no_radius_is_longer_than_the_picture(dilation):
+    assert dilation_radius(dilation, square(5)) == 283
 
 
 @given(MASKS, st.integers(1, 9))

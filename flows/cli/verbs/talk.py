@@ -13,6 +13,7 @@ from rich.console import Console
 
 from flows.cli.job_file import complaints
 from flows.cli.symptoms import fix_of
+from flows.errors import Stop
 from flows.threads.interrupts import Terminated
 
 TALK = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -54,9 +55,11 @@ def code_of(error: BaseException) -> int | None:
     """The exit code of an error that a user can mend; None for one that is ours."""
     if isinstance(error, KeyboardInterrupt):
         return 143 if isinstance(error, Terminated) else 130
+    if isinstance(error, Stop):
+        return error.code
     if isinstance(error, ImportError):
         return 3
-    return getattr(error, "code", 2 if isinstance(error, (ValueError, FileNotFoundError)) else None)
+    return 2 if isinstance(error, (ValueError, FileNotFoundError)) else None
 
 
 def words_of(error: BaseException) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from flows.credentials import refuse_secrets
+
+if TYPE_CHECKING:
+    from masks.selection import Selection
 
 MAX_PIXELS = 100_000_000  # 300 MB decoded, of which a dozen may be in memory at once
 PATHS = frozenset({"source", "target", "prompts", "coco", "masks"})
@@ -77,6 +80,12 @@ class Job(BaseModel):
         "auto", description="what finds it, such as grounded-sam, sam2 or NAME:WEIGHTS; `models` lists them"
     )
     threshold: float | None = Field(None, ge=0, le=1, description="how sure a text find must be; none: the segmenter's")
+    largest: int = Field(0, ge=0, description="of what was found, only so many: the largest; 0: all")
+    except_largest: bool = Field(False, description="not the largest find: tourists go, the main subject stays")
+    min_area: float = Field(0, ge=0, lt=1, description="ignore a find that is smaller: a share of the picture's area")
+    max_count: int = Field(0, ge=0, description="skip a picture with more finds: it is left to a person; 0: any number")
+    region: str = Field("", description="look only in x0,y0,x1,y1: pixels, or shares such as 0,50%,100%,100%")
+    invert: bool = Field(False, description="remove everything but what was found")
     nothing_found: Literal["copy", "skip", "error"] = Field("copy", description="what to do with such a picture")
     dilate: Dilation = Field(
         "auto", description="grow the mask: pixels, or a share of the object's size; auto: 10% if found, 0 if given"
@@ -156,6 +165,15 @@ class Job(BaseModel):
             parse_box(box)
         return value
 
+    @field_validator("region")
+    @classmethod
+    def _region(cls, value: str) -> str:
+        from masks.region import Region
+
+        if value:
+            Region.parse(value)
+        return value
+
     @field_validator("dilate")
     @classmethod
     def _dilation(cls, value: int | str) -> int | str:
@@ -208,6 +226,12 @@ class Job(BaseModel):
             raise ValueError("the COCO file already says what to remove; leave out text, point, box and prompts")
         if self.mask_pattern and not ({"{stem}", "{name}"} & {*re.findall(r"{\w+}", self.mask_pattern)} and self.masks):
             raise ValueError("a mask pattern has {stem} or {name} in it, and needs the folder of masks")
+        given = self.masks or self.coco
+        if given and (self.selection or self.region):
+            raise ValueError(
+                "largest, except_largest, min_area, max_count, region and invert choose among what is found; "
+                "masks and annotations are used as they are"
+            )
         if self.category and not self.coco:
             raise ValueError("a category is one of a COCO file; say which with coco")
         return self
@@ -218,6 +242,13 @@ class Job(BaseModel):
             without = "with a prompt no result is judged" if self.verify else "without verify no result is judged"
             raise ValueError(f"{without}, so that none is doubtful enough to be tried again; leave tries at 1")
         return self
+
+    @property
+    def selection(self) -> Selection:
+        """Which of the finds of a picture are meant."""
+        from masks.selection import Selection
+
+        return Selection(self.largest, self.except_largest, self.min_area, self.max_count, self.invert)
 
     @property
     def judged(self) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 
 from masks.batches import batches_for
 from masks.hub import Weights
-from masks.prompts import Found, Prompt, TextPrompt, nothing, threshold_of
+from masks.prompts import Found, Instance, Prompt, TextPrompt, nothing, threshold_of
 from masks.shapes import rows_of
 
 CRUMB = 0.001  # share of the picture below which a patch of heat is noise
@@ -65,4 +65,9 @@ class ClipSegSegmenter:
             return nothing(image)
         mask = np.isin(labels, kept)
         boxes = tuple((float(x), float(y), float(x + w), float(y + h)) for x, y, w, h in stats[kept, :4])
-        return Found(mask, float(heat[mask].mean()), boxes)
+        instances = tuple(Instance(x, y, labels[y : y + h, x : x + w] == k) for k, (x, y, w, h) in _sides(stats, kept))
+        return Found(mask, float(heat[mask].mean()), boxes, instances)
+
+
+def _sides(stats: np.ndarray, kept: list[int]) -> list[tuple[int, list[int]]]:
+    return [(k, stats[k, :4].tolist()) for k in kept]

@@ -45,7 +45,7 @@ def _grounded(found: Found, boxes: list[Detection] | None) -> Found:
     if not boxes or not found:
         return found
     where: tuple[Box, ...] = tuple(box for box, _ in boxes)
-    return Found(found.mask, min(score for _, score in boxes), where)
+    return Found(found.mask, min(score for _, score in boxes), where, found.instances)
 
 
 class ByKind:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from masks.morphology import outline
+
 
 @dataclass(frozen=True)
 class TextPrompt:
@@ -66,12 +68,61 @@ def threshold_of(prompt: Prompt, usual: float) -> float:
 
 
 @dataclass(frozen=True)
+class Instance:
+    """One object of a find: `mask` h×w bool, cut to the object's box, whose corner lies at `left`, `top` (pixels)."""
+
+    left: int
+    top: int
+    mask: np.ndarray
+
+    @classmethod
+    def of(cls, mask: np.ndarray) -> Instance:
+        """From a mask (H×W bool) that is not empty."""
+        left, top, right, bottom = (int(side) for side in outline(mask))
+        return cls(left, top, mask[top:bottom, left:right].copy())
+
+    @property
+    def area(self) -> int:
+        """Pixels."""
+        return int(np.count_nonzero(self.mask))
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Rows and columns of the whole picture that `mask` covers."""
+        height, width = self.mask.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom in the whole picture."""
+        rows, columns = self.place
+        return float(columns.start), float(rows.start), float(columns.stop), float(rows.stop)
+
+    def within(self, part: tuple[slice, slice]) -> Instance | None:
+        """What of it lies in some rows and columns of the picture, or None."""
+        (rows, columns), (own_rows, own_columns) = part, self.place
+        top, bottom = max(rows.start, own_rows.start), min(rows.stop, own_rows.stop)
+        left, right = max(columns.start, own_columns.start), min(columns.stop, own_columns.stop)
+        if top >= bottom or left >= right:
+            return None
+        cut = self.mask[top - self.top : bottom - self.top, left - self.left : right - self.left]
+        if not cut.any():
+            return None
+        inner = Instance.of(cut)
+        return Instance(inner.left + left, inner.top + top, inner.mask)
+
+
+@dataclass(frozen=True)
 class Found:
-    """What a segmenter found: `mask` H×W bool, `score` 0..1 (0 when nothing was found), `boxes` one per instance."""
+    """What a segmenter found: `mask` H×W bool, `score` 0..1 (0 when nothing was found), `boxes` one per instance.
+
+    `instances` are the single objects that make up the mask, where the segmenter tells them apart; else it is empty.
+    """
 
     mask: np.ndarray
     score: float = 0.0
     boxes: tuple[tuple[float, float, float, float], ...] = field(default=())
+    instances: tuple[Instance, ...] = field(default=())
 
     def __bool__(self) -> bool:
         return bool(self.mask.any())
@@ -102,7 +153,9 @@ def union(found: list[Found]) -> Found:
     if not hits:
         return found[0]
     mask = np.logical_or.reduce([f.mask for f in hits])
-    return Found(mask, min(f.score for f in hits), tuple(box for f in hits for box in f.boxes))
+    told = all(f.instances for f in hits)  # else some of the mask would belong to no instance
+    instances = tuple(one for f in hits for one in f.instances) if told else ()
+    return Found(mask, min(f.score for f in hits), tuple(box for f in hits for box in f.boxes), instances)
 
 
 def _point(point) -> tuple[float, float, int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from masks.batches import batches_for
 from masks.morphology import outline
-from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, nothing, outside
+from masks.prompts import BoxPrompt, Found, Instance, PointPrompt, Prompt, nothing, outside
 from masks.upscaling import upscaled
 
 BOXES = 16  # of one picture that the decoder answers at once
@@ -80,4 +80,6 @@ def rows_of(images: list[np.ndarray]) -> list[list[int]]:
 def _found(image: np.ndarray, answer: Answer) -> Found:
     logits, score = answer
     mask = upscaled(logits, *image.shape[:2])
-    return Found(mask, float(np.clip(score, 0, 1)), (outline(mask),)) if mask.any() else nothing(image)
+    if not mask.any():
+        return nothing(image)
+    return Found(mask, float(np.clip(score, 0, 1)), (outline(mask),), (Instance.of(mask),))

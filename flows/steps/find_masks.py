@@ -19,12 +19,14 @@ from flows.prompt_files import Wanted, read_wishes
 from flows.steps import protection, thumbnails
 from flows.steps.loading import load
 from flows.steps.mask_limits import EMPTY, too_large
-from flows.steps.unpainted import failed, nothing_found, unsupported
+from flows.steps.region import in_region
+from flows.steps.unpainted import failed, left_to_a_person, nothing_found, unsupported
 from flows.threads.interrupts import until_interrupted
 from flows.threads.pipeline import ahead, in_groups, threads
 from masks import Found, Prompt, dilation_radius, fill_holes, load_segmenter, shadow_of
 from masks.prompts import nothing, outside, union
 from masks.segmenters import refuse
+from masks.selection import TooManyFound, select
 from removal import PRESETS
 
 GROUP = 8  # pictures that are looked at together
@@ -76,12 +78,17 @@ def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outco
 
 
 def _find(job: Job, opened: list[Opened]) -> tuple[list[Looked], list[Looked]]:
-    """What was found in each picture (None where a mask is given), and what there is protected."""
-    prompts = [[] if one.wanted.given else one.wanted.prompts for one in opened]
+    """What was found in each picture (None where a mask is given), and what there is protected.
+
+    All is asked together, so that a picture is encoded once for everything that is asked of it.
+    """
+    asked = [[] if one.wanted.given else one.wanted.prompts for one in opened]
     images = [one.image for one in opened]
     kept = [protection.phrases(job.protect)] * len(opened)
-    looked = look_for(job, [*images, *images], [*prompts, *kept])  # together: a picture is encoded once for both
-    return looked[: len(opened)], looked[len(opened) :]
+    if not job.region:
+        looked = look_for(job, [*images, *images], [*asked, *kept])
+        return looked[: len(opened)], looked[len(opened) :]
+    return in_region(job.region, images, asked, kept, partial(look_for, job))
 
 
 def look_for(job: Job, images: list[np.ndarray], prompts: list[list[Prompt]]) -> list[Looked]:
@@ -153,28 +160,37 @@ def _concluded(job: Job, folder: Folder, one: Opened, found: Looked, kept: Looke
     if isinstance(found, Exception):
         line = f" (prompts, line {one.wanted.line})" if one.wanted.line else ""
         return failed(folder, one.outcome, ValueError(f"{found}{line}") if line else found)
+    left_out = None
+    if found and not one.wanted.given:
+        try:
+            found, left_out = select(found, job.selection)
+        except TooManyFound as many:
+            return left_to_a_person(folder, one.outcome, str(many))
     if not found:
-        reason = "nothing was asked of it" if found is None else EMPTY if one.wanted.given else None
+        reason = "nothing was asked of it" if found is None else EMPTY if one.wanted.given else left_out
         return nothing_found(job, folder, one.outcome, reason)
-    return _written(job, folder, one, found, protection.grown(kept))
+    return _written(job, folder, one, found, protection.grown(kept), left_out)
 
 
-def _written(job: Job, folder: Folder, one: Opened, found: Found, protected: np.ndarray | None) -> Outcome:
+def _written(
+    job: Job, folder: Folder, one: Opened, found: Found, protected: np.ndarray | None, left_out: str | None = None
+) -> Outcome:
     given = one.wanted.given
-    dilation = ("0" if given else "10%") if job.dilate == "auto" else job.dilate
-    whole = fill_holes(found.mask) if job.fill_holes and not given else found.mask
+    as_it_is = given or job.invert  # what stays is not to be eaten into from around it
+    dilation = ("0" if as_it_is else "10%") if job.dilate == "auto" else job.dilate
+    whole = fill_holes(found.mask) if job.fill_holes and not as_it_is else found.mask
     radius = dilation_radius(dilation, whole)
     if job.shadow:
         whole = whole | shadow_of(one.image, whole)
     mask, reason = protection.spare(whole, radius, protected, job.protect)
     if not mask.any():
         return nothing_found(job, folder, one.outcome, reason)
-    area = mask_area(mask)
+    area, said = mask_area(mask), "; ".join(filter(None, [left_out, reason])) or None
     outcome = replace(
-        one.outcome, reason=reason, score=round(found.score, 4), objects=len(found.boxes) or None, dilate=radius,
+        one.outcome, reason=said, score=round(found.score, 4), objects=len(found.boxes) or None, dilate=radius,
         mask_area=area, segmenter="given" if given else segmenter_of(job),
     )  # fmt: skip
-    if objection := too_large(mask, job.max_area):
+    if objection := too_large(mask, job.max_area, job.invert):
         return failed(folder, outcome, ValueError(objection))
     try:
         protection.remember(folder, outcome.source, protected)

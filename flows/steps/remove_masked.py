@@ -79,7 +79,7 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
     outcome = replace(outcome, sha256_mask=hashlib.sha256(found).hexdigest())
     if not mask.any():
         return nothing_found(job, folder, outcome, EMPTY)
-    if objection := too_large(mask, job.max_area):  # it may have been made by hand
+    if objection := too_large(mask, job.max_area, job.invert):  # it may have been made by hand
         return failed(folder, outcome, ValueError(objection))
     return Masked(outcome, picture, mask, protected)
 

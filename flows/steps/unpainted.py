@@ -55,6 +55,12 @@ def nothing_found(job: Job, folder: Folder, outcome: Outcome, reason: str | None
     return replace(outcome, status=status, reason=reason or "nothing found")
 
 
+def left_to_a_person(folder: Folder, outcome: Outcome, reason: str) -> Outcome:
+    """The row of a picture that is neither painted nor copied, since somebody should look at it first."""
+    folder.remove(folder.image_name(outcome.source))
+    return replace(_without_mask(folder, outcome), status="skipped", reason=reason)
+
+
 def _published(folder: Folder, outcome: Outcome, name: str, as_asked: Callable[[bytes], bytes]) -> Outcome:
     """The row of a picture once it is in images/ without a change to its pixels."""
     try:

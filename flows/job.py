@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from flows.credentials import refuse_secrets
+from flows.settings.credentials import refuse_secrets
+from flows.settings.values import Allowance, Dilation, Part, parse_box, parse_point
 
 if TYPE_CHECKING:
     from masks.selection import Selection
@@ -46,16 +44,6 @@ REMOVER_OPTIONS = (
 REMOVAL_SETTINGS = frozenset(
     {"model", "revision", "seed", "tries", "format", "quality", *REMOVER_OPTIONS}
 )  # may still change after `masks`
-
-
-def _number_or(pattern: str) -> WithJsonSchema:
-    """What Prefect's form and `deployment run -p` check; Job's own validators say it in better words."""
-    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": pattern}]})
-
-
-Dilation = Annotated[int | str, _number_or(r"^(auto|\d+|\d+(\.\d+)?%)$")]
-Part = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^([1-9]\d*/[1-9]\d*)?$"})]
-Allowance = Annotated[int | str, _number_or(r"^\d+(\.\d+)?%?$")]
 
 
 class Job(BaseModel):
@@ -280,36 +268,3 @@ class Job(BaseModel):
         if not text.endswith("%"):
             return float(text)
         return float(text[:-1]) / 100 * tried if tried >= 20 or at_once else float("inf")
-
-
-def parse_point(text: str) -> tuple[float, float, int]:
-    """(x, y, label) of "x,y" (on the object, label 1) or "x,y,-" (on what is not meant, label 0)."""
-    try:
-        x, y, *label = (part.strip() for part in text.split(","))
-        return float(x), float(y), {(): 1, ("+",): 1, ("1",): 1, ("-",): 0, ("0",): 0}[tuple(label)]
-    except (ValueError, KeyError):
-        raise ValueError(f"a point is x,y or x,y,- such as 200,450, not {text!r}") from None
-
-
-def parse_box(text: str) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of "x0,y0,x1,y1"."""
-    try:
-        left, top, right, bottom = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"a box is x0,y0,x1,y1 such as 10,20,110,90, not {text!r}") from None
-    return left, top, right, bottom
-
-
-def parameters(annotate: Callable[[str, FieldInfo], Any]) -> list[inspect.Parameter]:
-    """Job's fields as parameters of a function: source and target first, the rest by keyword.
-
-    `annotate(name, field)` gives a parameter's annotation, so that the command line and the flow each speak their own
-    dialect about the same settings.
-    """
-    made = []
-    for name, about in Job.model_fields.items():
-        place = name in ("source", "target")
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if place else inspect.Parameter.KEYWORD_ONLY
-        default = inspect.Parameter.empty if place else about.get_default()
-        made.append(inspect.Parameter(name, kind, default=default, annotation=annotate(name, about)))
-    return made

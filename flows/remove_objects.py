@@ -26,10 +26,11 @@ from flows import run as job
 from flows.deploy import ray_cluster as cluster
 from flows.deploy.library_log import passed_on
 from flows.errors import TooManyFailures, UsageError
-from flows.job import PATHS, Job, parameters
+from flows.job import PATHS, Job
 from flows.ledger.shards import parse_shard, records_of
 from flows.outcome import Outcome
 from flows.records import card as cards
+from flows.settings.parameters import parameters
 from flows.steps import find_masks as finding
 from flows.steps import remove_masked as removing
 from flows.threads.run_in_thread import aside

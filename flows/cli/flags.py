@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from pydantic.fields import FieldInfo
 
-from flows.job import parameters
+from flows.settings.parameters import parameters
 
 GROUPS = {
     "What to remove": "text point box prompts coco category masks mask_pattern protect segmenter threshold "

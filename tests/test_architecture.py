@@ -104,7 +104,7 @@ def test_importing_a_room_or_the_command_line_loads_no_heavy_library(module):
 
 def test_only_one_file_opens_pictures_and_one_more_writes_png():
     # The others read what pictures.py opened.
-    opening = {f"flows/formats/{name}.py" for name in ("pictures", "metadata", "deep", "frames")}
+    opening = {f"flows/formats/{name}.py" for name in ("pictures", "metadata", "deep", "frames", "mask_files")}
     writing = {"flows/formats/encoding.py", "flows/formats/tiff.py", "flows/formats/drawings.py"}
     assert importers("PIL") == opening | writing
     # Pillow takes four times as long for a PNG, and narrows 16 bits to 8.

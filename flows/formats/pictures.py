@@ -80,11 +80,14 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     return Picture(np.ascontiguousarray(whole[..., :3]), alpha, grey, of, beside, None, without)
 
 
-def open_upright(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, Image.Image]:
-    """A picture with its pixels loaded, as it was and upright. Raises UnsupportedPicture or BrokenPicture."""
+def open_upright(data: bytes, max_pixels: int = MAX_PIXELS, as_mask: bool = False) -> tuple[Image.Image, Image.Image]:
+    """A picture with its pixels loaded, as it was and upright. Raises UnsupportedPicture or BrokenPicture.
+
+    One that is only looked at `as_mask` may have pixels that could not be written again.
+    """
 
     def opening() -> tuple[Image.Image, Image.Image]:
-        opened = _opened(data, max_pixels)
+        opened = _opened(data, max_pixels, as_mask)
         opened.load()
         turned = opened.getexif().get(ORIENTATION, 1) != 1
         return opened, ImageOps.exif_transpose(opened) if turned else opened
@@ -119,14 +122,16 @@ def suffix_of(name: str) -> str:
     return Path(name).suffix.lower()
 
 
-def _opened(data: bytes, max_pixels: int) -> Image.Image:
+def _opened(data: bytes, max_pixels: int, as_mask: bool = False) -> Image.Image:
     """A picture whose pixels are not loaded, unless what its file tells of it speaks against it."""
     opened = Image.open(io.BytesIO(data), formats=(*FORMATS, *(heic.opening() if data[4:8] == b"ftyp" else ())))
-    _refuse(opened, data, max_pixels)
+    _refuse(opened, max_pixels)
+    if not as_mask:
+        _refuse_narrowing(opened, data)
     return opened
 
 
-def _refuse(opened: Image.Image, data: bytes, max_pixels: int) -> None:
+def _refuse(opened: Image.Image, max_pixels: int) -> None:
     if opened.width * opened.height > max_pixels:
         raise BrokenPicture(
             f"too many pixels: {opened.width}×{opened.height} (--max-pixels {opened.width * opened.height} allows them)"
@@ -135,6 +140,9 @@ def _refuse(opened: Image.Image, data: bytes, max_pixels: int) -> None:
         left_out(opened)
     except ValueError as error:
         raise UnsupportedPicture(str(error)) from error
+
+
+def _refuse_narrowing(opened: Image.Image, data: bytes) -> None:
     deep = is_deep(opened, data)
     if opened.mode not in ("RGB", "RGBA", "L", "LA", "P", "1", "PA", *(GREY if deep else ())):
         raise UnsupportedPicture(f"its pixels are {opened.mode}; changing them would narrow them to 8-bit RGB")

@@ -245,13 +245,6 @@ def test_masks_are_black_and_white_and_come_back_equal():
     assert set(np.unique(np.asarray(opened(encode_mask(mask))))) == {0, 255}
 
 
-@pytest.mark.parametrize("channel", [0, 1, 2])
-def test_a_mask_is_what_is_bright_in_any_channel(channel):
-    colours = np.zeros((4, 6, 3), np.uint8)
-    colours[1, :, channel], colours[2, :, channel] = 127, 128
-    assert (decode_mask(saved(Image.fromarray(colours), "PNG")) == (np.arange(4) == 2)[:, None]).all()
-
-
 def test_transparent_white_is_not_mask():
     white = np.full((4, 4, 4), 255, np.uint8)
     white[:2, :, 3] = 0

@@ -1,4 +1,4 @@
-"""Text to boxes with transformers: Grounding DINO and OWLv2. Each picture goes through the network once."""
+"""Text to boxes with transformers: Grounding DINO, its successors, and OWLv2. A picture goes through once."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ DUPLICATE = 0.5  # of two boxes that overlap by so much (intersection over union
 
 
 class GroundingDino:
-    """Grounding DINO (Liu et al. 2023). The network wants pictures of one size, so those of one size are a batch.
+    """Grounding DINO (Liu et al. 2023), MM-Grounding-DINO (Zhao et al. 2024) and LLMDet (Fu et al. 2025).
+
+    Which of them is what the weights' own config says. The network wants pictures of one size, so those of one size
+    are a batch.
 
     Its second threshold, for words, decides only which of several words a box is labelled with. Here every phrase is
     asked on its own, so there is nothing for it to decide.
     """
 
     def __init__(self, weights: Weights, device: str, threshold: float):
-        from transformers import AutoProcessor, GroundingDinoForObjectDetection
+        from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
         self.device, self.threshold = device, threshold
         self.processor = weights.load(AutoProcessor)
-        self.model = weights.load(GroundingDinoForObjectDetection).to(device).float().eval()
+        self.model = weights.load(AutoModelForZeroShotObjectDetection).to(device).float().eval()
         self.batches = batches_for(device, self.processor.image_processor.size["shortest_edge"])
 
     def __call__(self, images: list[np.ndarray], prompts: list[TextPrompt]) -> list[list[Detection]]:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Any
+
+SHOWN = 4  # names of tensors in a message
+# What earlier releases of the libraries saved beside the weights, and nothing is computed from.
+BUFFER = re.compile(r"(^|\.)(position_ids|num_batches_tracked|relative_position_index)$")
 
 
 @dataclass(frozen=True)
@@ -22,18 +27,38 @@ class Weights:
         return cls(os.path.expanduser(repo), revision, offline)
 
     def load(self, kind: Any, **options: Any) -> Any:
-        """What a class of transformers makes of them; raises OSError, naming them, when they cannot be had.
+        """What a class of transformers makes of them; raises OSError, naming them, when they are unavailable.
 
-        Weights are read from safetensors alone: the older format can hold code.
+        Weights are read from safetensors alone: the older format can hold code. Raises ValueError when they lack some
+        of the network's tensors or hold others: the library would draw the first at random and drop the second.
         """
-        from transformers import PreTrainedModel
-
-        if isinstance(kind, type) and issubclass(kind, PreTrainedModel):
-            options["use_safetensors"] = True
         if self.revision:
             options["revision"] = self.revision
+        if is_network := not kind.__name__.endswith("Processor"):
+            options |= {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
         try:
-            return kind.from_pretrained(self.repo, local_files_only=self.offline, **options)
+            loaded = kind.from_pretrained(self.repo, local_files_only=self.offline, **options)
         except OSError as error:  # the library's own words do not always say which
             pinned = f" at {self.revision}" if self.revision else ""
-            raise OSError(f"the weights of {self.repo}{pinned} cannot be had: {error}") from error
+            raise OSError(f"the weights of {self.repo}{pinned} are unavailable: {error}") from error
+        if not is_network:
+            return loaded
+        network, report = loaded
+        self._refuse_others(type(network).__name__, report)
+        return network
+
+    def _refuse_others(self, kind: str, report: dict[str, Any]) -> None:
+        """Raises ValueError unless the weights were the network's own, by the library's report of loading them."""
+        mismatched = {str(entry[0]) for entry in report["mismatched_keys"]}
+        unexpected = {name for name in report["unexpected_keys"] if not BUFFER.search(name)}
+        for said, names in (
+            ("lack", set(report["missing_keys"]) - mismatched),
+            ("have in another size", mismatched),
+            ("hold besides", unexpected),
+        ):
+            if names:
+                more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+                raise ValueError(
+                    f"{self.repo} holds the weights of another network than {kind}: they {said} "
+                    f"{', '.join(sorted(names)[:SHOWN])}{more}; choose weights made for it, or fetch them again"
+                )

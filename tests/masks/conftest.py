@@ -64,6 +64,60 @@ def dino(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mm_dino(tmp_path_factory) -> Path:
+    """A folder in the layout of iSEE-Laboratory/llmdet_tiny; 0.3 M random parameters, 12 queries."""
+    import torch
+    from transformers import (
+        BertConfig,
+        BertTokenizerFast,
+        GroundingDinoImageProcessor,
+        GroundingDinoProcessor,
+        MMGroundingDinoConfig,
+        MMGroundingDinoForObjectDetection,
+        SwinConfig,
+    )
+
+    folder = tmp_path_factory.mktemp("mm-dino")
+    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    swin = SwinConfig(
+        image_size=64,
+        embed_dim=8,
+        depths=[1, 1, 1],
+        num_heads=[1, 2, 2],
+        window_size=4,
+        out_features=["stage2", "stage3"],
+    )
+    bert = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+    )
+    config = MMGroundingDinoConfig(
+        backbone_config=swin,
+        text_config=bert,
+        d_model=32,
+        encoder_layers=1,
+        encoder_ffn_dim=32,
+        encoder_attention_heads=2,
+        decoder_layers=2,
+        decoder_ffn_dim=32,
+        decoder_attention_heads=2,
+        num_queries=12,
+        num_feature_levels=3,
+        max_text_len=32,
+    )
+    torch.manual_seed(0)
+    MMGroundingDinoForObjectDetection(config).save_pretrained(folder)
+    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=32, do_lower_case=False)
+    images = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
+    GroundingDinoProcessor(images, tokenizer).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def owlv2(tmp_path_factory) -> Path:
     """A folder in the layout of google/owlv2-base-patch16-ensemble; it spells words letter by letter."""
     import torch

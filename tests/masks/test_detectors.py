@@ -13,10 +13,10 @@ from masks.hub import Weights
 PHRASES = ("red ball", "star", "blue ball star")
 
 
-@pytest.fixture(scope="module", params=["dino", "owlv2"])
+@pytest.fixture(scope="module", params=["dino", "mm_dino", "owlv2"])
 def detect(request):
     folder = Weights(str(request.getfixturevalue(request.param)), offline=True)
-    return {"dino": GroundingDino, "owlv2": Owlv2}[request.param](folder, "cpu", 0.0)
+    return {"dino": GroundingDino, "mm_dino": GroundingDino, "owlv2": Owlv2}[request.param](folder, "cpu", 0.0)
 
 
 def agree(some: list, others: list) -> None:
@@ -58,19 +58,25 @@ def test_what_is_found_depends_on_the_phrase(detect, picture):
     assert [score for _, score in one] != [score for _, score in other]
 
 
-def test_a_grounding_dino_finds_what_its_own_processor_and_forward_find(dino, picture):
-    from transformers import AutoProcessor, GroundingDinoForObjectDetection
+@pytest.mark.parametrize(
+    ("folder", "kind", "level"),
+    [("dino", "GroundingDinoForObjectDetection", 0.2), ("mm_dino", "MMGroundingDinoForObjectDetection", 0.0)],
+)
+def test_a_grounding_dino_finds_what_its_own_processor_and_forward_find(request, folder, kind, level, picture):
+    """LLMDet and MM-Grounding-DINO too: read as a plain Grounding DINO they lose tensors, and every score is off."""
+    import transformers
 
-    processor = AutoProcessor.from_pretrained(dino)
-    model = GroundingDinoForObjectDetection.from_pretrained(dino).eval()
+    dino = request.getfixturevalue(folder)
+    processor = transformers.AutoProcessor.from_pretrained(dino)
+    model = getattr(transformers, kind).from_pretrained(dino).eval()
     image = picture(90, 140)
     inputs = processor(images=image, text="red ball.", return_tensors="pt")
     with torch.inference_mode():
         outputs = model(**inputs)
     (wanted,) = processor.post_process_grounded_object_detection(
-        outputs, inputs["input_ids"], threshold=0.2, target_sizes=[(90, 140)]
+        outputs, inputs["input_ids"], threshold=level, target_sizes=[(90, 140)]
     )
-    (found, _) = GroundingDino(Weights(str(dino)), "cpu", 0.2)([image, image], [TextPrompt(t) for t in PHRASES[:2]])
+    (found, _) = GroundingDino(Weights(str(dino)), "cpu", level)([image, image], [TextPrompt(t) for t in PHRASES[:2]])
     agree(found, [*zip(map(tuple, wanted["boxes"].tolist()), wanted["scores"].tolist(), strict=True)])
 
 

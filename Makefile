@@ -2,39 +2,63 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+DEMO   := $(VENV)/.ready-demo
 READY  := $(VENV)/.ready
+# The releases that the tests ran on; CONSTRAINTS= takes the newest.
+CONSTRAINTS ?= tests/constraints.txt
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS)) $(UPGRADE)
+CHECKS = $(BIN)/ruff check . || failed="$$failed ruff"; \
+	$(BIN)/ruff format --check . || failed="$$failed format"; \
+	$(BIN)/mypy || failed="$$failed mypy"; \
+	test -z "$$failed" || { echo "failed: $$failed"; exit 1; }
 
-.PHONY: help setup demo test test-slow check quality verdicts bench soak train clean
+.PHONY: help setup demo test test-slow test-newest check constraints fresh
+.PHONY: quality verdicts bench soak train clean
 help:           ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
 setup: $(READY) ## a virtual environment with everything in it
 
-$(READY): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cleanplate needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Cleanplate needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	@$(PYTHON) tests/setup/system.py libraries
+	$(PYTHON) -m venv $(VENV)
+
+$(DEMO): pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(PIP_INSTALL) --editable .
 	touch $@
 
-demo: $(READY)  ## draw sample scenes and clean them, offline; the result is in demo/result
+$(READY): pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[dev]'
+	touch $(DEMO) $@
+
+demo: $(DEMO)   ## draw sample scenes and clean them, offline; the result is in demo/result
 	$(BIN)/cleanplate demo demo/result
 
-test: $(READY)  ## the tests, and ruff and mypy
-	$(BIN)/python -m tests.flows.browser
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+test: $(READY)  ## the tests, then ruff and mypy; fails at the end if one of them failed
+	@$(PYTHON) tests/setup/system.py browser || echo "the tests in a browser will fail"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile || failed=tests; \
+	$(CHECKS)
 
 test-slow: $(READY) ## the tests that take minutes
-	$(BIN)/python -m tests.flows.browser
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,ray]"
+	@$(PYTHON) tests/setup/system.py browser || echo "the tests in a browser will fail"
+	$(PIP_INSTALL) --quiet --editable ".[dev,ray]"
 	$(BIN)/python -m pytest -m slow
 
+test-newest:    ## the tests on the newest releases, whatever the constraints say, in an environment of its own
+	rm -f .venv-newest/.ready
+	$(MAKE) test VENV=.venv-newest CONSTRAINTS= UPGRADE="--upgrade --upgrade-strategy eager"
+
 check: $(READY) ## ruff and mypy alone
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@$(CHECKS)
+
+constraints: $(READY) ## resolve tests/constraints.txt again, for every Python and extra (NEWER=--upgrade: to the newest)
+	$(PIP_INSTALL) --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --strip-extras \
+	  --custom-compile-command "make constraints" --quiet $(NEWER) --output-file tests/constraints.txt
+
+fresh:          ## both commands in an empty Debian 12 and 13, as a new user meets them; root only (FRESH="--help")
+	$(PYTHON) -m tests.setup.fresh $(FRESH)
 
 quality: $(READY) ## the bundled models on 200 unseen scenes beside simple fills; sheets to look at in demo/quality
 	$(BIN)/python -m tests.benchmarks.quality
@@ -54,4 +78,4 @@ train: $(READY) ## train the bundled checkpoints again, from a seed; hours witho
 	$(BIN)/python -m removal.bundled.train $(QUICK)
 
 clean:          ## remove the virtual environment and the demo
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .venv-newest demo

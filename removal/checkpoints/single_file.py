@@ -22,7 +22,10 @@ def from_single_file(kind: Any, file: Path, configs: Path, given: dict[str, Any]
 
     with _noting_missing() as missing:
         try:
-            pipeline = kind.from_single_file(str(file), config=str(configs), local_files_only=True, **given)
+            networks = {name: _network(name, file, configs, given["dtype"]) for name in ("unet", "vae")}
+            pipeline = kind.from_single_file(
+                str(file), config=str(configs), local_files_only=True, **(networks | given)
+            )
         except SingleFileComponentError as error:  # a bare Exception that advises the programmer after its first line
             raise ValueError(f"{file} holds not all the weights: {str(error).splitlines()[0]}") from error
         except RuntimeError as error:
@@ -39,6 +42,15 @@ def from_single_file(kind: Any, file: Path, configs: Path, given: dict[str, Any]
                 "or take a file that has them all"
             )
     return pipeline
+
+
+def _network(name: str, file: Path, configs: Path, dtype: torch.dtype) -> torch.nn.Module:
+    """One network of the file, without accelerate, by which a pipeline loads its own and crashes where weights lack."""
+    import diffusers
+
+    kind = getattr(diffusers, {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}[name])
+    place = {"config": str(configs), "subfolder": name, "local_files_only": True}
+    return kind.from_single_file(str(file), **place, dtype=dtype, low_cpu_mem_usage=False)
 
 
 @contextlib.contextmanager
@@ -60,5 +72,5 @@ def _noting_missing() -> Iterator[dict[int, list[str]]]:
 
 
 def _unfilled(network: torch.nn.Module) -> list[str]:
-    """With accelerate installed, diffusers leaves such weights without any memory instead."""
+    """Names of a text encoder's weights that the file lacks: accelerate leaves them without any memory."""
     return [name for name, weight in network.named_parameters() if weight.is_meta]

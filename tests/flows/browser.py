@@ -1,13 +1,7 @@
-"""A real browser for the pages: the Chromium of this machine, driven by Playwright, which fetches none of its own.
-
-`python -m tests.flows.browser` installs Debian's where there is none, apt-get is at hand and we are root.
-"""
+"""A real browser for the pages: the Chromium of this machine, driven by Playwright, which fetches none of its own."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +9,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from tests.setup import system
+
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"]
 ARGUMENTS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]  # it asks nobody
 MISSING = "the pages are tested in Chromium: apt-get install chromium, or name one in CHROMIUM=/path/to/it"
@@ -23,23 +18,9 @@ MISSING = "the pages are tested in Chromium: apt-get install chromium, or name o
 
 def chromium() -> str:
     """The path of a Chromium. Without one these tests fail: nothing else tells whether the pages work."""
-    found = _found()
+    found = system.browser()
     assert found, MISSING
     return found
-
-
-def _found() -> str | None:
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-
-
-def install() -> None:
-    """Debian's Chromium, unless there is one. Where it cannot be installed, says what to do; the tests will fail."""
-    if not _found() and os.geteuid() == 0 and shutil.which("apt-get"):
-        print("installing chromium, in which the pages are tested")
-        for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"]):
-            subprocess.run(["apt-get", "-qq", *command], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
-    if not _found():
-        print(MISSING)
 
 
 @contextmanager
@@ -108,7 +89,3 @@ class Reader:
 
     def close(self) -> None:
         self.context.close()
-
-
-if __name__ == "__main__":
-    install()

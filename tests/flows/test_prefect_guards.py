@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,14 @@ def test_prefects_server_imports():
     assert ended.returncode == 0, ended.stderr
 
 
-@pytest.mark.parametrize("package", ["prefect", "fastapi", "sqlalchemy"])
+def test_prefect_itself_caps_fastapi_and_the_installed_one_obeys():
+    """Since 3.9, our floor: before that its server died by a FastAPI that it allowed."""
+    [asked] = [one for one in map(Requirement, requires("prefect") or []) if one.name == "fastapi"]
+    assert re.search(r"<0\.\d", str(asked.specifier)), "without a cap of its own, ours has to come back"
+    assert asked.specifier.contains(version("fastapi"))
+
+
+@pytest.mark.parametrize("package", ["prefect", "sqlalchemy"])
 def test_installed_versions_obey_the_caps(package):
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     [asked] = [one for one in map(Requirement, dependencies) if one.name == package]

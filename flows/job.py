@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from flows.settings.credentials import refuse_secrets
-from flows.settings.values import Allowance, Dilation, Part, parse_box, parse_point
+from flows.settings.values import Allowance, Dilation, MethodName, Part, parse_box, parse_point
 
 if TYPE_CHECKING:
     from masks.selection import Selection
@@ -83,9 +83,7 @@ class Job(BaseModel):
     max_area: float = Field(0.6, gt=0, le=1, description="refuse a mask that covers more of the picture")
     model: str = Field("sd15", description="preset, hub id, diffusers folder or .safetensors file")
     revision: str = Field("", description="commit of a hub id, to pin it")
-    method: Literal["auto", "inpainting", "blending", "attentive", "controlnet", "telea"] = Field(
-        "auto", description="how to remove"
-    )
+    method: MethodName = Field("auto", description="how to remove")
     steps: int = Field(20, ge=1, le=1000, description="denoising steps")
     strength: float | None = Field(None, gt=0, le=1, description="share of the noise; none: what suits the checkpoint")
     prefill: bool = Field(True, description="fill the hole from around it before it is encoded")

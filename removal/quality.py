@@ -108,7 +108,7 @@ def _autoencoder():
     import torch
     from diffusers import AutoencoderKL
 
-    from removal.checkpoints.choice import BUNDLED
+    from removal.checkpoints.known import BUNDLED
 
     return AutoencoderKL.from_pretrained(
         BUNDLED / "inpainting" / "vae", dtype=torch.float32, local_files_only=True

@@ -21,7 +21,7 @@ LIGHT = [  # what is imported before anyone knows whether a model is needed
     "masks/morphology.py",
     "removal/__init__.py",
     "removal/removers.py",
-    "removal/checkpoints/choice.py",
+    "removal/choice.py",
     "flows/cli/main.py",
     "flows/cli/verbs/job.py",
     "flows/outcome.py",

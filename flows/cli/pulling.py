@@ -25,10 +25,10 @@ def pull_model(
     """
     for name in QUIET.keys() - {"HF_HUB_DISABLE_PROGRESS_BARS"}:  # the hub's bars show how far a download is
         os.environ.setdefault(name, QUIET[name])
-    from removal.checkpoints.choice import choose
     from removal.checkpoints.fetch import configs_for, fetch, files_wanted
     from removal.checkpoints.lora import find
     from removal.checkpoints.vae import fetched
+    from removal.choice import choose
     from removal.weights import hub
 
     try:

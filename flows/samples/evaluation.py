@@ -15,7 +15,7 @@ from flows.formats.pictures import decode
 from flows.places.folder import image_name, mask_name
 from flows.steps.loading import quiet_libraries
 from masks import dilate
-from removal.fills.telea import TeleaRemover
+from removal.fills import telea
 from removal.quality import measure, ring_mean, through_autoencoder
 
 COLUMNS = {
@@ -78,7 +78,7 @@ def _fills(
     yield "result", cleaned
     yield "object left", image
     yield "ring mean", ring_mean(image, grown)
-    yield "Telea", TeleaRemover()([image], [grown], [0])[0]
+    yield "Telea", telea.fill(image, grown)
     yield "VAE ceiling", through_autoencoder([truth])[0]
 
 

@@ -1,10 +1,17 @@
-"""Values of settings that are more than a number: points, boxes, shares."""
+"""Values of settings that are more than a number: points, boxes, shares, names of methods."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import WithJsonSchema
+
+from removal.methods.table import METHODS
+
+if TYPE_CHECKING:
+    MethodName = str
+else:  # a method needs its row in that table, and nothing here
+    MethodName = Literal["auto", *METHODS]
 
 
 def _number_or(pattern: str) -> WithJsonSchema:

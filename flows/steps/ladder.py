@@ -12,8 +12,9 @@ from flows.formats.pictures import Picture
 from flows.job import Job
 from flows.outcome import Outcome
 from masks import dilate, dilation_radius, hull
-from removal import Choice, load_remover
-from removal.fills.telea import TeleaRemover
+from removal import Choice, choose, load_remover
+from removal.fills import telea
+from removal.fills.remover import FillRemover
 from removal.removers import ChosenRemover
 
 MORE = "10%"  # of the object's size, that a doubtful picture's mask is grown by
@@ -60,7 +61,7 @@ def ladder(job: Job, remover: ChosenRemover) -> Iterator[Rung]:
     if attentive := _attentive(job, chosen):
         yield Rung(attentive, stayed)
     if chosen.method != "telea":
-        yield Rung(TeleaRemover(), stayed)
+        yield Rung(FillRemover(choose(job.model, "telea"), telea.fill), stayed)
 
 
 def grown(first: Masked) -> Masked:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from removal.checkpoints.choice import KNOWN
+from removal.checkpoints.known import KNOWN
 from removal.weights.hub import CARD
 
 WEIGHTS = "diffusion_pytorch_model"

@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from removal.checkpoints.choice import Checkpoint, parent_repo
 from removal.checkpoints.diffusers_folder import NETWORKS, license_in, license_of, needed
+from removal.checkpoints.known import Checkpoint, parent_repo
 from removal.weights import hub
 from removal.weights.licenses import refuse_unaccepted
 

@@ -16,20 +16,21 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from removal.checkpoints.choice import Choice
+from removal.checkpoints.known import Choice
 from removal.crops.crop import Crop
 
 if TYPE_CHECKING:
-    from removal.removers import ChosenRemover, CropRemover, Options
+    from removal.options import Options
 
 Row = TypeVar("Row")
 Done = TypeVar("Done")
 Paint = Callable[[list[Crop], list[int]], list[np.ndarray]]
+Load = Callable[[str, "Options"], Any]  # a function at the top of a module, which gives the remover for one device
 
 
 @dataclass(frozen=True)
@@ -116,32 +117,26 @@ class Facts:
     strength: float
 
 
-def load(model: str, options: Options, devices: list[str]) -> ChosenRemover:
-    """One remover on several devices. The first one loads alone, so that what is fetched or merged is so once."""
-    from removal.removers import CropRemover
+def start(load: Load, model: str, each: list[Options]) -> tuple[Painters, Facts]:
+    """Painters on several devices, one for each of the options, and what the first says of its remover.
 
-    pools = [_process(model, replace(options, device=name), len(devices)) for name in devices]
+    That one loads alone, so that what has to be fetched is fetched once.
+    """
+    names = [options.device for options in each]
+    pools = [_process(load, model, options, len(each)) for options in each]
     first = pools[0].submit(_facts).result()
     for other in [pool.submit(_facts) for pool in pools[1:]]:
         other.result()
-    painters = Painters(
-        [Device(name, _painter(pool)) for name, pool in zip(devices, pools, strict=True)],
-        first.resolution,
-        first.steps,
-        first.strength,
-    )
-    return CropRemover(
-        first.choice, painters, options.context, len(devices) * first.batch_size, devices=len(devices),
-        alone=lambda: _alone(model, replace(options, device=devices[0])),
-    )  # fmt: skip
+    devices = [Device(name, _painter(pool)) for name, pool in zip(names, pools, strict=True)]
+    return Painters(devices, first.resolution, first.steps, first.strength), first
 
 
-def _process(model: str, options: Options, share: int) -> ProcessPoolExecutor:
+def _process(load: Load, model: str, options: Options, share: int) -> ProcessPoolExecutor:
     import torch
 
     threads = max(1, torch.get_num_threads() // share)
     spawn = multiprocessing.get_context("spawn")  # a forked process has no CUDA
-    return ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(model, options, threads))
+    return ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(load, model, options, threads))
 
 
 def _painter(pool: ProcessPoolExecutor) -> Paint:
@@ -155,29 +150,27 @@ def _died(error: Exception) -> bool:
 
 # In the process of a device -------------------------------------------------------------------------------------------
 
-_here: list[Any] = []  # model and options, until they are first asked for
+_here: list[Any] = []  # what loads a remover, the model and the options
 
 
-def _begin(model: str, options: Options, threads: int) -> None:
+def _begin(load: Load, model: str, options: Options, threads: int) -> None:
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends this process
     torch.set_num_threads(threads)
-    _here[:] = [model, options]
+    _here[:] = [load, model, options]
 
 
-def _alone(model: str, options: Options) -> CropRemover:
-    from removal.removers import CropRemover, _load
-
-    remover = _load(model, options)
-    assert isinstance(remover, CropRemover)
-    return remover
+def _remover() -> Any:
+    """This device's remover, which is loaded when it is first asked for, and kept by what loads it."""
+    load, model, options = _here
+    return load(model, options)
 
 
 def _facts() -> Facts:
-    remover = _alone(*_here)
+    remover = _remover()
     return Facts(remover.choice, remover.batch_size, remover.paint.resolution, remover.steps, remover.strength)
 
 
 def _paint(crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
-    return _alone(*_here).patches(crops, seeds)
+    return _remover().patches(crops, seeds)

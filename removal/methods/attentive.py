@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from removal.checkpoints.choice import Checkpoint
+from removal.checkpoints.known import Checkpoint
 from removal.painting import pipelines
 from removal.painting.attention import HoleAttention, heads, joined
 from removal.painting.painter import Wrapped
 
 if TYPE_CHECKING:
-    from removal.removers import Options
+    from removal.options import Options
 
 SCALE = 9.0  # s; this and the numbers below are the authors'
 SUPPRESSION = 0.3  # of the logits of the hole's queries

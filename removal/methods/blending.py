@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from removal.checkpoints.choice import Checkpoint
+from removal.checkpoints.known import Checkpoint
 from removal.painting import pipelines
 
 if TYPE_CHECKING:
-    from removal.removers import Options
+    from removal.options import Options
 
 STRENGTH = (
     0.75  # from a filled hole: lower draws fewer new objects, and smoother (`python -m tests.benchmarks.article`)

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from removal.checkpoints.choice import SD15, Checkpoint
 from removal.checkpoints.diffusers_folder import network_needed, network_variant
+from removal.checkpoints.known import SD15, Checkpoint
 from removal.methods.blending import STRENGTH
 from removal.painting import pipelines
 from removal.painting.painter import Wrapped
 from removal.weights import hub
 
 if TYPE_CHECKING:
-    from removal.removers import Options
+    from removal.options import Options
 
 INPAINT = "lllyasviel/control_v11p_sd15_inpaint"
 HOLE = -1.0  # what the ControlNet was trained to take for unknown; 0 is black

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from removal.checkpoints.choice import Checkpoint
+from removal.checkpoints.known import Checkpoint
 from removal.painting import pipelines
 
 if TYPE_CHECKING:
-    from removal.removers import Options
+    from removal.options import Options
 
 
 def load(checkpoint: Checkpoint, options: Options) -> pipelines.Painter:

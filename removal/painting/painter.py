@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,9 @@ from removal.crops.crop import Crop
 from removal.painting.attention import hole_attention
 from removal.painting.autoencoder import decode, encode
 from removal.painting.prefill import prefill
+from removal.painting.process import patches_by_step
 from removal.painting.tensors import to_images, to_latent_masks, to_tensors
+from removal.weights.batches import Batches
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,10 @@ class Painter:
                 callback_on_step_end=after_step,
             ).images
         return to_images(decode(self.pipeline.vae, latents))
+
+    def by_step(self, crops: list[Crop], seeds: list[int], batches: Batches) -> Iterator[list[np.ndarray]]:
+        """The patches of all crops after every step; the last ones are what a call gives."""
+        return patches_by_step(self, self.pipeline.vae, crops, seeds, batches)
 
     def _attending(self, holes: torch.Tensor, cell: int) -> contextlib.AbstractContextManager[Any]:
         """Within it the UNet attends as was asked for."""

@@ -10,9 +10,9 @@ import diffusers
 import torch
 
 from removal.bundled import sums
-from removal.checkpoints.choice import BUNDLED, Checkpoint
 from removal.checkpoints.diffusers_folder import variant_of
 from removal.checkpoints.fetch import configs_for, fetch
+from removal.checkpoints.known import BUNDLED, Checkpoint
 from removal.checkpoints.lora import LCM_STEPS, find, fuse, is_lcm
 from removal.checkpoints.single_file import from_single_file
 from removal.checkpoints.vae import autoencoder, exchange
@@ -21,7 +21,7 @@ from removal.painting.painter import Painter
 from removal.painting.prompt_embeddings import encoded, needed
 
 if TYPE_CHECKING:
-    from removal.removers import Options
+    from removal.options import Options
 
 SCHEDULER, LCM_SCHEDULER = "DPMSolverMultistepScheduler", "LCMScheduler"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +13,11 @@ from removal.painting.autoencoder import decode
 from removal.painting.tensors import to_images
 from removal.weights.batches import Batches
 
-if TYPE_CHECKING:
-    from removal.painting.painter import Painter
+Paint = Callable[..., list[np.ndarray]]  # a painter: crops, seeds, and what to call after every step
 
 
 def patches_by_step(
-    paint: Painter, crops: list[Crop], seeds: list[int], batches: Batches
+    paint: Paint, vae: Any, crops: list[Crop], seeds: list[int], batches: Batches
 ) -> Iterator[list[np.ndarray]]:
     """The patches R×R×3 uint8 of all crops after each step: noise at first, at last what `paint` itself gives.
 
@@ -28,12 +27,12 @@ def patches_by_step(
     rows = list(zip(crops, seeds, strict=True))
     painted = list(batches(lambda some: _painted(paint, [crop for crop, _ in some], [seed for _, seed in some]), rows))
     for step in zip(*(latents[:-1] for latents, _ in painted), strict=True):
-        yield to_images(decode(paint.pipeline.vae, torch.stack(step)))
+        yield to_images(decode(vae, torch.stack(step)))
     if crops:
         yield [patch for _, patch in painted]
 
 
-def _painted(paint: Painter, crops: list[Crop], seeds: list[int]) -> list[tuple[torch.Tensor, np.ndarray]]:
+def _painted(paint: Paint, crops: list[Crop], seeds: list[int]) -> list[tuple[torch.Tensor, np.ndarray]]:
     """Of each crop the latents after every step, steps×4×r×r, and the patch in the end."""
     seen = []
 

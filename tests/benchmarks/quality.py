@@ -16,7 +16,7 @@ from flows.steps.loading import quiet_libraries
 from masks import dilate
 from removal import load_remover
 from removal.bundled.scenes import Scene, scene
-from removal.fills.telea import TeleaRemover
+from removal.fills import telea
 from removal.quality import ring_mean, through_autoencoder
 from removal.verify import fit
 from tests.benchmarks.sheets import write_sheets
@@ -82,7 +82,7 @@ def simple_fills(scenes: list[Scene]) -> dict[str, list[np.ndarray]]:
     return {
         "object left": images,
         "mean colour of the ring": [ring_mean(image, mask) for image, mask in zip(images, grown, strict=True)],
-        "OpenCV's Telea": TeleaRemover()(images, grown, [0] * len(scenes)),
+        "OpenCV's Telea": [telea.fill(image, mask) for image, mask in zip(images, grown, strict=True)],
     }
 
 

@@ -22,8 +22,8 @@ from flows.samples.scenes import write_scenes
 from flows.steps.animation import animate, marked, shrunk
 from flows.steps.attempts import Attempt
 from flows.steps.ladder import Masked, Rung
-from removal.fills.telea import TELEA
-from removal.removers import CropRemover
+from removal import choose
+from removal.crops.remover import CropRemover
 
 STEPS = 3
 
@@ -153,7 +153,7 @@ def test_a_disk_that_is_full_then_stops_the_run_and_the_next_one_draws_it(scenes
 class Noted:
     """A remover in two steps, which notes what it is asked to show."""
 
-    choice, steps, strength = TELEA, 2, 1.0
+    choice, steps, strength = choose("sd15", "telea"), 2, 1.0
 
     def __init__(self):
         self.asked = []

@@ -20,8 +20,7 @@ from flows.steps.ladder import grown, hulled, ladder
 from flows.steps.verdicts import Verdict
 from masks import dilate, hull
 from removal import Checkpoint, Choice, load_remover
-from removal.checkpoints.choice import BUNDLED
-from removal.fills.telea import TeleaRemover
+from removal.checkpoints.known import BUNDLED
 
 STRANGE = np.array([255, 0, 255])
 BAD = 0.5  # share of the hole in a colour that is nowhere else
@@ -88,7 +87,7 @@ def plan(monkeypatch):
         painters = Painters({int(name[1:]): planned for name, planned in shares.items()})
         monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: painters.by("inpainting"))
         monkeypatch.setattr("flows.steps.ladder.load_remover", lambda _, **options: painters.by(options["method"]))
-        monkeypatch.setattr("flows.steps.ladder.TeleaRemover", lambda: painters.by("telea"))
+        monkeypatch.setattr("flows.steps.ladder.FillRemover", lambda choice, fill: painters.by(choice.method))
         return painters
 
     return put
@@ -380,7 +379,7 @@ def test_the_seed_of_a_first_attempt_is_the_pictures_own_and_every_other_attempt
 
 
 def test_what_draws_nothing_at_random_is_not_tried_with_another_seed_nor_twice():
-    rungs = list(ladder(Job(), TeleaRemover()))
+    rungs = list(ladder(Job(), load_remover(method="telea")))
     assert [(rung.remover.choice.method, rung.widen) for rung in rungs] == [
         ("telea", None), ("telea", grown), ("telea", hulled),
     ]  # fmt: skip

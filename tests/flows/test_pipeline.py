@@ -23,7 +23,7 @@ from flows.steps.find_masks import find_masks
 from flows.steps.remove_masked import remove_masked
 from flows.threads.pipeline import ahead, threads
 from masks import Found
-from removal.fills.telea import TELEA
+from removal import choose
 
 LONG = 60  # seconds after which something that had to happen at the same time did not
 
@@ -147,7 +147,7 @@ def test_the_threads_end_with_their_block_also_when_it_fails():
 class Watched:
     """A remover that does nothing but call somebody: `during(call, images)`, with the number of the call from 1."""
 
-    choice, steps, strength = TELEA, None, None
+    choice, steps, strength = choose("sd15", "telea"), None, None
 
     def __init__(self, during: Callable[[int, list], object] = lambda *_: None):
         self.during, self.calls = during, []

@@ -14,7 +14,7 @@ from flows.formats.mask_files import encode_mask
 from flows.job import Job
 from flows.run import run
 from flows.steps import remove_masked as removing
-from removal.fills.telea import TELEA
+from removal import choose
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 class Grey:
     """A remover that paints grey."""
 
-    choice, steps, strength = TELEA, None, None
+    choice, steps, strength = choose("sd15", "telea"), None, None
 
     def __call__(self, images, masks, seeds):
         return [np.where(mask[..., None], 9, image).astype(np.uint8) for image, mask in zip(images, masks, strict=True)]

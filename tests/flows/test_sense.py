@@ -12,7 +12,7 @@ from PIL import Image
 
 from flows.formats.encoding import encode_image
 from flows.run import run
-from removal.fills.telea import TELEA
+from removal import choose
 from removal.painting.blank import Blank, refuse_black
 from removal.painting.tensors import to_images
 from tests.flows.small import HEIGHT, WIDTH, image, mask, mask_in, rows, small
@@ -73,7 +73,7 @@ def test_a_mask_made_by_hand_that_covers_too_much_is_refused_as_any_other(tmp_pa
 class Giving:
     """A remover that gives a colour."""
 
-    choice, steps, strength = TELEA, None, None
+    choice, steps, strength = choose("sd15", "telea"), None, None
 
     def __init__(self, level: int):
         self.level = level

@@ -10,11 +10,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from removal.checkpoints.choice import choose, look_up
+from removal.checkpoints.known import look_up
+from removal.choice import choose
 from removal.crops.crop import cut
+from removal.crops.remover import CropRemover
 from removal.methods import attentive
 from removal.methods.attentive import RedirectedAttention
-from removal.removers import CropRemover, Options
+from removal.options import Options
 
 STEPS = 6  # of which ⌈6·9/50⌉ = 2 suppress
 SIDE, WIDTH = 4, 8  # a layer of 4×4 tokens

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from removal import load_remover
-from removal.checkpoints.choice import look_up
+from removal.checkpoints.known import look_up
 from removal.crops.crop import Crop, cut
 from removal.methods import attentive
+from removal.options import Options
 from removal.painting.autoencoder import decode, encode
 from removal.painting.prefill import prefill
 from removal.painting.tensors import to_images, to_latent_masks, to_tensors
-from removal.removers import Options
 
 STEPS, SEEDS = 3, [5, 6, 7]
 ON_CPU = {"offline": True, "device": "cpu"}

@@ -10,10 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from removal import choose
 from removal.crops.crop import Crop
-from removal.fills.telea import TELEA
-from removal.removers import CropRemover
+from removal.crops.remover import CropRemover
 from removal.weights.batches import Batches
+
+CHOICE = choose("sd15", "telea")
 
 
 @dataclass
@@ -89,8 +91,8 @@ def test_a_remover_paints_the_same_on_a_smaller_device_and_goes_on_in_smaller_ba
     images = [picture(20 + k, 30) for k in range(7)]
     masks = [np.pad(np.ones((5, 5), bool), ((4, image.shape[0] - 9), (4, 21))) for image in images]
     small, large = Device(room=2), Device(room=16)
-    remove = CropRemover(TELEA, small, 2.0, 7)
-    expected = CropRemover(TELEA, large, 2.0, 7)(images, masks, list(range(7)))
+    remove = CropRemover(CHOICE, small, 2.0, 7)
+    expected = CropRemover(CHOICE, large, 2.0, 7)(images, masks, list(range(7)))
     for asked in ([7, 4, 2, 2, 2, 1], [2, 2, 2, 1]):
         small.asked.clear()
         results = remove(images, masks, list(range(7)))
@@ -108,6 +110,6 @@ def test_pictures_whose_crops_do_not_fit_fail_alone(picture):
             return super().work(rows)
 
     images, masks = [picture(20, 30)] * 3, [np.eye(20, 30, dtype=bool)] * 3
-    first, second, third = each(CropRemover(TELEA, Picky(16), 2.0, 4), images, masks, [1, 100, 2])
+    first, second, third = each(CropRemover(CHOICE, Picky(16), 2.0, 4), images, masks, [1, 100, 2])
     assert isinstance(second, MemoryError)
     assert (first.shape, third.shape) == (images[0].shape,) * 2

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from removal.checkpoints.choice import KNOWN, METHODS, MOVED, PRESETS, SD2, SD15, SDXL, Checkpoint, choose, look_up
+from removal.checkpoints.known import KNOWN, MOVED, PRESETS, SD2, SD15, SDXL, Checkpoint, look_up
+from removal.choice import choose
+from removal.methods.table import METHODS
 from removal.weights.licenses import is_noncommercial, refuse_unaccepted
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"

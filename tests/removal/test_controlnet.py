@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from removal.checkpoints.choice import choose, look_up
+from removal.checkpoints.known import look_up
+from removal.choice import choose
 from removal.crops.crop import cut
+from removal.crops.remover import CropRemover
 from removal.methods import controlnet
+from removal.options import Options
 from removal.painting.attention import HoleAttention
-from removal.removers import CropRemover, Options
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import shutil
 import pytest
 import torch
 
-from removal.checkpoints.choice import look_up
 from removal.checkpoints.diffusers_folder import license_in, license_of, name_of, needed, sha256, variant_of
+from removal.checkpoints.known import look_up
+from removal.options import Options
 from removal.painting import pipelines
-from removal.removers import Options
 
 ON_CPU = {"offline": True, "device": "cpu", "steps": 1}
 SD15 = [  # as stable-diffusion-v1-5/stable-diffusion-inpainting lists its files

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from removal import load_remover
-from removal.checkpoints.choice import look_up
 from removal.checkpoints.fetch import fetch
+from removal.checkpoints.known import look_up
 from removal.checkpoints.lora import find
 from removal.checkpoints.vae import fetched
+from removal.options import Options
 from removal.painting import pipelines
-from removal.removers import Options
 from removal.weights import hub
 from tests.stand_in_hub import PRIVATE, TOKEN, Hub, commit, serving
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from removal.checkpoints.choice import look_up
+from removal.checkpoints.known import look_up
 from removal.crops.crop import cut
+from removal.options import Options
 from removal.painting import pipelines
 from removal.painting.painter import Painter
-from removal.removers import Options
 
 ON_CPU = {"offline": True, "device": "cpu", "steps": 1}
 

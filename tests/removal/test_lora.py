@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import save_file
 
 from removal import load_remover
-from removal.checkpoints.choice import look_up
+from removal.checkpoints.known import look_up
 from removal.checkpoints.lora import is_lcm, parse_lora
+from removal.options import Options
 from removal.painting import pipelines
 from removal.painting.painter import Painter
-from removal.removers import Options
 
 ON_CPU = {"offline": True, "device": "cpu", "steps": 2}
 RANK, ALPHA = 2, 1.0

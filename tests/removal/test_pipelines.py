@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from removal import load_remover
-from removal.checkpoints.choice import Checkpoint, look_up
+from removal.checkpoints.known import Checkpoint, look_up
 from removal.crops.crop import cut
 from removal.methods import blending
+from removal.options import Options
 from removal.painting import pipelines
-from removal.removers import Options
 
 OFFLINE = {"offline": True, "device": "cpu"}
 

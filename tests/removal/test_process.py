@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from removal import load_remover
-from removal.checkpoints.choice import choose, look_up
+from removal.checkpoints.known import look_up
+from removal.choice import choose
 from removal.crops.crop import cut
+from removal.crops.remover import CropRemover
 from removal.methods import attentive, controlnet
+from removal.options import Options
 from removal.painting.autoencoder import decode
 from removal.painting.process import _painted
 from removal.painting.tensors import to_images
-from removal.removers import CropRemover, Options
 
 KINDS = ("inpainting", "plain", "xl", "attentive", "attentive-xl", "controlnet")
 STEPS = 4

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from removal import Options, load_remover
+from removal import Options, choose, load_remover
 from removal.crops.crop import Crop
 from removal.crops.device_turn import turn, waited
-from removal.fills.telea import TELEA
-from removal.removers import CropRemover
+from removal.crops.remover import CropRemover
 
 KINDS = ("inpainting", "plain", "xl", "plain-xl", "bundled", "telea")
 DRAWN = KINDS[:-1]  # those that draw something at random
+CHOICE = choose("sd15", "telea")
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_crops_of_different_pictures_share_a_batch_and_empty_masks_take_no_place
     masks = [np.zeros(image.shape[:2], bool) for image in images]
     for k, mask in enumerate(masks):
         mask[4:9, 4:9] = k != 2
-    results = CropRemover(TELEA, grey, 2.0, 3)(images, masks, list(range(7)))
+    results = CropRemover(CHOICE, grey, 2.0, 3)(images, masks, list(range(7)))
     assert grey.seen == [[0, 1, 3], [4, 5, 6]]
     for k, (image, mask, result) in enumerate(zip(images, masks, results, strict=True)):
         assert (result == np.where(mask[..., None], k, image)).all()  # each its own crop, in its own place
@@ -186,7 +186,7 @@ def test_two_removers_never_paint_at_the_same_time(picture):
             return super().__call__(crops, seeds)
 
     def work(seed: int) -> None:
-        remover = CropRemover(TELEA, Watched(), 2.0, 1)
+        remover = CropRemover(CHOICE, Watched(), 2.0, 1)
         both.wait(60)
         for _ in range(5):
             remover([picture(20, 30)], [np.ones((20, 30), bool)], [seed])
@@ -223,13 +223,13 @@ def test_a_patch_that_came_out_darker_all_over_is_pasted_in_the_tone_of_its_pict
     image = np.full((30, 30, 3), 120, np.uint8)
     mask = np.zeros((30, 30), bool)
     mask[10:20, 10:20] = True
-    (result,) = CropRemover(TELEA, Grey(darker=15), 2.0, 1)([image], [mask], [100])
+    (result,) = CropRemover(CHOICE, Grey(darker=15), 2.0, 1)([image], [mask], [100])
     assert np.abs(result[mask].astype(int) - 100).max() <= 4  # of 15; the rest is the resizing
 
 
 def test_seeds_must_be_as_many_as_pictures(picture):
     with pytest.raises(ValueError, match="zip"):
-        CropRemover(TELEA, Grey(), 2.0, 2)([picture(9, 9)] * 2, [np.ones((9, 9), bool)] * 2, [1])
+        CropRemover(CHOICE, Grey(), 2.0, 2)([picture(9, 9)] * 2, [np.ones((9, 9), bool)] * 2, [1])
 
 
 def test_a_remover_says_the_steps_and_strength_that_it_settled_on(remover):

@@ -13,7 +13,8 @@ from safetensors.numpy import load_file, save_file
 
 from removal import Options, load_remover
 from removal.checkpoints import fetch
-from removal.checkpoints.choice import KNOWN, MOVED, Checkpoint, choose, look_up, parent_repo
+from removal.checkpoints.known import KNOWN, MOVED, Checkpoint, look_up, parent_repo
+from removal.choice import choose
 from removal.painting import pipelines
 
 KINDS = ("inpainting", "plain", "sd2", "xl")

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from removal import load_remover
-from removal.checkpoints.choice import look_up
+from removal.checkpoints.known import look_up
 from removal.crops.crop import Crop, cut
+from removal.options import Options
 from removal.painting import pipelines
-from removal.removers import Options
 from removal.weights.hub import Unavailable
 
 ON_CPU = {"offline": True, "device": "cpu", "steps": 2}

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from removal import load_remover
-from removal.checkpoints.choice import Checkpoint, Choice, look_up
+from removal.checkpoints.known import Checkpoint, Choice, look_up
 from removal.crops.crop import Crop, cut
+from removal.crops.remover import CropRemover
 from removal.methods import attentive, controlnet
+from removal.options import Options
 from removal.painting.painter import Painter
-from removal.removers import CropRemover, Options
 
 CROPS, STEPS = 9, 20
 ON_CPU = {"offline": True, "device": "cpu"}

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from removal import load_remover
-from removal.checkpoints.choice import Checkpoint, Choice
+from removal.checkpoints.known import Checkpoint, Choice
 from removal.crops.crop import Crop
+from removal.crops.remover import CropRemover
 from removal.crops.workers import Dealt, Device, Painters
-from removal.removers import CropRemover, Options
+from removal.options import Options
 
 CHOICE = Choice("stand-in", Checkpoint(""), "inpainting", "asked for")
 ON_TWO = {"device": "cpu,cpu", "offline": True, "steps": 2, "batch_size": 2}

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from removal.bundled.scenes import scene
-from removal.checkpoints.choice import look_up
+from removal.checkpoints.known import look_up
 from removal.crops.crop import Crop, cut
+from removal.crops.remover import CropRemover
+from removal.options import Options
 from removal.painting import pipelines
-from removal.removers import CropRemover, Options
 from tests.benchmarks.bench import networks
 
 OPTIONS = Options(device="cpu", offline=True, steps=8, strength=1.0)

@@ -19,9 +19,9 @@ import numpy as np
 
 from flows.job import Job
 from flows.run import run
-from removal.checkpoints.choice import Checkpoint, Choice
+from removal.checkpoints.known import Checkpoint, Choice
 from removal.crops.crop import Crop
-from removal.removers import CropRemover
+from removal.crops.remover import CropRemover
 from tests.benchmarks.bench.photos import write_photos
 
 CHOICE = Choice("simulated", Checkpoint(""), "inpainting", "asked for")

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from removal.checkpoints.choice import look_up
+from removal.checkpoints.known import look_up
 from removal.crops.crop import Crop
+from removal.options import Options
 from removal.painting import pipelines
-from removal.removers import Options
 from tests.benchmarks.bench import networks
 
 PICTURES, STEPS = 9, 20

@@ -1,4 +1,4 @@
-"""Facts about weights: presets, living ids for dead ones, in_channels, and which method removes with them and why."""
+"""What is known of checkpoints without loading them: presets, living ids for dead ones, family and input channels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from difflib import get_close_matches
 from pathlib import Path
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
-METHODS = ("inpainting", "blending", "attentive", "controlnet", "telea")
 
 
 @dataclass(frozen=True)
@@ -98,49 +97,6 @@ def parent_repo(checkpoint: Checkpoint) -> str:
         row for row in KNOWN.values() if (row.family, row.in_channels) == (checkpoint.family, checkpoint.in_channels)
     ]
     return next(row.repo for row in alike if not row.is_local)
-
-
-def choose(
-    model: str, method: str = "auto", revision: str | None = None, offline: bool = True, prompt: str = ""
-) -> Choice:
-    """Decide the checkpoint and the method for `model`: a preset, hub id, folder or `.safetensors` file.
-
-    With a prompt a plain checkpoint does not give way to its inpainting sibling: what to draw is then its own to say.
-
-    Reads `in_channels` from the checkpoint's own config, never from its name. With `offline` a hub id outside the table
-    is looked up in the local cache alone; facts that cannot be had stay None.
-    Raises ValueError for what cannot be done, FileNotFoundError for a path that is not there.
-    """
-    if method not in ("auto", *METHODS):
-        raise ValueError(f"unknown method {method!r}; there are auto, {', '.join(METHODS)}")
-    if method == "telea":
-        return Choice(model, Checkpoint(""), "telea", "asked for; uses no weights")
-    checkpoint = look_up(model, revision, offline)
-    if checkpoint.in_channels not in (4, 9, None):
-        raise ValueError(f"{model} has {checkpoint.in_channels} input channels; 4 and 9 can remove objects")
-    if method == "inpainting" and checkpoint.in_channels == 4:
-        raise ValueError(
-            f"{model} has 4 input channels, so it is not fine-tuned for inpainting; use --method blending"
-            + (f", or --model {checkpoint.inpainting}, which was made from it" if checkpoint.inpainting else "")
-        )
-    if method in ("blending", "controlnet") and checkpoint.in_channels == 9:
-        raise ValueError(f"{model} has 9 input channels and sees the hole by itself; use --method inpainting")
-    if method == "controlnet" and checkpoint.family not in ("sd15", None):
-        raise ValueError(
-            f"the ControlNet for inpainting goes with Stable Diffusion 1.5, and {model} is of another kind"
-        )
-    if method != "auto":
-        return Choice(model, checkpoint, method, "asked for")
-    if checkpoint.in_channels == 9:
-        return Choice(model, checkpoint, "inpainting", "9 input channels: fine-tuned for inpainting")
-    if checkpoint.inpainting and not prompt:
-        sibling = PRESETS[checkpoint.inpainting]
-        reason = f"4 input channels; {checkpoint.inpainting} is its child fine-tuned for inpainting"
-        return Choice(model, sibling, "inpainting", reason)
-    if checkpoint.in_channels == 4:
-        alone = "a prompt to draw" if checkpoint.inpainting else "no inpainting checkpoint of it is known"
-        return Choice(model, checkpoint, "blending", f"4 input channels and {alone}")
-    return Choice(model, checkpoint, "auto", "its config is not here; decided when it is fetched")
 
 
 def look_up(model: str, revision: str | None = None, offline: bool = True) -> Checkpoint:

@@ -1,0 +1,62 @@
+"""Which checkpoint removes, by which method, and why."""
+
+from __future__ import annotations
+
+from removal.checkpoints.known import PRESETS, Checkpoint, Choice, look_up
+from removal.methods.table import METHODS
+
+FAMILIES = {"sd15": "Stable Diffusion 1.5", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}
+
+
+def choose(
+    model: str, method: str = "auto", revision: str | None = None, offline: bool = True, prompt: str = ""
+) -> Choice:
+    """Decide the checkpoint and the method for `model`: a preset, hub id, folder or `.safetensors` file.
+
+    With a prompt a plain checkpoint does not give way to its inpainting sibling: what to draw is then its own to say.
+
+    Reads `in_channels` from the checkpoint's own config, never from its name. With `offline` a hub id outside the table
+    is looked up in the local cache alone; facts that cannot be had stay None.
+    Raises ValueError for what cannot be done, FileNotFoundError for a path that is not there.
+    """
+    if method not in ("auto", *METHODS):
+        raise ValueError(f"unknown method {method!r}; there are auto, {', '.join(METHODS)}")
+    if method != "auto" and not METHODS[method].channels:
+        return Choice(model, Checkpoint(""), method, "asked for; uses no weights")
+    checkpoint = look_up(model, revision, offline)
+    if checkpoint.in_channels not in (4, 9, None):
+        raise ValueError(f"{model} has {checkpoint.in_channels} input channels; 4 and 9 can remove objects")
+    if method != "auto":
+        if reason := _misfit(model, checkpoint, method):
+            raise ValueError(reason)
+        return Choice(model, checkpoint, method, "asked for")
+    return _by_itself(model, checkpoint, prompt)
+
+
+def _misfit(model: str, checkpoint: Checkpoint, method: str) -> str | None:
+    """Why a method cannot remove with a checkpoint, and what can; None where nothing is known against it."""
+    row, channels = METHODS[method], checkpoint.in_channels
+    if channels == 4 and 4 not in row.channels:
+        sibling = checkpoint.inpainting
+        return f"{model} has 4 input channels, so it is not fine-tuned for inpainting; use --method blending" + (
+            f", or --model {sibling}, which was made from it" if sibling else ""
+        )
+    if channels == 9 and 9 not in row.channels:
+        return f"{model} has 9 input channels and sees the hole by itself; use --method inpainting"
+    if row.family and checkpoint.family not in (row.family, None):
+        return f"--method {method} goes with {FAMILIES[row.family]}, and {model} is of another kind"
+    return None
+
+
+def _by_itself(model: str, checkpoint: Checkpoint, prompt: str) -> Choice:
+    """What `--method auto` means for a checkpoint."""
+    if checkpoint.in_channels == 9:
+        return Choice(model, checkpoint, "inpainting", "9 input channels: fine-tuned for inpainting")
+    if checkpoint.inpainting and not prompt:
+        sibling = PRESETS[checkpoint.inpainting]
+        reason = f"4 input channels; {checkpoint.inpainting} is its child fine-tuned for inpainting"
+        return Choice(model, sibling, "inpainting", reason)
+    if checkpoint.in_channels == 4:
+        alone = "a prompt to draw" if checkpoint.inpainting else "no inpainting checkpoint of it is known"
+        return Choice(model, checkpoint, "blending", f"4 input channels and {alone}")
+    return Choice(model, checkpoint, "auto", "its config is not here; decided when it is fetched")

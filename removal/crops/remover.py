@@ -1,0 +1,134 @@
+"""A remover around a painter of crops: cuts a crop around every mask, has them painted in batches, pastes them back."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import numpy as np
+
+from removal.checkpoints.known import Choice
+from removal.crops import tone
+from removal.crops.crop import Crop, check, cut, paste, put
+from removal.crops.device_turn import turn
+from removal.crops.grouping import part
+from removal.crops.workers import Dealt
+from removal.weights.batches import Batches
+
+THREADS = min(8, os.cpu_count() or 1)  # that cut and paste
+
+
+class Paint(Protocol):
+    """Paints square crops of `resolution` pixels a side: one patch R×R×3 uint8 for each, from its own seed.
+
+    `steps` and `strength` are those that it settled on.
+    """
+
+    @property
+    def resolution(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def strength(self) -> float: ...
+    def __call__(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]: ...
+
+
+class PaintInSteps(Paint, Protocol):
+    """One that can show the patches of all crops after every step, of which the last are the result."""
+
+    def by_step(self, crops: list[Crop], seeds: list[int], batches: Batches) -> Iterator[list[np.ndarray]]: ...
+
+
+@dataclass(frozen=True)
+class CropRemover:
+    """Cuts a crop around every mask, has them painted in batches, and pastes the masked pixels back.
+
+    `batch_size` crops are painted at once, fewer for good where the device's memory does not suffice; with
+    `whole_batches` never fewer than that, the rest for nothing. With several `devices` these share them, and `alone`
+    loads a remover for one.
+    """
+
+    choice: Choice
+    paint: Paint
+    context: float
+    batch_size: int
+    whole_batches: bool = False
+    devices: int = 1
+    alone: Callable[[], CropRemover] | None = None
+
+    @functools.cached_property
+    def _batches(self) -> Batches | Dealt:
+        if self.devices > 1:
+            return Dealt(self.batch_size // self.devices, self.devices)
+        return Batches(self.batch_size, self.whole_batches)
+
+    @property
+    def _turn(self) -> AbstractContextManager[object]:
+        """Within it nothing else is painted here. Several devices are dealt out among callers by themselves."""
+        return nullcontext() if self.devices > 1 else turn()
+
+    @property
+    def steps(self) -> int:
+        return self.paint.steps
+
+    @property
+    def strength(self) -> float:
+        return self.paint.strength
+
+    def __call__(self, images: list[np.ndarray], masks: list[np.ndarray], seeds: list[int]) -> list[np.ndarray]:
+        """images: H×W×3 uint8 RGB of any sizes, masks: H×W bool, seeds: one each. An empty mask changes nothing."""
+        check(images, masks, seeds)
+        with ThreadPoolExecutor(THREADS) as pool:  # the device waits meanwhile, and OpenCV needs no interpreter
+            numbers = list(pool.map(lambda mask: part(mask, self.paint.resolution, self.context), masks))
+            holes = [(k, one) for k in range(len(images)) for one in range(1, int(numbers[k].max(initial=0)) + 1)]
+
+            def cut_one(k: int, one: int) -> Crop:
+                return cut(images[k], masks[k], self.paint.resolution, self.context, numbers[k] == one)
+
+            def painted(some: list[tuple[int, int]]) -> list[tuple[Crop, np.ndarray]]:
+                crops = list(pool.map(lambda hole: cut_one(*hole), some))
+                with self._turn:
+                    patches = self.paint(crops, [seeds[k] + one - 1 for k, one in some])
+                toned = pool.map(lambda crop, patch: tone.match(crop.image, crop.mask, patch), crops, patches)
+                return list(zip(crops, toned, strict=True))
+
+            fitted = dict(zip(holes, self._batches(painted, holes), strict=True))
+
+            def pasted(k: int) -> np.ndarray:
+                result = images[k].copy()
+                for one in range(1, int(numbers[k].max(initial=0)) + 1):
+                    put(result, numbers[k] == one, *fitted[k, one])
+                return result
+
+            return list(pool.map(pasted, range(len(images))))
+
+    def patches(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
+        """What is painted into crops, R×R×3 uint8 each, in batches that fit."""
+        rows = list(zip(crops, seeds, strict=True))
+        return list(self._batches(lambda some: self.paint([one for one, _ in some], [seed for _, seed in some]), rows))
+
+    def process(self, image: np.ndarray, mask: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+        """The image after every denoising step, H×W×3 uint8, one at a time; the last is what a call gives.
+
+        Takes another pass of the model, and decodes at every step. An empty mask has no steps.
+        """
+        if self.alone is not None:
+            yield from self.alone().process(image, mask, seed)
+            return
+        assert isinstance(self._batches, Batches)
+        check([image], [mask], [seed])
+        numbers = part(mask, self.paint.resolution, self.context)
+        ones = range(1, int(numbers.max(initial=0)) + 1)
+        crops = [cut(image, mask, self.paint.resolution, self.context, numbers == one) for one in ones]
+        seeds = [seed + one - 1 for one in ones]
+        with self._turn:
+            for patches in cast(PaintInSteps, self.paint).by_step(crops, seeds, self._batches):
+                frame = image
+                for one, crop, patch in zip(ones, crops, patches, strict=True):
+                    frame = paste(frame, numbers == one, crop, tone.match(crop.image, crop.mask, patch))
+                yield frame

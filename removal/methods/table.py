@@ -1,0 +1,39 @@
+"""The methods of removal, by name: a row here and a file beside it are all that a method needs."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from removal.checkpoints.known import Checkpoint
+    from removal.options import Options
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method's file, and the checkpoints that it removes with.
+
+    `module` has a function `load(checkpoint, options)`; it is imported when that is called. With `channels` (the input
+    channels of the UNets that it takes, of one `family` or of any) this gives a `removal.crops.remover.Paint`, which
+    fills square crops in batches. Without, the method takes no checkpoint, and gets an empty one: then `load` gives a
+    `removal.fills.remover.Fill`, which fills a whole picture.
+    """
+
+    module: str
+    channels: tuple[int, ...] = ()
+    family: str = ""
+
+    def load(self, checkpoint: Checkpoint, options: Options) -> Any:
+        """What fills holes, ready for work. Raises ValueError for what does not fit, OSError for missing weights."""
+        return importlib.import_module(self.module).load(checkpoint, options)
+
+
+METHODS = {
+    "inpainting": Method("removal.methods.inpainting", channels=(9,)),
+    "blending": Method("removal.methods.blending", channels=(4,)),
+    "attentive": Method("removal.methods.attentive", channels=(4, 9)),
+    "controlnet": Method("removal.methods.controlnet", channels=(4,), family="sd15"),
+    "telea": Method("removal.fills.telea"),
+}

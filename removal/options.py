@@ -1,0 +1,62 @@
+"""How to remove: every option of a remover, with its default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to remove.
+
+    `strength` is 0..1 (None: what suits the method), `context` the crop's side in mask boxes, `prefill` fills holes
+    before they are encoded, `attention` is `hole` or `plain`. With a `prompt` the hole is filled with what it says, led
+    there by `guidance` (None: 1 without a prompt, 7.5 with one). `compile` compiles the UNet, for one size of batch.
+    `lora` are added to the weights, each a path or hub id with `:WEIGHT` or without; one for LCM also sets the
+    scheduler and no more than 8 steps. `vae` is another autoencoder: `taesd`, a folder or a hub id.
+    """
+
+    method: str = "auto"
+    steps: int = 20
+    strength: float | None = None
+    prefill: bool = True
+    attention: str = "plain"
+    prompt: str = ""
+    guidance: float | None = None
+    context: float = 2.0
+    lora: tuple[str, ...] = ()
+    vae: str = ""
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | str = "auto"
+    compile: bool = False
+    revision: str | None = None
+    offline: bool = False
+    accept_license: bool = False
+
+    def devices(self) -> list[str]:
+        """The names of the devices to use: those that `device` lists, or all GPUs for `cuda`, and `auto` if any."""
+        import torch
+
+        if self.device not in ("auto", "cuda"):
+            return self.device.split(",")
+        gpus = [f"cuda:{k}" for k in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+        return gpus or ["cuda" if self.device == "cuda" else "cpu"]
+
+    def torch_device(self) -> torch.device:
+        import torch
+
+        return torch.device(self.devices()[0])
+
+    def torch_dtype(self) -> torch.dtype:
+        import torch
+
+        if self.dtype != "auto":
+            return getattr(torch, self.dtype)
+        if self.torch_device().type == "cpu":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16

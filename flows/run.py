@@ -28,6 +28,7 @@ from flows.records import card as cards
 from flows.records.forecast import Forecast, forecast, pace_of
 from flows.steps import protection
 from flows.steps.find_masks import find_masks, segmenter_of
+from flows.steps.needed_weights import in_words, missing, refuse_unreachable
 from flows.steps.remove_masked import GROUP, remove_masked
 from flows.threads.interrupts import interrupted, wind_up
 from flows.threads.watchdog import expect, watched
@@ -107,6 +108,8 @@ def run(
             manifest.publishes(-1)
         finished = len(names) - len(waiting)
         begun = waiting[: job.limit or None]
+        if begun and not elsewhere:
+            _refuse_missing_weights(job, folder, manifest, begun, wishes, watch, masks_only)
         watch.begin(len(begun), finished)
         present = None if folder.single else there.all
         summary = Summary(pictures=len(there.all))
@@ -168,7 +171,10 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
     finished = len(names) - len(waiting)
     waiting = waiting[: job.limit or None]
     watch.say(f"{len(names)} pictures: {len(waiting)} to do, {finished} finished already")
-    takes = forecast(job, folder, waiting, pace)
+    lacking = missing(job, masks_only) if waiting else []
+    if lacking:
+        watch.say(in_words(lacking))
+    takes = forecast(job, folder, waiting, pace, sum(one.size or 0 for one in lacking))
     if waiting:
         watch.say(str(takes))
     return Summary(pictures=len(names), counts={"to do": len(waiting), "finished": finished}, takes=takes)
@@ -202,6 +208,18 @@ def _due(job: Job, folder: Folder, manifest: Manifest, there: Survey, wishes: Wi
 def _refuse_unmounted(job: Job, whole: Survey, manifest: Manifest) -> None:
     if not whole.all and not manifest.is_empty():
         raise UsageError(f"{job.source} holds no pictures, but its target has rows; is it mounted?")
+
+
+def _refuse_missing_weights(
+    job: Job, folder: Folder, manifest: Manifest, names: list[str], wishes: Wishes, watch: Watch, masks_only: bool
+) -> None:
+    """Say what has to be fetched first; where it cannot be, raise EnvironmentFault before anything is done."""
+    lacking = missing(job, masks_only)
+    if any(one.finds for one in lacking) and len(due.masked(manifest, folder, names, wishes, job)) == len(names):
+        lacking = [one for one in lacking if not one.finds]  # their masks are there already
+    if lacking:
+        refuse_unreachable(job, lacking)
+        watch.say(in_words(lacking))
 
 
 def remembered(job: Job, folder: Folder) -> Job:

@@ -115,7 +115,7 @@ def fetch(size: str, offline: bool) -> Path:
 
     if size not in PUBLISHED:
         raise ValueError(f"unknown SAM size {size!r}; there are {', '.join(PUBLISHED)}, or the path of a .pth file")
-    file = Path(torch.hub.get_dir()) / "checkpoints" / PUBLISHED[size]
+    file = file_of(size)
     if not file.exists():
         if offline:
             raise FileNotFoundError(
@@ -123,8 +123,22 @@ def fetch(size: str, offline: bool) -> Path:
             )
         file.parent.mkdir(parents=True, exist_ok=True)
         digits = file.stem.rsplit("_", 1)[-1]
-        torch.hub.download_url_to_file(URL + file.name, str(file), hash_prefix=digits)
+        try:
+            torch.hub.download_url_to_file(URL + file.name, str(file), hash_prefix=digits)
+        except (OSError, RuntimeError) as error:  # no way there, or a file of other content
+            reason = getattr(error, "reason", None) or error
+            raise OSError(
+                f"the weights of SAM {size} cannot be fetched ({reason}); `cleanplate models pull NAME --segmenter "
+                f"sam:{size}` does it where there is a connection, or put {URL}{file.name} at {file}"
+            ) from error
     return file
+
+
+def file_of(size: str) -> Path:
+    """Where the published weights of a size are, or will be once they are fetched."""
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints" / PUBLISHED[size]
 
 
 def _read(file: Path) -> dict:

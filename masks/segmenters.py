@@ -57,6 +57,15 @@ SEGMENTERS = {
     "sam": Row(SHAPES, 0.0, "vit_b", FREE, "Segment Anything: vit_b, vit_l, vit_h or a .pth file"),
     "sam2": Row(SHAPES, 0.0, SAM2, FREE, "Segment Anything 2.1"),
 }
+SIZES = {  # bytes of the published weights, before they are fetched
+    "vit_b": 375_042_383,
+    "vit_l": 1_249_524_607,
+    "vit_h": 2_564_550_879,
+    DINO: 690_000_000,
+    SAM2: 324_000_000,
+    "google/owlv2-base-patch16-ensemble": 620_000_000,
+    "CIDAS/clipseg-rd64-refined": 603_000_000,
+}
 
 
 def load_segmenter(

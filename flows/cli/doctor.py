@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from flows.cli.symptoms import FITTING, OPENCV_FIX, fix_of
+from flows.job import Job
 from flows.places.file_system import try_out
 from flows.steps.loading import quiet_libraries
 
@@ -18,12 +19,18 @@ LITTLE = 4e9  # bytes of a GPU, too few for Stable Diffusion 1.5 in half precisi
 Check = tuple[str, Callable[[], str], str]
 
 
-def examine(target: Path) -> Iterator[tuple[str, bool, str]]:
-    """(what, whether it is well, words) for everything that a run into `target` needs."""
+class NotHere(Exception):
+    """Something is missing that is no fault of the machine; the message says what, and how to get it."""
+
+
+def examine(target: Path) -> Iterator[tuple[str, bool | None, str]]:
+    """(what, whether it is well, words) for all that a run into `target` needs; None for what is merely not here."""
     quiet_libraries()
     for name, check, fix in (*CHECKS, *checks_of(target)):
         try:
             yield name, True, check()
+        except NotHere as error:
+            yield name, None, str(error)
         except Exception as error:
             message = " ".join(str(error).split()) or type(error).__name__
             yield name, False, f"{message[:160]}. {fix_of(message) or fix}"
@@ -107,6 +114,21 @@ def _hub() -> str:
     return "a token" if get_token() else "no token, which gated weights alone need: hf auth login"
 
 
+def _weights() -> str:
+    from flows.steps.needed_weights import in_bytes, missing, pull_of, why_unreachable
+
+    job = Job(text=["person"])
+    lacking = missing(job)
+    if not lacking:
+        return f"all of what {job.model} needs is here"
+    reason = why_unreachable(lacking)
+    how = f"they cannot be fetched now: {reason}" if reason else "they are fetched by the first run that needs them"
+    raise NotHere(
+        f"{in_bytes(sum(one.size or 0 for one in lacking))} of {job.model} missing: {'; '.join(map(str, lacking))}. "
+        f"{how[0].upper()}{how[1:]}; `{pull_of(job)}` fetches them where there is a connection"
+    )
+
+
 def _bundled() -> str:
     from masks import load_segmenter
     from removal import load_remover
@@ -156,5 +178,6 @@ CHECKS: list[Check] = [
     ("Prefect's schedules", _schedules, "pip install 'sqlalchemy<2.1'"),
     ("hub cache", _cache, "Set HF_HOME to a folder that can be written."),
     ("hub", _hub, "hf auth login"),
+    ("weights", _weights, "cleanplate models pull sd15"),
     ("bundled checkpoints", _bundled, "Install Cleanplate again: its weights are missing or broken."),
 ]

@@ -7,7 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from flows.errors import EnvironmentFault
-from flows.steps.loading import QUIET, load
+from flows.job import Job
+from flows.steps.find_masks import segmenter_of
+from flows.steps.loading import QUIET
+from flows.steps.needed_weights import to_find
+from removal import PRESETS
 
 
 def pull_model(
@@ -21,7 +25,8 @@ def pull_model(
 ) -> dict[str, Any]:
     """Fetch what a model needs, unless it is here; says how much. Returns what and where.
 
-    Raises ValueError for a licence that was not accepted, EnvironmentFault for what cannot be had.
+    `segmenter` is what finds the objects: auto for what a run with this model would take, none for nothing. Raises
+    ValueError for a licence that was not accepted, EnvironmentFault for what cannot be had.
     """
     for name in QUIET.keys() - {"HF_HUB_DISABLE_PROGRESS_BARS"}:  # the hub's bars show how far a download is
         os.environ.setdefault(name, QUIET[name])
@@ -45,12 +50,24 @@ def pull_model(
         raise EnvironmentFault(str(error)) from error
     for path in beside:
         say(f"{path}")
-    if segmenter:
-        from masks import load_segmenter
-
-        load(lambda: load_segmenter(segmenter, "cpu"))
+    if segmenter != "none":
+        _fetch_segmenter(model, segmenter, say)
     facts = {"model": model, "repo": None if row.is_local else row.repo, "revision": plan.commit if plan else None}
     return facts | {"path": str(folder), "license": row.license, "bytes": sum(plan.files.values()) if plan else None}
+
+
+def _fetch_segmenter(model: str, segmenter: str, say: Callable[[str], None]) -> None:
+    name = segmenter_of(Job(model=model, segmenter=segmenter))
+    for weights in to_find(name):
+        if not weights.here:
+            say(f"{name}: {weights}")
+        try:
+            say(f"{weights.fetch(False)}")
+        except OSError as error:
+            if segmenter != "auto" or model in PRESETS:  # a preset is not whole without what finds the objects
+                raise EnvironmentFault(str(error)) from error
+            say(f"{error}\nThe model is here; what finds objects by text, {name}, is not. Another: --segmenter NAME")
+            return
 
 
 def _plan(repo: str, chosen: Any, revision: str | None) -> Any:

@@ -17,7 +17,7 @@ from flows.ledger.shards import parse_shard, records_of, refuse_unmerged
 from flows.nearest import path_beside
 from flows.outcome import Outcome
 from flows.places.bucket import is_url, whole_path
-from flows.places.folder import Folder
+from flows.places.folder import PRIVATE, Folder
 from flows.records.splits import write_splits
 from flows.records.troubles import Trouble, Troubles
 
@@ -113,6 +113,10 @@ def read_rows(target: Path | str) -> Iterator[dict[str, Any]]:
             if not is_url(str(target)):
                 refuse_unmerged(Path(target))
                 beside = path_beside(Path(target))
+                if (Path(target) / PRIVATE).is_dir():
+                    raise UsageError(
+                        f"a run into {target} ended before its first picture was done; run the same command again"
+                    ) from error
             raise UsageError(
                 f"{target} holds no result of Cleanplate (no {name}); give the target of a run{beside}"
             ) from error
@@ -123,9 +127,10 @@ def read_rows(target: Path | str) -> Iterator[dict[str, Any]]:
 def next_steps(target: Path | str, found: Standing) -> list[str]:
     """The commands that a target in this state asks for, the most pressing first."""
     steps = []
-    if found.counts.get("masked"):
+    if found.counts.get("masked") or not found.counts:
         source = tomllib.loads(Folder.without_source(target).fetch("job.toml").decode())["source"]
-        steps.append(["run", source, str(target)])
+        told = [] if found.counts else ["--job", f"{target}/job.toml"]
+        steps.append(["run", source, str(target), *told])
     if found.to_review:
         steps.append(["review", str(target)])
     if again := [kind for kind, some in (("failed", found.failures), ("rejected", found.rejected)) if some]:

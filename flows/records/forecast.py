@@ -20,13 +20,14 @@ MASK = 20_000  # bytes of a mask file at 12 megapixels; smaller pictures have sm
 class Forecast:
     """`seconds` is None until a picture of the target was painted; `size` and `free` are bytes of its disk.
 
-    A store has no end: `free` is None.
+    A store has no end: `free` is None. `download` are bytes of weights to fetch first, as far as their size is known.
     """
 
     pictures: int
     seconds: float | None
     size: int
     free: int | None
+    download: int = 0
 
     def __str__(self) -> str:
         how_long = "how long is unknown until the first batch"
@@ -45,14 +46,14 @@ def pace_of(manifest: Manifest) -> float | None:
     return manifest.file.execute(times).fetchone()[0]
 
 
-def forecast(job: Job, folder: Folder, due: list[str], pace: float | None) -> Forecast:
+def forecast(job: Job, folder: Folder, due: list[str], pace: float | None, download: int = 0) -> Forecast:
     """What the pictures in `due` would take: each its source's size again, a mask, and twice its size for its strip.
 
     `pace`: seconds a picture took so far, or None.
     """
     sources = sum(_size(folder, name) for name in due)
     size = sources * (3 if job.concat else 1) + MASK * len(due)
-    return Forecast(len(due), None if pace is None else pace * len(due), size, _free(folder))
+    return Forecast(len(due), None if pace is None else pace * len(due), size, _free(folder), download)
 
 
 def _free(folder: Folder) -> int | None:

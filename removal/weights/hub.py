@@ -34,7 +34,7 @@ def snapshot(repo: str, chosen: Chosen, revision: str | None = None, offline: bo
     """
     from huggingface_hub import snapshot_download
 
-    if not (offline or _switched_off()):
+    if not (offline or switched_off()):
         try:
             plan = look(repo, chosen, revision)
             _room_for(plan)
@@ -67,7 +67,7 @@ def one_file(repo: str, name: str, revision: str | None = None, offline: bool = 
     try:
         return Path(hf_hub_download(repo, name, revision=revision, local_files_only=offline))
     except LocalEntryNotFoundError as error:
-        if offline or _switched_off():
+        if offline or switched_off():
             return None
         raise Unavailable(why_not(repo, revision, error)) from error
     except EntryNotFoundError:
@@ -148,10 +148,23 @@ def _cache() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
-def _switched_off() -> bool:
+def switched_off() -> bool:
+    """Whether HF_HUB_OFFLINE forbids fetching anything."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
+
+
+def why_unreachable(seconds: float) -> str | None:
+    """Why the hub, or its mirror (HF_ENDPOINT), does not answer within so many seconds; None where it does."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    try:
+        status = get_session().head(constants.ENDPOINT, timeout=seconds).status_code
+    except Exception as error:  # of the HTTP library below, which has had several names
+        return f"{constants.ENDPOINT} cannot be reached ({_first_line(error)})"
+    return f"{constants.ENDPOINT} answers {status}" if status >= 500 else None
 
 
 def _pull(repo: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import urllib.error
 from functools import partial
 
 import numpy as np
@@ -313,6 +314,22 @@ def test_a_download_is_checked_against_the_digits_in_its_name(tmp_path, monkeypa
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *args, **more: asked.append((*args, more)))
     file = sam.fetch("vit_h", offline=False)
     assert asked == [(sam.URL + "sam_vit_h_4b8939.pth", str(file), {"hash_prefix": "4b8939"})]
+
+
+@pytest.mark.parametrize(
+    "trouble", [urllib.error.URLError("[Errno -2] Name or service not known"), RuntimeError("invalid hash value")]
+)
+def test_a_download_that_fails_says_of_what_from_where_and_what_to_do(tmp_path, monkeypatch, trouble):
+    def fail(*_, **__):
+        raise trouble
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    with pytest.raises(OSError, match="SAM vit_b cannot be fetched") as error:
+        sam.fetch("vit_b", offline=False)
+    reason = str(getattr(trouble, "reason", trouble))
+    for said in (reason, sam.URL + sam.PUBLISHED["vit_b"], str(tmp_path), "models pull", "sam:vit_b"):
+        assert said in str(error.value)
 
 
 def test_an_unknown_size_is_answered_with_those_there_are():

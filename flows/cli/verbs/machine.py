@@ -9,6 +9,8 @@ from cyclopts import Parameter
 
 from flows.cli.verbs.talk import print_json, show
 
+MARKS = {True: "ok  ", False: "FIX ", None: "MISS"}
+
 
 def doctor(target: Path = Path()) -> int:
     """Check the machine, and whether TARGET could hold a result: each problem with its fix."""
@@ -16,8 +18,8 @@ def doctor(target: Path = Path()) -> int:
 
     problems = 0
     for name, ok, words in examine(target):
-        show(f"{'ok  ' if ok else 'FIX '} {name}: {words}", indent=5)
-        problems += not ok
+        show(f"{MARKS[ok]} {name}: {words}", indent=5)
+        problems += ok is False
     return 3 if problems else 0
 
 

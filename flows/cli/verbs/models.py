@@ -98,7 +98,7 @@ def pull(
     model: str,
     *,
     revision: str = "",
-    segmenter: str = "",
+    segmenter: str = "auto",
     lora: list[str] | None = None,
     vae: str = "",
     accept_license: Annotated[bool, ACCEPTED] = False,
@@ -107,7 +107,8 @@ def pull(
     """Fetch a model into the hub's cache, so that `run --offline` has it; prints the folder where it is.
 
     Of a repo only what a removal needs: configs, and one set of .safetensors. A private or gated one takes HF_TOKEN in
-    the environment. What finds the objects comes too where --segmenter names it, and so do LoRAs and --vae.
+    the environment. What finds the objects comes too: what a run with this model would take, or --segmenter NAME, or
+    none; and so do LoRAs and --vae.
     """
     from flows.cli.pulling import pull_model
 

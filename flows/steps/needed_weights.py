@@ -1,0 +1,189 @@
+"""The weights that a job needs: which are here, which are missing, where those come from and how large they are."""
+
+from __future__ import annotations
+
+import shlex
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.errors import EnvironmentFault
+from flows.job import Job
+from flows.steps.find_masks import segmenter_of
+from masks import sam
+from masks.segmenters import SIZES, split_name
+from removal import PRESETS, choose
+
+WAIT = 10  # seconds for a host to answer
+HUB = "https://huggingface.co/"
+FILES = (".json", ".txt", ".model", ".safetensors")  # of a repo of transformers, what is loaded of it
+UNITS = {"GB": 1e9, "MB": 1e6}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights by name, with their address, their size in bytes (None: not known), and whether they are here.
+
+    `fetch` brings them, unless they are here; it takes whether fetching is forbidden, and raises OSError.
+    """
+
+    name: str
+    origin: str
+    size: int | None
+    fetch: Callable[[bool], Any]
+    finds: bool = False  # whether they find what is to go, rather than put something in its place
+
+    @property
+    def here(self) -> bool:
+        try:
+            self.fetch(True)
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def __str__(self) -> str:
+        return f"{self.name} ({'of unknown size' if self.size is None else in_bytes(self.size)}, {self.origin})"
+
+
+def in_bytes(size: int) -> str:
+    """Such as 2.1 GB or 375 MB."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def in_words(weights: list[Weights]) -> str:
+    """Such as "2.5 GB (sd15 2.1 GB, vit_b 375 MB)", with what is known of the sizes."""
+    known = sum(one.size or 0 for one in weights)
+    unsure = " and more" if any(one.size is None for one in weights) else ""
+    return f"{in_bytes(known)}{unsure} of weights to fetch first: {'; '.join(map(str, weights))}"
+
+
+def needed(job: Job, masks_only: bool = False) -> list[Weights]:
+    """What a job loads from outside the package; nothing that lies in a folder or file of this machine."""
+    found = [] if (job.masks or job.coco) and not job.protect else list(to_find(segmenter_of(job)))
+    return found if masks_only else [*found, *_to_remove(job)]
+
+
+def to_find(segmenter: str) -> Iterator[Weights]:
+    """The weights of a segmenter, those of its detector first."""
+    _, weights, detector = split_name(segmenter)
+    for one in (detector, weights):
+        if one in sam.PUBLISHED:
+            address = f"{sam.URL}{sam.PUBLISHED[one]}"
+            yield Weights(f"SAM {one}", address, SIZES.get(one), _sam(one), True)
+        elif _is_hub_id(one):
+            repo, _, revision = one.partition("@")
+            yield Weights(repo, HUB + repo, SIZES.get(one), _snapshot(repo, _loadable, revision or None), True)
+
+
+def _to_remove(job: Job) -> Iterator[Weights]:
+    from removal.checkpoints import lora, vae
+    from removal.checkpoints.diffusers_folder import network_needed
+    from removal.checkpoints.fetch import files_wanted
+    from removal.methods import controlnet
+
+    checkpoint = choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt).checkpoint
+    if not checkpoint.repo:
+        return  # a method without weights
+    if not checkpoint.is_local:
+        size = _bytes(checkpoint.size)
+        fetch = _snapshot(checkpoint.repo, files_wanted(checkpoint), checkpoint.revision)
+        yield Weights(checkpoint.repo, HUB + checkpoint.repo, size, fetch)
+    if job.method == "controlnet":
+        yield Weights(controlnet.INPAINT, HUB + controlnet.INPAINT, None, _snapshot(controlnet.INPAINT, network_needed))
+    for place in job.lora:
+        repo = "/".join(lora.parse_lora(place)[0].split("/")[:2])
+        if _is_hub_id(repo):
+            yield Weights(repo, HUB + repo, None, lambda offline, place=place: lora.find(place, offline))  # type: ignore[misc]
+    repo = vae.TAESD.get(checkpoint.family or "sd15", "") if job.vae == "taesd" else job.vae
+    if _is_hub_id(repo):
+        yield Weights(repo, HUB + repo, None, lambda offline: vae.fetched(job.vae, checkpoint.family, offline))
+
+
+def missing(job: Job, masks_only: bool = False) -> list[Weights]:
+    """What a job needs that is not on this machine."""
+    return [one for one in needed(job, masks_only) if not one.here]
+
+
+def refuse_unreachable(job: Job, weights: list[Weights]) -> None:
+    """Raise EnvironmentFault with all that has to be known, where missing weights cannot be fetched now."""
+    reason = why_unreachable(weights, job.offline)
+    if reason is None:
+        return
+    raise EnvironmentFault(
+        f"weights that this needs are not on this machine, and cannot be fetched: {reason}.\n"
+        + "".join(f"  missing: {one}\n" for one in weights)
+        + f"Where there is a connection, `{pull_of(job)}` fetches all of them, into HF_HOME and TORCH_HOME; behind a "
+        f"proxy set HTTPS_PROXY, for a mirror of the hub HF_ENDPOINT. {_what_works()}"
+    )
+
+
+def _what_works() -> str:
+    """What a machine can do that has no weights but those in the package."""
+    classic = "--model classic with --point or --box; " if "classic" in PRESETS else ""
+    return f"What works without any: {classic}--method telea with --masks or --coco; --model bundled on sample scenes"
+
+
+def pull_of(job: Job) -> str:
+    """The command that fetches what a job needs."""
+    words = ["cleanplate", "models", "pull", job.model]
+    if job.segmenter != "auto":
+        words += ["--segmenter", job.segmenter]
+    words += [word for place in job.lora for word in ("--lora", place)] + (["--vae", job.vae] if job.vae else [])
+    return shlex.join(words)
+
+
+def why_unreachable(weights: list[Weights], offline: bool = False) -> str | None:
+    """Why one of these cannot be fetched, as far as asking their hosts tells; None where nothing speaks against it."""
+    from removal.weights import hub
+
+    if not weights:
+        return None
+    if offline or hub.switched_off():
+        return "--offline forbids it" if offline else "HF_HUB_OFFLINE forbids it"
+    reasons = [hub.why_unreachable(WAIT)] if any(one.origin.startswith(HUB) for one in weights) else []
+    reasons += [_why_not(one.origin) for one in weights if not one.origin.startswith(HUB)]
+    return next(filter(None, reasons), None)
+
+
+def _why_not(address: str) -> str | None:
+    host = address.split("/")[2]
+    try:
+        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=WAIT).close()
+    except urllib.error.HTTPError as error:
+        return f"{host} answers {error.code} {error.reason}"
+    except OSError as error:
+        return f"{host} cannot be reached ({getattr(error, 'reason', error)})"
+    return None
+
+
+def _sam(size: str) -> Callable[[bool], Path]:
+    return lambda offline: sam.fetch(size, offline)
+
+
+def _snapshot(repo: str, chosen: Any, revision: str | None = None) -> Callable[[bool], Path]:
+    def fetch(offline: bool) -> Path:
+        from removal.weights import hub
+
+        return hub.snapshot(repo, chosen, revision, offline)
+
+    return fetch
+
+
+def _loadable(names: list[str]) -> list[str]:
+    """Of a repo's files those that transformers loads. Raises ValueError where there are no safetensors."""
+    files = [name for name in names if "/" not in name and name.endswith(FILES)]
+    if not any(name.endswith(".safetensors") for name in files):
+        raise ValueError("has no .safetensors, and other weights can hold code")
+    return files
+
+
+def _is_hub_id(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "~", "/")) and not Path(name).exists()
+
+
+def _bytes(size: str | None) -> int | None:
+    number, unit = (size or "0 GB").split()
+    return round(float(number) * UNITS[unit]) or None

@@ -39,10 +39,20 @@ class TooManyFailures(Stop):
     code = 4
 
 
+class Obstructed(ValueError):
+    """Something that is not ours stands where a folder or a file of ours belongs."""
+
+
+class LedAway(Obstructed):
+    """A link leads out of the target where a folder of ours belongs."""
+
+
 def raise_if_environment(error: BaseException) -> None:
     """Raise EnvironmentFault for errors such as a full disk. The class tells nothing: bad pictures are OSErrors too."""
     if isinstance(error, RuntimeError) and str(error).startswith("CUDA error"):  # not the one of too little memory
         raise EnvironmentFault(f"the GPU does not work any more: {error}; then run the same command") from error
+    if isinstance(error, LedAway):  # it was not there when the run began, and concerns all pictures
+        raise EnvironmentFault(f"{error}, then run the same command again") from error
     if isinstance(error, OSError) and error.errno in ENVIRONMENT:
         raise EnvironmentFault(f"{error.strerror} ({error.filename}); mend that, then run the same command") from error
 

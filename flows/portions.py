@@ -15,6 +15,7 @@ from flows.ledger.journal import ENOUGH
 from flows.ledger.manifest import Manifest
 from flows.outcome import Outcome, digest
 from flows.places.folder import Folder
+from flows.places.source import Survey
 from flows.prompt_files import Wishes
 from flows.steps import thumbnails
 from flows.steps.unpainted import failed, passed_over
@@ -46,12 +47,13 @@ class Work:
     elsewhere: int = 0  # portions in work together, where `find` and `remove` go to other processes
 
 
-def others(work: Work, reasons: dict[str, str]) -> Iterator[tuple[Outcome, Seen]]:
-    """Rows of what is called like a picture and is none (names with reasons), where they are not in the manifest."""
-    for name, reason in sorted(reasons.items()):
+def others(work: Work, there: Survey) -> Iterator[tuple[Outcome, Seen]]:
+    """Rows of what is not begun, where they are not in the manifest: no pictures, or without a place for results."""
+    for name, reason in sorted((there.others | there.barred).items()):
         row = work.manifest.outcome(name)
         if row is None or row.reason != reason:
-            yield passed_over(work.folder, name, reason), NOWHERE
+            status = "failed" if name in there.barred else "skipped"
+            yield passed_over(work.folder, name, status, reason), NOWHERE
 
 
 def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Seen], None, None]:

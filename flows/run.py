@@ -105,7 +105,6 @@ def run(
         waiting = _due(job, folder, manifest, there, wishes, masks_only)
         if job.prune and (gone := prune(manifest, folder, whole.all)):
             watch.say(f"{gone} pictures are no longer in {job.source}; their results were taken away")
-            manifest.publishes(-1)
         finished = len(names) - len(waiting)
         begun = waiting[: job.limit or None]
         if begun and not elsewhere:
@@ -115,7 +114,7 @@ def run(
         summary = Summary(pictures=len(there.all))
         work = Work(job, folder, manifest, wishes, find, remove, masks_only, elsewhere)
         patience = 0 if elsewhere else job.hang_timeout  # what hangs elsewhere is not ended by ending this process
-        passed = list(others(work, there.others))
+        passed = list(others(work, there))
         if begun or passed:
             manifest.publishes(-1)
         if shard:
@@ -275,6 +274,8 @@ def _left_out(there: Survey) -> list[str]:
     if there.others:
         name = min(there.others)
         said.append(f"{len(there.others)} left out, such as {name}: {there.others[name]}")
+    for name, reason in sorted(there.barred.items()):
+        said.append(f"{name} cannot be done: {reason}")
     if there.links:
         said.append(f"{len(there.links)} links to folders are not followed, such as {min(there.links)}")
     return said

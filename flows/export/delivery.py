@@ -18,7 +18,8 @@ from flows.export.datasets import write_coco, write_pairs, write_parquet
 from flows.ledger.manifest import Manifest
 from flows.page import report as review
 from flows.places.disk import UMASK
-from flows.places.folder import Folder, process_name, strip_name
+from flows.places.folder import Folder
+from flows.places.layout import files_of
 from flows.records import card as cards
 from flows.records.splits import write_splits
 from flows.steps import thumbnails
@@ -136,10 +137,8 @@ def _beside(row: Row, small: dict[str, dict[str, str]], originals: bool) -> list
     """The files that show how a row's picture came about, less those that show the original, unless these may."""
     thumbs = thumbnails.of(small, row)
     shown = [path for kind, path in thumbs.paths.items() if originals or kind != "before"] if thumbs else []
-    return [
-        *shown,
-        *([strip_name(row["source"]), process_name(row["source"])] if originals else []),
-    ]
+    files = files_of(row["source"])
+    return [*shown, *([files.strip, files.process] if originals else [])]
 
 
 def _describe(target: Path, part: Path, dest: Path, rows: list[Row], originals: bool) -> None:

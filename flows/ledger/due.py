@@ -11,7 +11,8 @@ from flows.job import Job
 from flows.ledger.entry import NO_MASK, Known, made_with
 from flows.ledger.manifest import Manifest
 from flows.outcome import Outcome, digest
-from flows.places.folder import Folder, mask_name
+from flows.places.folder import Folder
+from flows.places.layout import files_of
 from flows.prompt_files import Wishes
 
 BY_HAND = "by hand"  # the segmenter of a mask that somebody drew or corrected in masks/
@@ -43,7 +44,7 @@ def masked(manifest: Manifest, folder: Folder, names: list[str], wishes: Wishes,
     ready = {}
     for name in names:
         row, outcome = manifest.known_of(name), manifest.outcome(name)
-        if row is None or outcome is None or row.wanted != wishes.of(name).key or not folder.has(mask_name(name)):
+        if row is None or outcome is None or row.wanted != wishes.of(name).key or not folder.has(files_of(name).mask):
             continue
         by_hand = outcome.segmenter == BY_HAND or _corrected(manifest, folder, name, row)
         found = row.status == "masked" and row.settings == made_with("masked", job) and job.existing != "overwrite"
@@ -54,7 +55,7 @@ def masked(manifest: Manifest, folder: Folder, names: list[str], wishes: Wishes,
 
 def _ready(outcome: Outcome, by_hand: bool, settings: str) -> Outcome:
     ready = replace(
-        outcome, status="masked", settings=settings, mask_file_name=mask_name(outcome.source), file_name=None,
+        outcome, status="masked", settings=settings, mask_file_name=files_of(outcome.source).mask, file_name=None,
         sha256_out=None, reason=None, sha256_mask=None, attempt=1,
     )  # fmt: skip
     if not by_hand:
@@ -80,7 +81,7 @@ def _stands(
         if not _same(manifest, folder, name, row):
             return False
         if row.status == "masked":  # its mask may have been corrected; that is the run's business
-            return folder.has(mask_name(name))
+            return folder.has(files_of(name).mask)
         if row.status not in ("failed", "skipped") and _published_size(folder, name, row) != row.out_size:
             return False
     except OSError:
@@ -106,7 +107,7 @@ def _same(manifest: Manifest, folder: Folder, name: str, row: Known) -> bool:
 
 def _other_mask(manifest: Manifest, folder: Folder, name: str, row: Known) -> bool:
     """Whether the mask file is not the one of the row: corrected by hand, taken away, or drawn where none was."""
-    there = folder.has(mask_name(name))
+    there = folder.has(files_of(name).mask)
     if there and row.mask_sha is None and row.mask_size != NO_MASK:
         return False  # made by a version that did not ask
     return _corrected(manifest, folder, name, row) if there else row.mask_sha is not None
@@ -114,10 +115,10 @@ def _other_mask(manifest: Manifest, folder: Folder, name: str, row: Known) -> bo
 
 def _corrected(manifest: Manifest, folder: Folder, name: str, row: Known) -> bool:
     """Whether the mask file (which is there) holds other bytes than that of the row."""
-    size, mtime = folder.stat_of(mask_name(name))
+    size, mtime = folder.stat_of(files_of(name).mask)
     if row.mask_size is None or (size, mtime) == (row.mask_size, row.mask_mtime):
         return False
-    if hashlib.sha256(folder.fetch(mask_name(name))).hexdigest() != row.mask_sha:
+    if hashlib.sha256(folder.fetch(files_of(name).mask)).hexdigest() != row.mask_sha:
         return True
     manifest.touched_mask(name, mtime)
     return False

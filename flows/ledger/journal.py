@@ -15,6 +15,7 @@ from contextlib import contextmanager
 SCHEMA = """
 create table if not exists flights (name blob primary key, deaths integer, alone integer, flying integer);
 """
+TABLES = ("flights",)
 ENOUGH = 2  # deaths alone: one may be a power cut
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows.errors import Stop
 from flows.ledger.shards import Shard, refuse_unmerged
-from flows.places.folder import PRIVATE
+from flows.places.layout import PRIVATE
 
 
 class Busy(Stop):
@@ -48,7 +48,7 @@ def _take(place: Path, held: str, only_look: bool, shared: bool = False) -> int:
     flags = os.O_RDONLY
     if not only_look:
         place.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
     try:
         lock = os.open(place / "lock", flags, 0o644)
     except FileNotFoundError:

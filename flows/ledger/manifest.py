@@ -21,7 +21,9 @@ from flows.ledger.overrides import void
 from flows.ledger.pruning import remove_published, row_of
 from flows.ledger.shards import Shard
 from flows.outcome import Outcome, digest
-from flows.places.folder import Folder, mask_name, pending_mask_name
+from flows.places.folder import Folder
+from flows.places.layout import files_of
+from flows.places.links import refuse_links
 
 Then = Callable[[sqlite3.Connection, str], None]  # what is noted of a picture in the transaction of its row
 
@@ -39,10 +41,11 @@ class Manifest:
     def __init__(self, target: Path, only_look: bool = False, shard: Shard | None = None, merging: bool = False):
         """Take the lock, of a shard its own; with `only_look` open a copy, and touch nothing.
 
-        Raises Busy when another run has it, UsageError when the records of shards are newer and this is not to merge
-        them, EnvironmentFault when the target cannot be written.
+        Raises Busy when another run has it, UsageError when links lead out of it, or when the records of shards are
+        newer and this is not to merge them, EnvironmentFault when the target cannot be written.
         """
         file, self.shard = target / tables.ledger_of(shard), shard
+        refuse_links(target)
         try:
             self.locks = lock.hold(target, shard, only_look, merging)
             self.file = tables.opened(file, only_look)
@@ -191,12 +194,13 @@ class Manifest:
         self.file.execute("pragma wal_checkpoint")
         while self.moves:
             folder, name, before = self.moves.pop()
-            if not folder.has(pending_mask_name(name)):
+            files = files_of(name)
+            if not folder.has(files.pending_mask):
                 continue
             if _stat(folder, name) == before:
-                folder.move(pending_mask_name(name), mask_name(name))
+                folder.move(files.pending_mask, files.mask)
             else:  # somebody corrected it meanwhile: the next run uses that
-                folder.remove(pending_mask_name(name))
+                folder.remove(files.pending_mask)
 
     def tidy(self, folder: Folder) -> None:
         """Clear up after a run that died, if one did: half-written files, masks without a row, names in work."""
@@ -216,7 +220,7 @@ class Manifest:
                 continue
             row = self.known_of(name)
             if row and row.mask_sha == hashlib.sha256(folder.fetch(pending)).hexdigest():
-                folder.move(pending, mask_name(name))
+                folder.move(pending, files_of(name).mask)
             else:
                 folder.remove(pending)
 
@@ -262,6 +266,6 @@ class Manifest:
 def _stat(folder: Folder, name: str) -> Stat | None:
     """Size and time of the mask of a picture in masks/, if there is one."""
     try:
-        return folder.stat_of(mask_name(name))
+        return folder.stat_of(files_of(name).mask)
     except OSError:
         return None

@@ -16,7 +16,8 @@ from flows.ledger import lock
 from flows.ledger.lease import Lease
 from flows.ledger.tables import LEDGER
 from flows.places.bucket import Bucket
-from flows.places.folder import PRIVATE, Folder
+from flows.places.folder import Folder
+from flows.places.layout import PRIVATE
 
 LOCK = f"{PRIVATE}/lock"
 TOKEN = f"{PRIVATE}/manifest.token"  # which copy of the ledger the store holds

@@ -14,6 +14,7 @@ create table if not exists clicks (name blob primary key, points text, boxes tex
 create table if not exists redone (name blob primary key, attempts integer, settings text);
 create table if not exists planned (name blob primary key, task text);
 """
+TABLES = ("clicks", "redone", "planned")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def overrides(file: sqlite3.Connection) -> dict[str, Override]:
 
 def void(file: sqlite3.Connection, name: str) -> None:
     """Forget all that holds for a picture, since the job has done it anew."""
-    for table in ("clicks", "redone", "planned"):
+    for table in TABLES:
         file.execute(f"delete from {table} where name = ?", (os.fsencode(name),))
 
 

@@ -7,34 +7,42 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
+from flows.ledger.journal import TABLES as JOURNAL
+from flows.ledger.overrides import TABLES as OVERRIDES
 from flows.outcome import Outcome
-from flows.places.folder import Folder, mask_name, pending_mask_name
-from flows.steps.unpainted import forget
+from flows.places.folder import Folder
 
 if TYPE_CHECKING:
     from flows.ledger.manifest import Manifest
 
 
 def prune(manifest: Manifest, folder: Folder, present: set[str]) -> int:
-    """Take away the results and rows of every picture that is not among the names in `present`. Returns how many.
+    """Take away everything there is of a picture that is not among the names in `present`. Returns how many.
 
-    A row goes first: what a killed run leaves behind is then a file that nobody tells of, and no row that lies.
+    Also of what was in progress when a run died. The files go first and the row last: what a killed run leaves behind
+    is then found again.
     """
-    gone, told = [], {folder.image_name(name) for name in present}
-    for outcome in manifest.outcomes(None):
-        if outcome.source in present:
-            told.add(outcome.file_name or "")
-        else:
-            gone.append(outcome)
-    for outcome in gone:
+    published, told = _published(manifest, folder, present)
+    gone = (published.keys() | manifest.journal.suspects().keys()) - present
+    if gone:
+        manifest.publishes(-1)
+    for name in sorted(gone):
+        folder.remove_picture(name, published.get(name, ()), told)
         with manifest.file:
-            manifest.file.execute("delete from pictures where name = ?", (os.fsencode(outcome.source),))
-        if outcome.file_name and outcome.file_name not in told:
-            folder.remove(outcome.file_name)
-        folder.remove(mask_name(outcome.source))
-        folder.remove(pending_mask_name(outcome.source))
-        forget(folder, outcome)
+            for table in ("pictures", *OVERRIDES, *JOURNAL):
+                manifest.file.execute(f"delete from {table} where name = ?", (os.fsencode(name),))
     return len(gone)
+
+
+def _published(manifest: Manifest, folder: Folder, present: set[str]) -> tuple[dict[str, list[str]], set[str]]:
+    """What each picture with a row was published as, and what those in `present` are or would be."""
+    published: dict[str, list[str]] = {}
+    told = {folder.image_name(name) for name in present}
+    for outcome in manifest.outcomes(None):
+        published[outcome.source] = [outcome.file_name] if outcome.file_name else []
+        if outcome.source in present:
+            told.update(published[outcome.source])
+    return published, told
 
 
 def remove_published(rows: sqlite3.Connection, folder: Folder, before: Outcome | None, now: Outcome) -> None:

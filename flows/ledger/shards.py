@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.errors import UsageError
-from flows.places.folder import PRIVATE
+from flows.places.layout import PRIVATE
 from flows.places.source import Survey
 
 SHARDS = f"{PRIVATE}/shards"
@@ -39,7 +39,8 @@ class Shard:
         """Its share of what is in a folder."""
         names = [name for name in there.names if self.holds(name)]
         others = {name: why for name, why in there.others.items() if self.holds(name)}
-        return Survey(names, others, there.links)
+        barred = {name: why for name, why in there.barred.items() if self.holds(name)}
+        return Survey(names, others, there.links, barred)
 
     def holds(self, name: str) -> bool:
         """Whether a picture is of this share."""

@@ -7,40 +7,36 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.outcome import Outcome
-from flows.places.folder import PRIVATE, Folder, attempts_name, mask_name, process_name, strip_name
+from flows.places.folder import Folder
+from flows.places.layout import STAGE, files_of
 from flows.steps import thumbnails
-
-STAGE = f"{PRIVATE}/redo"
 
 
 def settle(folder: Folder, outcome: Outcome) -> None:
     """Put what is staged of a picture in its place, once its row is committed; nothing of the earlier result stays."""
-    name = outcome.source
-    for relative in (strip_name(name), process_name(name), *_attempts(folder, name)):
-        if folder.has(f"{STAGE}/{relative}"):
-            folder.move(f"{STAGE}/{relative}", relative)
-        elif not relative.startswith(attempts_name(name)):
-            folder.remove(relative)
+    files = files_of(outcome.source)
+    staged = files.staged()
+    for new, old in ((staged.strip, files.strip), (staged.process, files.process)):
+        if folder.has(new):
+            folder.move(new, old)
+        else:
+            folder.remove(old)
+    for attempt in sorted(folder.below(staged.attempts)):  # made on the way to the staged one, and archived
+        folder.move(f"{staged.attempts}/{attempt}", f"{files.attempts}/{attempt}")
     if outcome.mask_file_name is None:
-        folder.remove(mask_name(name))
-    thumbnails.adopt(folder, STAGE, name)
+        folder.remove(files.mask)
+    thumbnails.adopt(folder, outcome.source)
     if outcome.file_name:  # last: while it is staged, `end_moves` knows that there is more to put
         folder.move(f"{STAGE}/{outcome.file_name}", outcome.file_name)
 
 
 def end_moves(folder: Folder, row: Callable[[str], Outcome | None]) -> None:
-    """Settle the pictures whose rows were committed just before their redo died, and forget what else is staged."""
+    """Settle the pictures whose rows were committed just before their redo died, and forget the others."""
     for name in sorted(folder.below(f"{STAGE}/images")):
         outcome = row(f"images/{name}")
         if outcome and outcome.sha256_out == hashlib.sha256(folder.fetch(f"{STAGE}/images/{name}")).hexdigest():
             settle(folder, outcome)
     folder.clear(STAGE)
-
-
-def _attempts(folder: Folder, name: str) -> list[str]:
-    """Attempts at a picture that were made on its way to the staged one, and are put by."""
-    place = attempts_name(name)
-    return [f"{place}/{file}" for file in sorted(folder.below(f"{STAGE}/{place}"))]
 
 
 def stage_of(target: Path) -> str:

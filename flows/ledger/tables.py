@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 from flows.ledger import journal, overrides
 from flows.ledger.shards import Shard
-from flows.places.folder import PRIVATE
+from flows.places.disk import write_whole
+from flows.places.layout import PRIVATE
 
 LEDGER = f"{PRIVATE}/manifest.sqlite"
 SCHEMA = """
@@ -36,7 +37,11 @@ def opened(file: Path, only_look: bool = False) -> sqlite3.Connection:
 
     With `only_look` it is a copy in memory: not a byte is written beside the file. Raises OSError or sqlite3.Error.
     """
-    ledger = _copy(file) if only_look else sqlite3.connect(file, check_same_thread=False)
+    if only_look:
+        ledger = _copy(file)
+    else:
+        _own(file)
+        ledger = sqlite3.connect(file, check_same_thread=False)
     ledger.executescript(
         "pragma journal_mode=wal; pragma synchronous=normal;" + SCHEMA + overrides.SCHEMA + journal.SCHEMA
     )
@@ -45,6 +50,13 @@ def opened(file: Path, only_look: bool = False) -> sqlite3.Connection:
         if column.split()[0] not in there:
             ledger.execute(f"alter table pictures add column {column}")
     return ledger
+
+
+def _own(file: Path) -> None:
+    """Part a ledger from its hard links, such as in a backup by `cp -al`: SQLite writes into the files themselves."""
+    for one in (file, *(file.with_name(f"{file.name}-{log}") for log in ("wal", "shm"))):
+        if one.exists() and one.stat().st_nlink > 1:
+            write_whole(one, one.read_bytes())
 
 
 def _copy(file: Path) -> sqlite3.Connection:

@@ -14,12 +14,13 @@ from urllib.parse import quote
 
 from flows.outcome import digest
 from flows.page.html import Page, as_json, in_chunks, render
-from flows.places.folder import PRIVATE, Folder
+from flows.places.folder import Folder
+from flows.places.layout import ATTEMPTS, PROCESS, REPORT, files_of
 from flows.records import card as cards
 from flows.steps import thumbnails
 
 PAGE = "report.html"
-ROWS = f"{thumbnails.REPORT}/rows"
+ROWS = f"{REPORT}/rows"
 INLINE = 500  # pictures whose thumbnails stand in the page itself; only the first so many are made afterwards
 LEFT_OUT = {"file_name", "mask_file_name", "sha256_in", "sha256_out", "settings", "revision"}  # of no use to an eye
 OF_AN_ATTEMPT = ("method", "seed", "dilate", "verdict", "doubt", "reason", "review", "note")
@@ -131,7 +132,7 @@ class _About:
 
     def _attempt(self, source: str, number: int) -> dict[str, Any]:
         try:
-            row = json.loads(self.folder.fetch(f"{PRIVATE}/attempts/{source}/{number}.json"))
+            row = json.loads(self.folder.fetch(f"{files_of(source).attempts}/{number}.json"))
         except (OSError, ValueError):
             row = {}
         return {"number": number} | {key: row[key] for key in OF_AN_ATTEMPT if row.get(key) is not None}
@@ -151,13 +152,13 @@ def _write_chunks(folder: Folder, entries: Iterator[dict[str, Any]]) -> Iterator
 
 def _processes(folder: Folder) -> frozenset[str]:
     """The pictures that have an animation."""
-    return frozenset(name.removesuffix(".gif") for name in folder.below("process") if name.endswith(".gif"))
+    return frozenset(name.removesuffix(".gif") for name in folder.below(PROCESS) if name.endswith(".gif"))
 
 
 def _attempts(folder: Folder) -> dict[str, list[int]]:
     """The numbers of the attempts that were put by, by picture."""
     found: dict[str, list[int]] = {}
-    for name in folder.below(f"{PRIVATE}/attempts"):
+    for name in folder.below(ATTEMPTS):
         source, _, file = name.rpartition("/")
         number, _, suffix = file.partition(".")
         if number.isdecimal() and suffix == "png":

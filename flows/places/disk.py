@@ -1,4 +1,4 @@
-"""A folder of this machine's file systems, written so that a file appears whole or not at all."""
+"""A folder of this machine's file systems, written so that a file appears whole or not at all, and never by a link."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ import contextlib
 import errno
 import os
 import re
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from flows.errors import EnvironmentFault
+from flows.errors import EnvironmentFault, LedAway, Obstructed
 
-PART = re.compile(r"\.cleanplate-\w{8}\.part")  # as `write_whole` names what it has not published
-UMASK = os.umask(0)  # mkstemp makes files for their owner alone; a published file is as readable as any other
+PART = re.compile(r"\.cleanplate-\w{8}\.part")  # as `appearing` names what it has not published
+UMASK = os.umask(0)  # a published file is as readable as any other
 os.umask(UMASK)
+FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)  # to go through it is enough
+LACKING = frozenset({errno.ENOENT, errno.ENAMETOOLONG, errno.EISDIR})  # no such file, as `unlink` says it
 
 
 class Disk:
     """The files below one folder. `Bucket` has the same methods.
 
-    What is not there raises FileNotFoundError; what cannot be written raises EnvironmentFault.
+    What is not there raises FileNotFoundError; what cannot be written raises EnvironmentFault, or Obstructed where
+    something stands in the way. The folder itself may be a link. Below it nothing is written, moved or removed through
+    one, also when it appears in that moment: every folder on the way is opened from the one above it.
     """
 
     def __init__(self, root: Path):
@@ -45,7 +50,7 @@ class Disk:
         return seen.st_size, seen.st_mtime_ns
 
     def has(self, relative: str) -> bool:
-        return os.path.exists(self.path(relative))  # a name too long for the file system is not there either
+        return os.path.isfile(self.path(relative))  # a name too long for the file system is not there either
 
     def below(self, relative: str) -> Iterator[str]:
         """The names of all files below a folder, as seen from it; none where there is no such folder."""
@@ -55,95 +60,197 @@ class Disk:
 
     def write(self, relative: str, data: bytes | bytearray) -> None:
         """Put a file in its place, whole or not at all. Raises ValueError for a name that is too long."""
-        path = self.path(relative)
-        try:
-            self._refuse_links(path.parent)
-            write_whole(path, data)
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                raise ValueError(f"its name is too long for {relative}") from error
-            raise EnvironmentFault(
-                f"{path} cannot be written: {error.strerror or error}; mend that, then run again"
-            ) from error
+        with self._writing(relative, "cannot be written") as file:
+            file.write(data)
 
     def bring(self, source: Path, relative: str) -> bool:
         """Copy a file, whole or not at all, with its time. Returns False where that was done already."""
         path, seen = self.path(relative), source.stat()
         if path.is_file() and self.stat(relative) == (seen.st_size, seen.st_mtime_ns):
             return False
-        try:
-            self._refuse_links(path.parent)
-            with appearing(path) as file, source.open("rb") as read:
-                shutil.copyfileobj(read, file)
-            os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
-        except OSError as error:
-            raise EnvironmentFault(f"{source} cannot be copied to {path}: {error.strerror or error}") from error
+        with self._writing(relative, f"cannot be copied from {source}") as file, source.open("rb") as read:
+            shutil.copyfileobj(read, file)
+            file.flush()
+            os.utime(file.fileno(), ns=(seen.st_atime_ns, seen.st_mtime_ns))
         return True
 
     def move(self, relative: str, to: str) -> None:
-        """Give a file another name, at once or not at all."""
-        try:
-            self._refuse_links(self.path(to).parent)
-            self.path(to).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(self.path(relative), self.path(to))
-        except OSError as error:
-            raise EnvironmentFault(f"{self.path(to)} cannot be written: {error.strerror or error}") from error
+        """Give a file another name, at once or not at all. Raises FileNotFoundError where there is none."""
+        with (
+            self._in_words(to, "cannot be written"),
+            self._folder_of(relative) as (folder, name),
+            self._folder_of(to, make=True) as (into, new),
+        ):
+            try:
+                os.replace(name, new, src_dir_fd=folder, dst_dir_fd=into)
+            except OSError as error:
+                if error.errno != errno.EXDEV:  # images/ may be a mount of its own
+                    raise
+                _copy(folder, name, into, new)
 
     def remove(self, relative: str) -> None:
-        """Take a file away, if it is there."""
+        """Take a file away, if it is there; a link goes itself, and what lies behind one is not there."""
         try:
-            self.path(relative).unlink(missing_ok=True)
+            with self._folder_of(relative) as (folder, name):
+                os.unlink(name, dir_fd=folder)
+        except Obstructed:
+            return
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:  # then it is not there
-                raise EnvironmentFault(f"{relative} cannot be removed: {error.strerror or error}") from error
+            if error.errno not in LACKING:
+                raise EnvironmentFault(f"{self.path(relative)} cannot be removed: {error.strerror or error}") from error
+
+    def remove_empty_folders(self, relative: str) -> None:
+        """Take away the folders above a file that is gone, as far as nothing is left in them."""
+        above = PurePosixPath(relative).parent
+        while above.name:
+            try:
+                with self._folder_of(str(above)) as (folder, name):
+                    os.rmdir(name, dir_fd=folder)
+            except (OSError, Obstructed):
+                return
+            above = above.parent
+
+    def refuse_obstacles(self, relative: str) -> None:
+        """Raises Obstructed where no file of that name could be put, though nothing is written now."""
+        with contextlib.suppress(OSError), self._folder_of(relative) as (folder, name):
+            if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                raise _a_folder(self.path(relative))
 
     def clear(self, relative: str) -> None:
-        """Take a folder with all that is in it away, if it is there and no link leads elsewhere."""
-        path = self.path(relative)
+        """Take a folder with all that is in it away, if it is there and no link."""
         try:
-            if path.is_dir() and path.resolve().is_relative_to(self.root.resolve()):
-                shutil.rmtree(path)
+            with self._folder_of(relative) as (folder, name):
+                if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                    shutil.rmtree(name, dir_fd=folder)
+        except Obstructed:
+            return
         except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise EnvironmentFault(f"{relative} cannot be removed: {error.strerror or error}") from error
+            if error.errno not in LACKING:
+                raise EnvironmentFault(f"{self.path(relative)} cannot be removed: {error.strerror or error}") from error
 
     def sweep(self) -> None:
-        """Take away what killed runs left half-written. Only for who holds the target: another's would be in work."""
+        """Take away what killed runs left half-written. Only for who holds the target: others write as well."""
         for name in self.below("."):
             if PART.fullmatch(PurePosixPath(name).name):
                 self.remove(name)
 
-    def _refuse_links(self, directory: Path) -> None:
-        """A folder may be a link that somebody put there; nothing is written through it."""
-        if not directory.resolve().is_relative_to(self.root.resolve()):
-            raise ValueError(f"{directory} leads outside the target")
+    @contextlib.contextmanager
+    def _writing(self, relative: str, what: str) -> Iterator[BinaryIO]:
+        with (
+            self._in_words(relative, what),
+            self._folder_of(relative, make=True) as (folder, name),
+            _appearing(folder, name) as file,
+        ):
+            yield file
+
+    @contextlib.contextmanager
+    def _folder_of(self, relative: str, make: bool = False) -> Iterator[tuple[int, str]]:
+        """The folder of a file, as a descriptor, and the file's name in it. Raises Obstructed, OSError."""
+        inside(relative)
+        *above, name = PurePosixPath(relative).parts
+        if make:
+            self.root.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as opened:
+            folder = os.open(self.root, FOLDER)
+            opened.callback(os.close, folder)
+            for depth, part in enumerate(above):
+                folder = self._enter(folder, "/".join(above[: depth + 1]), part, make)
+                opened.callback(os.close, folder)
+            yield folder, name
+
+    def _enter(self, above: int, relative: str, part: str, make: bool) -> int:
+        try:
+            return os.open(part, FOLDER | os.O_NOFOLLOW, dir_fd=above)
+        except FileNotFoundError:
+            if not make:
+                raise
+            with contextlib.suppress(FileExistsError):  # another thread has just made it
+                os.mkdir(part, dir_fd=above)
+            return self._enter(above, relative, part, make=False)
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            raise _obstacle(self.root, relative) from error
+
+    @contextlib.contextmanager
+    def _in_words(self, relative: str, what: str) -> Iterator[None]:
+        try:
+            yield
+        except IsADirectoryError as error:
+            raise _a_folder(self.path(relative)) from error
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise ValueError(f"its name is too long for {relative}") from error
+            if isinstance(error, FileNotFoundError):  # taken away in this moment
+                raise
+            raise EnvironmentFault(
+                f"{self.path(relative)} {what}: {error.strerror or error}; fix that, then run the same command again"
+            ) from error
+
+
+def _a_folder(path: Path) -> Obstructed:
+    return Obstructed(f"{path} is a folder, and a file belongs there; rename it, or the picture")
+
+
+def _obstacle(root: Path, relative: str) -> Obstructed:
+    """What stands where a folder of a target belongs: a link, or a file."""
+    path = root / relative
+    if not path.is_symlink():
+        return Obstructed(f"{path} is a file, and a folder belongs there; rename it, or the picture")
+    if leads_out(root, path):
+        return LedAway(f"{path} is a link that leads outside the target; put a folder of its own in its place")
+    return Obstructed(f"{path} is a link, and nothing is written through one; put a folder in its place")
+
+
+def leads_out(root: Path, path: Path) -> bool:
+    """Whether a link leads out of a folder, or nowhere."""
+    try:
+        return not path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):  # a link to itself
+        return True
 
 
 def write_whole(path: Path, data: bytes | bytearray) -> None:
     """Write a file that appears whole or not at all, with the folders above it."""
-    with appearing(path) as file:
-        file.write(data)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, FOLDER)
+    try:
+        with _appearing(folder, path.name) as file:
+            file.write(data)
+    finally:
+        os.close(folder)
 
 
 @contextlib.contextmanager
-def appearing(path: Path) -> Iterator[BinaryIO]:
+def _appearing(folder: int, name: str) -> Iterator[BinaryIO]:
     """A file to be written, which takes its name when the block ends well, and else was never there.
 
-    By hand, since atomicwrites is no longer kept.
+    By rename, so that neither a link nor a hard link in its place is written through. By hand, since atomicwrites is
+    unmaintained.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(prefix=".cleanplate-", suffix=".part", dir=path.parent)
+    part = f".cleanplate-{secrets.token_hex(4)}.part"
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
     try:
         with open(handle, "wb") as file:
-            os.fchmod(handle, 0o666 & ~UMASK)
             yield file
             file.flush()
             os.fsync(handle)
-        os.replace(part, path)
+        os.replace(part, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
+            os.unlink(part, dir_fd=folder)
         raise
+
+
+def _copy(folder: int, name: str, into: int, new: str) -> None:
+    """Move a file to another file system: the new one is whole before the old one goes."""
+    with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder), "rb") as read:
+        seen = os.fstat(read.fileno())
+        with _appearing(into, new) as file:
+            shutil.copyfileobj(read, file)
+            file.flush()
+            os.utime(file.fileno(), ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    os.unlink(name, dir_fd=folder)
 
 
 def inside(relative: str) -> None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
 from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePath, PurePosixPath
 from typing import BinaryIO
 
 from flows.errors import UsageError
-from flows.formats.pictures import suffix_of
 from flows.places.bucket import Bucket, is_url
 from flows.places.disk import Disk
+from flows.places.layout import PENDING, PictureFiles, files_of, image_name, in_the_way, refuse_collisions
 from flows.places.source import LocalSource, StoredSource, Survey
 from removal.weights.cache import cache_folder
-
-PRIVATE = ".cleanplate"
-CONTAINERS = {"png": (".png",), "jpeg": (".jpg", ".jpeg", ".jfif"), "webp": (".webp",)}  # the first when converted
-PENDING = f"{PRIVATE}/pending"
 
 
 class Folder:
@@ -54,6 +50,8 @@ class Folder:
         """Everything below the source that is called like a picture."""
         found = self.pictures.survey()
         refuse_collisions(found.names, self.container)
+        found.barred = in_the_way(found.names, self.container)
+        found.names = [name for name in found.names if name not in found.barred]
         return found
 
     def names(self) -> list[str]:
@@ -62,7 +60,7 @@ class Folder:
 
     def image_name(self, name: str, as_it_is: bool = False) -> str:
         """Where a picture is published: with another suffix where it is converted, unless it stays `as_it_is`."""
-        return image_name(name if as_it_is else suffixed(name, self.container))
+        return image_name(name) if as_it_is else files_of(name, self.container).image
 
     def read(self, name: str) -> bytes:
         """The bytes of a picture. Raises OSError, also when somebody is still writing it."""
@@ -107,8 +105,8 @@ class Folder:
 
     def mask(self, name: str) -> str:
         """Where a picture's mask is in the target: the one that its row does not know yet, or the one in masks/."""
-        pending = pending_mask_name(name)
-        return pending if self.has(pending) else mask_name(name)
+        files = files_of(name)
+        return files.pending_mask if self.has(files.pending_mask) else files.mask
 
     @contextmanager
     def listed(self) -> Iterator[None]:
@@ -155,50 +153,38 @@ class Folder:
         """Take a folder with all that is in it out of the target, if it is there."""
         self.files.clear(relative)
 
+    def remove_thumbnails(self, files: PictureFiles, but: Collection[str] = ()) -> None:
+        """Take a picture's thumbnails away, whichever result they show."""
+        for start in files.thumbnails.values():
+            place, _, owner = start.rpartition("/")
+            for name in self.below(place):
+                if name.startswith(owner) and f"{place}/{name}" not in but:
+                    self.remove(f"{place}/{name}")
 
-def strip_name(name: str) -> str:
-    return f"strips/{name}"
+    def remove_traces(self, name: str) -> None:
+        """Take away what shows how an earlier result of a picture came about."""
+        files = files_of(name)
+        self.remove(files.strip)
+        self.remove(files.process)
+        self.clear(files.attempts)
+        self.remove_thumbnails(files)
 
+    def remove_picture(self, name: str, published: Iterable[str], but: Set[str]) -> None:
+        """Take away everything there is of a picture, also what it was `published` as, except the paths in `but`."""
+        files = files_of(name, self.container)
+        self.remove_traces(name)
+        self.clear(files.staged().attempts)
+        self.remove_thumbnails(files.staged())
+        for path in (*files.files, image_name(name), *published, *files.staged().files):
+            if path not in but:
+                self.remove(path)
+            if isinstance(self.files, Disk):
+                self.files.remove_empty_folders(path)
 
-def process_name(name: str) -> str:
-    return f"process/{name}.gif"  # with its own suffix too: a.jpg and a.png are two pictures
-
-
-def attempts_name(name: str) -> str:
-    return f"{PRIVATE}/attempts/{name}"
-
-
-def pending_mask_name(name: str) -> str:
-    """Where a mask waits until its row is committed: masks/ holds what rows tell of, and what was made by hand."""
-    return f"{PENDING}/{name}.png"
-
-
-def suffixed(name: str, container: str) -> str:
-    """The name of a picture that is published as a container: its own, or with the container's suffix."""
-    suffixes = CONTAINERS.get(container)
-    return (
-        name if not suffixes or suffix_of(name) in suffixes else f"{name.removesuffix(Path(name).suffix)}{suffixes[0]}"
-    )
-
-
-def refuse_collisions(names: list[str], container: str) -> None:
-    """Raises ValueError for two pictures that would be published under one name."""
-    taken: dict[str, str] = {}
-    for name in names:
-        other = taken.setdefault(suffixed(name, container), name)
-        if other != name:
-            raise ValueError(
-                f"{other} and {name} would both become {suffixed(name, container)}; rename one of them, or leave out "
-                f"--format"
-            )
-
-
-def image_name(name: str) -> str:
-    return f"images/{name}"
-
-
-def mask_name(name: str) -> str:
-    return f"masks/{name}.png"
+    def refuse_obstacles(self, relative: str) -> None:
+        """Raises Obstructed where a file of the target could not be put, such as at the name of a folder."""
+        if isinstance(self.files, Disk):
+            self.files.refuse_obstacles(relative)
 
 
 def _files_of(target: str) -> tuple[Disk | Bucket, Path]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.formats.pictures import SUFFIXES, suffix_of
-from flows.places.folder import Folder, image_name
+from flows.places.folder import Folder
+from flows.places.layout import image_name
 
 
 def copy_others(folder: Folder) -> int:

@@ -22,17 +22,19 @@ SPECIAL = "it is no file but a pipe, a socket or a device; put a picture in its 
 class Survey:
     """Everything that is called like a picture: `names` of pictures, `others` by name with the reason why not.
 
-    `links` are links to folders: whatever is behind them is left out.
+    `barred` are pictures whose results would have no place, with the reason. `links` are links to folders: whatever is
+    behind them is left out.
     """
 
     names: list[str] = field(default_factory=list)
     others: dict[str, str] = field(default_factory=dict)
     links: list[str] = field(default_factory=list)
+    barred: dict[str, str] = field(default_factory=dict)
 
     @property
     def all(self) -> set[str]:
         """What a row is owed to."""
-        return {*self.names, *self.others}
+        return {*self.names, *self.others, *self.barred}
 
 
 class Unsettled(OSError):

@@ -17,13 +17,13 @@ from flows.ledger.shards import parse_shard, records_of, refuse_unmerged
 from flows.nearest import path_beside
 from flows.outcome import Outcome
 from flows.places.bucket import is_url, whole_path
-from flows.places.folder import PRIVATE, Folder
+from flows.places.folder import Folder
+from flows.places.layout import PRIVATE, RECORDS
 from flows.records.splits import write_splits
 from flows.records.troubles import Trouble, Troubles
 
 WHAT = ("text", "point", "box", "prompts", "coco", "category", "masks", "mask_pattern", "protect")
 ONCE = {"existing", "limit", "shard"}  # said for one run, not for its repetition
-FILES = ("metadata.jsonl", "failures.jsonl", "README.md", "job.toml", "report.html")
 FILES_OF_A_SHARD = ("metadata.jsonl", "failures.jsonl", "job.toml")
 
 
@@ -59,7 +59,7 @@ def write_rows(folder: Folder, outcomes: Iterable[Outcome], place: str = "") -> 
 
 def are_there(folder: Folder, place: str = "") -> bool:
     """Whether nobody took a record file away; a shard has fewer of them in its own place."""
-    return all(folder.has(f"{place}{name}") for name in (FILES if not place else FILES_OF_A_SHARD))
+    return all(folder.has(f"{place}{name}") for name in (RECORDS if not place else FILES_OF_A_SHARD))
 
 
 def read_job(folder: Folder) -> dict[str, Any] | None:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from flows.formats.mask_files import encode_mask
-from flows.places.folder import PRIVATE, Folder
+from flows.places.folder import Folder
+from flows.places.layout import MASKS, PRIVATE
 
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -50,7 +51,7 @@ def _pictures(folder: Folder) -> str:
 
     Not images/** where there are masks: a list of the source's own may have been copied there.
     """
-    return "masks/**" if any(name.endswith(".png") for name in folder.below("masks")) else "images/**"
+    return "masks/**" if any(name.endswith(".png") for name in folder.below(MASKS)) else "images/**"
 
 
 def _list_of(split: str) -> str:

@@ -20,7 +20,8 @@ from flows.ledger.entry import Seen
 from flows.ledger.manifest import Manifest
 from flows.ledger.overrides import Override, done, overrides, plan, planned, use
 from flows.outcome import Outcome, digest
-from flows.places.folder import Folder, attempts_name, mask_name, pending_mask_name
+from flows.places.folder import Folder
+from flows.places.layout import STAGE, files_of
 from flows.portions import Find, Remove, Work, outcomes
 from flows.prompt_files import Wishes, read_wishes
 from flows.records import card as cards
@@ -32,7 +33,7 @@ from flows.steps.remove_masked import remove_masked
 from flows.threads.interrupts import interrupted
 
 KINDS = ("rejected", "failed", "doubtful")
-CLICKED = f"{staging.STAGE}/clicked.jsonl"
+CLICKED = f"{STAGE}/clicked.jsonl"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Task:
 
     def attempt(self, before: Outcome) -> int:
         """The number of a picture's next attempt, above all there have been."""
-        place = self.folder.path(attempts_name(before.source))
+        place = self.folder.path(files_of(before.source).attempts)
         numbers = [int(file.stem) for file in place.glob("*.json") if file.stem.isdigit()] if place.exists() else []
         return 1 + max([before.attempt or 1, self.held.get(before.source, Override()).attempts, *numbers])
 
@@ -176,7 +177,7 @@ def _done(task: Task, own: Job, names: list[str], find: Find, remove: Remove) ->
     wishes = read_wishes(own)
     before = {name: outcome for name in names if (outcome := task.manifest.outcome(name))}
     for name in due.masked(task.manifest, task.folder, names, wishes, own):  # masks made by hand are used again
-        task.stage.write(mask_name(name), task.folder.path(mask_name(name)).read_bytes())
+        task.stage.write(files_of(name).mask, task.folder.fetch(files_of(name).mask))
 
     def numbered(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
         yield from remove(job, [replace(one, attempt=task.attempt(before[one.source])) for one in masked])
@@ -205,8 +206,9 @@ def _commit(task: Task, before: Outcome, outcome: Outcome, seen: Seen) -> None:
             done(manifest.file, name, number, task.held.get(name, Override()).settings)
         return
     _keep(task.folder, before)
-    if task.stage.has(pending_mask_name(name)):
-        task.folder.move(f"{staging.STAGE}/{pending_mask_name(name)}", pending_mask_name(name))
+    files = files_of(name)
+    if task.folder.has(files.staged().pending_mask):
+        task.folder.move(files.staged().pending_mask, files.pending_mask)
     staged = task.stage.path(outcome.file_name) if outcome.file_name else None
     of_the_job = replace(seen, wanted=task.wishes.of(name).key)
     manifest.record(task.folder, outcome, of_the_job, task.job, staged, note)
@@ -217,7 +219,7 @@ def _keep(folder: Folder, before: Outcome) -> None:
     """Put a published result by, unless a redo that died has already."""
     if before.status != "removed" or not before.file_name or not before.mask_file_name:
         return
-    row = f"{attempts_name(before.source)}/{before.attempt or 1}.json"
+    row = f"{files_of(before.source).attempts}/{before.attempt or 1}.json"
     picture, mask = folder.path(before.file_name), folder.path(before.mask_file_name)
     if folder.has(row) or not picture.exists() or not mask.exists():
         return

@@ -12,7 +12,7 @@ from rich.table import Table
 from flows.errors import UsageError
 from flows.formats.mask_files import decode_mask
 from flows.formats.pictures import decode
-from flows.places.folder import image_name, mask_name
+from flows.places.layout import files_of
 from flows.steps.loading import quiet_libraries
 from masks import dilate
 from removal.fills import telea
@@ -41,8 +41,8 @@ def evaluate(result: Path, scenes: Path) -> dict:
         name = row["file_name"]
         image, truth = _image(scenes / "images" / name), _image(scenes / "truth" / name)
         mask, target = _mask(scenes / "masks" / name), _mask(scenes / "objects" / name)
-        cleaned = _image(result / image_name(name))
-        own = result / mask_name(name)
+        cleaned = _image(result / files_of(name).image)
+        own = result / files_of(name).mask
         kept = ~_mask(own) if own.exists() else np.ones_like(mask)
         outside = max(outside, int(np.abs(cleaned.astype(int) - image.astype(int))[kept].max(initial=0)))
         for fill, filled in _fills(cleaned, image, truth, mask):

@@ -10,7 +10,8 @@ import numpy as np
 from flows.errors import EnvironmentFault, raise_if_environment
 from flows.formats.drawings import encode_gif
 from flows.formats.encoding import as_kept
-from flows.places.folder import Folder, process_name
+from flows.places.folder import Folder
+from flows.places.layout import files_of
 from flows.steps.attempts import Attempt
 
 LONGEST = 512  # pixels of a frame's longest side
@@ -29,7 +30,7 @@ def animate(folder: Folder, kept: Attempt) -> None:
         process = kept.rung.remover.process(picture.image, mask, kept.seed)
         steps = [shrunk(as_kept(picture, step)) for step in process][:-1]  # the last is the result
         frames = [shrunk(marked(picture.image, mask)), *steps, shrunk(np.asarray(kept.result))]
-        folder.write(process_name(name), encode_gif(frames, [MARKED, *[STEP] * len(steps), RESULT]))
+        folder.write(files_of(name).process, encode_gif(frames, [MARKED, *[STEP] * len(steps), RESULT]))
     except EnvironmentFault:
         raise
     except Exception as error:

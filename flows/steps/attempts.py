@@ -15,7 +15,8 @@ from flows.formats.encoding import as_kept, encode_image
 from flows.formats.mask_files import encode_mask, mask_area
 from flows.job import Job
 from flows.outcome import Outcome
-from flows.places.folder import Folder, attempts_name
+from flows.places.folder import Folder
+from flows.places.layout import files_of
 from flows.steps.ladder import Masked, Rung
 from flows.steps.redetect import look_again
 from flows.steps.verdicts import Again, Verdict, judge
@@ -132,7 +133,7 @@ def climb(job: Job, folder: Folder, ready: list[Masked], ladder: Iterable[Rung])
     began = _at_work()
     climbs = [Climb(one, one) for one in ready]
     for one in ready:
-        folder.clear(attempts_name(one.outcome.source))
+        folder.clear(files_of(one.outcome.source).attempts)
     for rung in ladder:
         going = [(one, one.next(rung, job.max_area)) for one in climbs if one.goes_on(job.tries)]
         _attempt(job, folder, rung, [(one, masked) for one, masked in going if masked])
@@ -187,7 +188,7 @@ def _made(job: Job, attempt: Attempt) -> Attempt:
 
 def put_by(folder: Folder, outcome: Outcome, picture: bytes | bytearray, mask: bytes | bytearray) -> None:
     """Keep an attempt that is not the published one: PNG files, and its row last, so that one with a row is whole."""
-    place = f"{attempts_name(outcome.source)}/{outcome.attempt or 1}"
+    place = f"{files_of(outcome.source).attempts}/{outcome.attempt or 1}"
     folder.write(f"{place}.png", picture)
     folder.write(f"{place}.mask.png", mask)
     row = replace(outcome, file_name=f"{place}.png", mask_file_name=f"{place}.mask.png").row()

@@ -14,7 +14,8 @@ from flows.formats.mask_files import decode_mask, encode_mask, mask_area
 from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, decode, measure
 from flows.job import Job
 from flows.outcome import Outcome, digest
-from flows.places.folder import Folder, mask_name, pending_mask_name
+from flows.places.folder import Folder
+from flows.places.layout import files_of
 from flows.prompt_files import Wanted, read_wishes
 from flows.steps import protection, thumbnails
 from flows.steps.loading import load
@@ -193,11 +194,12 @@ def _written(
     if objection := too_large(mask, job.max_area, job.invert):
         return failed(folder, outcome, ValueError(objection))
     try:
+        folder.refuse_obstacles(files_of(outcome.source).mask)
         protection.remember(folder, outcome.source, protected)
-        saved = folder.write(pending_mask_name(outcome.source), encode_mask(mask))
+        saved = folder.write(files_of(outcome.source).pending_mask, encode_mask(mask))
     except ValueError as error:
         return failed(folder, outcome, error)
-    return replace(outcome, mask_file_name=mask_name(outcome.source), sha256_mask=saved)
+    return replace(outcome, mask_file_name=files_of(outcome.source).mask, sha256_mask=saved)
 
 
 def segmenter_of(job: Job) -> str:

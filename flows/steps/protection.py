@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from flows.formats.mask_files import decode_mask, encode_mask
-from flows.places.folder import PRIVATE, Folder
+from flows.places.folder import Folder
+from flows.places.layout import files_of
 from masks import Found, Prompt, TextPrompt, dilate, dilation_radius
 
 MARGIN = "2%"  # of the object's size, but 4 pixels at least: its own edge is blended with what lies behind it
@@ -41,18 +42,14 @@ def spare(
 def remember(folder: Folder, name: str, protected: np.ndarray | None) -> None:
     """Keep what is protected in a picture for the second step, where a doubtful picture's mask may grow again."""
     if protected is None:
-        folder.remove(_name(name))
+        folder.remove(files_of(name).protected)
     else:
-        folder.write(_name(name), encode_mask(protected))
+        folder.write(files_of(name).protected, encode_mask(protected))
 
 
 def recall(folder: Folder, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
     """What is protected in a picture of that shape, as `remember` kept it."""
-    if not folder.has(_name(name)):
+    if not folder.has(files_of(name).protected):
         return None
-    protected = decode_mask(folder.fetch(_name(name)))
+    protected = decode_mask(folder.fetch(files_of(name).protected))
     return protected if protected.shape == shape[:2] else None
-
-
-def _name(name: str) -> str:
-    return f"{PRIVATE}/protected/{name}.png"

@@ -16,7 +16,8 @@ from flows.formats.mask_files import decode_mask, encode_mask, mask_area
 from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, container_of, decode
 from flows.job import Job
 from flows.outcome import Outcome
-from flows.places.folder import Folder, mask_name, pending_mask_name, process_name, strip_name
+from flows.places.folder import Folder
+from flows.places.layout import files_of
 from flows.steps import protection, thumbnails
 from flows.steps.animation import animate
 from flows.steps.attempts import Climb, climb, concluded
@@ -75,7 +76,7 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
     except (BrokenPicture, OSError, MemoryError) as error:
         return failed(folder, outcome, error)
     if mask.shape != picture.image.shape[:2]:
-        return failed(folder, outcome, ValueError(f"{mask_name(outcome.source)} is not of the picture's size"))
+        return failed(folder, outcome, ValueError(f"{files_of(outcome.source).mask} is not of the picture's size"))
     outcome = replace(outcome, sha256_mask=hashlib.sha256(found).hexdigest())
     if not mask.any():
         return nothing_found(job, folder, outcome, EMPTY)
@@ -93,6 +94,7 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
     name, picture, mask, result = outcome.source, best.masked.picture, best.masked.mask, best.result
     if isinstance(result, Exception):
         return climbed, failed(folder, outcome, result)
+    files = files_of(name)
     try:
         data = encode(marked(picture, outcome.method) if job.provenance else picture, result)
         changed = _changed_outside(
@@ -103,17 +105,17 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
                 f"writing it as {picture.format} would change pixels outside the mask by {changed} levels"
             )
         if best.masked is not climbed.start:
-            outcome = replace(outcome, sha256_mask=folder.write(pending_mask_name(name), encode_mask(mask)))
+            outcome = replace(outcome, sha256_mask=folder.write(files.pending_mask, encode_mask(mask)))
         saved = folder.write(folder.image_name(name), data)
-        folder.remove(process_name(name))  # it showed how an earlier result came about
+        folder.remove(files.process)  # it showed how an earlier result came about
         if job.concat:
             shown = encode_image(strip([picture.image, mask_in_white(mask), result]), container_of(name))
-            folder.write(strip_name(name), shown)
+            folder.write(files.strip, shown)
     except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
         return climbed, failed(folder, outcome, error)
     told = "; ".join(filter(None, [outcome.reason, picture.left_out])) or None
     outcome = replace(
-        outcome, status="removed", reason=told, file_name=folder.image_name(name), mask_file_name=mask_name(name),
+        outcome, status="removed", reason=told, file_name=folder.image_name(name), mask_file_name=files.mask,
         sha256_out=saved, outside_max_diff=changed, mask_area=mask_area(mask),
     )  # fmt: skip
     thumbnails.keep(folder, outcome, picture.image, result, mask, thumbnails.profile(picture))

@@ -17,11 +17,10 @@ from flows.formats.mask_files import decode_mask
 from flows.formats.metadata import Kept
 from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
 from flows.outcome import Outcome, digest
-from flows.places.folder import PRIVATE, Folder
+from flows.places.folder import Folder
+from flows.places.layout import REPORT, STAGE, THUMBNAILS, files_of
 from flows.threads.pipeline import ahead, threads
 
-REPORT = f"{PRIVATE}/report"
-KINDS = {"before": "jpg", "after": "jpg", "mask": "png"}
 SIDE = 480  # pixels of the longer side at most
 AROUND = 2.0  # window side as a multiple of the mask's box, as --context cuts for the model
 LEAST = 0.3  # of the picture's own side; a window on less would not show where it is
@@ -58,35 +57,31 @@ def keep(
     if whole is None:
         return
     window = window_of(mask, *whole.shape[:2])
-    owner, version = _key(outcome.row())
-    shown = "-".join(map(str, (*window, _middle(mask, window))))
+    version, shown = _version(outcome.row()), "-".join(map(str, (*window, _middle(mask, window))))
+    files, made = files_of(outcome.source), {}
     for kind, image in (("before", before), ("after", after), ("mask", mask)):
-        place = f"{REPORT}/{kind}/{owner[:2]}"
-        path = f"{owner}.{version}.{shown}.{KINDS[kind]}"
-        for old in folder.below(place):
-            if old.startswith(owner) and (image is None or old != path):
-                folder.remove(f"{place}/{old}")
         if image is not None:
-            folder.write(f"{place}/{path}", _encoded(_small(image, window), icc))
+            made[f"{files.thumbnails[kind]}{version}.{shown}.{THUMBNAILS[kind]}"] = _encoded(_small(image, window), icc)
+    folder.remove_thumbnails(files, but=made)
+    for path, data in made.items():
+        folder.write(path, data)
 
 
-def adopt(folder: Folder, stage: str, source: str) -> None:
-    """Take a picture's thumbnails from the folder of the target where it was done again, in place of its own."""
-    owner = digest(source)
-    for kind in KINDS:
-        place = f"{REPORT}/{kind}/{owner[:2]}"
-        for old in folder.below(place):
-            if old.startswith(owner):
-                folder.remove(f"{place}/{old}")
-        for new in folder.below(f"{stage}/{place}"):
+def adopt(folder: Folder, source: str) -> None:
+    """Take a picture's thumbnails from where it was done again, in place of its own."""
+    files = files_of(source)
+    folder.remove_thumbnails(files)
+    for start in files.staged().thumbnails.values():
+        place, _, owner = start.rpartition("/")
+        for new in folder.below(place):
             if new.startswith(owner):
-                folder.move(f"{stage}/{place}/{new}", f"{place}/{new}")
+                folder.move(f"{place}/{new}", f"{place.removeprefix(f'{STAGE}/')}/{new}")
 
 
 def find(folder: Folder) -> dict[str, dict[str, str]]:
     """The thumbnails that a target has: paths by kind, by owner; for `of`."""
     found: dict[str, dict[str, str]] = {}
-    for kind in KINDS:
+    for kind in THUMBNAILS:
         for name in folder.below(f"{REPORT}/{kind}"):
             owner = name.rpartition("/")[2].partition(".")[0]
             found.setdefault(owner, {})[kind] = f"{REPORT}/{kind}/{name}"
@@ -95,7 +90,7 @@ def find(folder: Folder) -> dict[str, dict[str, str]]:
 
 def of(found: Mapping[str, dict[str, str]], row: Mapping[str, Any]) -> Thumbnails | None:
     """Those of a row, unless they show another result than the row's own."""
-    owner, version = _key(row)
+    owner, version = digest(row["source"]), _version(row)
     paths = {kind: path for kind, path in found.get(owner, {}).items() if f"/{owner}.{version}." in path}
     if not paths:
         return None
@@ -105,7 +100,7 @@ def of(found: Mapping[str, dict[str, str]], row: Mapping[str, Any]) -> Thumbnail
 
 def identity(row: Mapping[str, Any]) -> str:
     """Names a picture together with the result that it has now; a decision is on both."""
-    return ".".join(_key(row))
+    return f"{digest(row['source'])}.{_version(row)}"
 
 
 def make(folder: Folder, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -201,5 +196,5 @@ def _mask(folder: Folder, outcome: Outcome) -> np.ndarray | None:
         return None
 
 
-def _key(row: Mapping[str, Any]) -> tuple[str, str]:
-    return digest(row["source"]), digest([row.get(key) for key in ("sha256_in", "sha256_out", "mask_area")])[:8]
+def _version(row: Mapping[str, Any]) -> str:
+    return digest([row.get(key) for key in ("sha256_in", "sha256_out", "mask_area")])[:8]

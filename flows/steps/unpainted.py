@@ -11,7 +11,8 @@ from flows.formats.encoding import reencoded
 from flows.formats.pictures import BrokenPicture, UnsupportedPicture
 from flows.job import Job
 from flows.outcome import Outcome
-from flows.places.folder import Folder, attempts_name, mask_name, pending_mask_name, process_name, strip_name
+from flows.places.folder import Folder
+from flows.places.layout import files_of
 from flows.places.source import Unsettled
 
 
@@ -25,14 +26,14 @@ def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
     if outcome.mask_file_name is None:
         _without_mask(folder, outcome)
     else:
-        forget(folder, outcome)
+        folder.remove_traces(outcome.source)
     return replace(outcome, status="failed", reason=_in_words(error), file_name=None, sha256_out=None)
 
 
-def passed_over(folder: Folder, name: str, reason: str) -> Outcome:
-    """The row of what is called like a picture and is none, such as a link."""
+def passed_over(folder: Folder, name: str, status: str, reason: str) -> Outcome:
+    """The row of what is not begun: called like a picture and none, such as a link, or without a place for results."""
     folder.remove(folder.image_name(name))
-    return _without_mask(folder, Outcome(name, "skipped", reason))
+    return _without_mask(folder, Outcome(name, status, reason))
 
 
 def unsupported(folder: Folder, outcome: Outcome, reason: str) -> Outcome:
@@ -74,19 +75,13 @@ def _published(folder: Folder, outcome: Outcome, name: str, as_asked: Callable[[
 
 
 def _without_mask(folder: Folder, outcome: Outcome) -> Outcome:
-    folder.remove(mask_name(outcome.source))
-    folder.remove(pending_mask_name(outcome.source))
-    forget(folder, outcome)
+    files = files_of(outcome.source)
+    for path in (files.mask, files.pending_mask, files.protected):
+        folder.remove(path)
+    folder.remove_traces(outcome.source)
     return replace(
         outcome, mask_file_name=None, sha256_mask=None, mask_area=None, score=None, objects=None, dilate=None
     )
-
-
-def forget(folder: Folder, outcome: Outcome) -> None:
-    """Take away what shows how an earlier result came about."""
-    folder.remove(strip_name(outcome.source))
-    folder.remove(process_name(outcome.source))
-    folder.clear(attempts_name(outcome.source))
 
 
 def _in_words(error: Exception) -> str:

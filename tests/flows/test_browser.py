@@ -19,6 +19,7 @@ from flows.job import Job
 from flows.outcome import Outcome
 from flows.page import report as review
 from flows.places.folder import Folder
+from flows.places.layout import REPORT
 from flows.records import card as cards
 from flows.review import decisions
 from flows.review.redo import redo
@@ -349,7 +350,7 @@ def many(place, count: int):
         owner, version = thumbnails.identity(row).split(".")
         for kind, path in made.items():
             name = folder.path(path).name.split(".", 2)[2]
-            link = place / thumbnails.REPORT / kind / owner[:2] / f"{owner}.{version}.{name}"
+            link = place / REPORT / kind / owner[:2] / f"{owner}.{version}.{name}"
             link.parent.mkdir(exist_ok=True)
             os.link(folder.path(path), link)
     return folder, rows

@@ -61,7 +61,7 @@ def test_a_source_that_is_not_there_is_refused(tmp_path):
 
 
 def test_a_failed_write_leaves_neither_file_nor_part(folder, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError("no")
 
     monkeypatch.setattr(os, "fsync", fail)
@@ -73,7 +73,7 @@ def test_a_failed_write_leaves_neither_file_nor_part(folder, monkeypatch):
 def test_a_failed_write_leaves_the_earlier_file_as_it_was(folder, monkeypatch):
     folder.write("images/a.png", b"first")
 
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError("no")
 
     monkeypatch.setattr(os, "replace", fail)

@@ -18,7 +18,7 @@ from PIL import Image
 from flows.formats.encoding import encode
 from flows.formats.mask_files import decode_mask, encode_mask
 from flows.formats.pictures import BrokenPicture, UnsupportedPicture, decode
-from flows.places.folder import attempts_name, image_name, mask_name, pending_mask_name, process_name, strip_name
+from flows.places.layout import files_of
 from flows.prompt_files import read_prompts
 from flows.steps.mask_limits import too_large
 from masks import dilate, fill_holes, hull
@@ -111,7 +111,8 @@ def test_a_prompts_file_of_any_bytes_is_read_or_refused_with_its_line(tmp_path, 
 
 name_parts = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=8)
 names = st.lists(name_parts, min_size=1, max_size=3).map("/".join)
-WAYS = [image_name, mask_name, strip_name, process_name, attempts_name, pending_mask_name]
+KINDS = ("image", "mask", "pending_mask", "protected", "strip", "process", "attempts")
+WAYS = [lambda name, kind=kind: getattr(files_of(name), kind) for kind in KINDS]
 
 
 @given(names=st.lists(names, min_size=2, max_size=6, unique=True))

@@ -16,7 +16,7 @@ from flows.ledger.lock import Busy
 from flows.ledger.manifest import Manifest, OtherSettings
 from flows.ledger.merge import merge
 from flows.ledger.shards import Shard, holder, parse_shard
-from flows.places.folder import pending_mask_name
+from flows.places.layout import files_of
 from flows.records.card import standing
 from flows.run import run
 from tests.flows.test_scale import tiny
@@ -205,7 +205,7 @@ def test_a_shard_leaves_alone_what_another_has_in_work(job):
     half = Path(job.target, "images", ".cleanplate-abcdefgh.part")
     half.parent.mkdir(parents=True)
     other = next(name for name in os.listdir(job.source) if Shard(3, 2).holds(name))
-    pending = Path(job.target, pending_mask_name(other))
+    pending = Path(job.target, files_of(other).pending_mask)
     pending.parent.mkdir(parents=True)
     for file in (half, pending):
         file.write_bytes(b"in work")

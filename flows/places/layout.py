@@ -1,0 +1,130 @@
+"""Where a target keeps the files of a picture. The only place that knows them all, and so the one that forgets none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flows.errors import UsageError
+from flows.formats.pictures import suffix_of
+from flows.outcome import digest
+
+IMAGES, MASKS, STRIPS, PROCESS, PRIVATE = FOLDERS = ("images", "masks", "strips", "process", ".cleanplate")
+RECORDS = ("metadata.jsonl", "failures.jsonl", "README.md", "job.toml", "report.html")
+PENDING = f"{PRIVATE}/pending"
+ATTEMPTS = f"{PRIVATE}/attempts"
+REPORT = f"{PRIVATE}/report"
+STAGE = f"{PRIVATE}/redo"  # takes the place of the target while pictures are done again
+THUMBNAILS = {"before": "jpg", "after": "jpg", "mask": "png"}  # kinds, with their suffixes
+CONTAINERS = {"png": (".png",), "jpeg": (".jpg", ".jpeg", ".jfif"), "webp": (".webp",)}  # the first when converted
+
+
+@dataclass(frozen=True)
+class PictureFiles:
+    """Paths below a target of what there may be of the picture `name` of the source."""
+
+    name: str
+    container: str = "same"
+    base: str = ""
+
+    @property
+    def image(self) -> str:
+        """Where it is published, unless it had to stay as it is."""
+        return self.base + image_name(suffixed(self.name, self.container))
+
+    @property
+    def mask(self) -> str:
+        """Its mask, which its row tells of or somebody made by hand."""
+        return f"{self.base}{MASKS}/{self.name}.png"
+
+    @property
+    def pending_mask(self) -> str:
+        """Where its mask waits until its row is committed."""
+        return f"{self.base}{PENDING}/{self.name}.png"
+
+    @property
+    def protected(self) -> str:
+        """The mask of what must not be touched."""
+        return f"{self.base}{PRIVATE}/protected/{self.name}.png"
+
+    @property
+    def strip(self) -> str:
+        return f"{self.base}{STRIPS}/{self.name}"
+
+    @property
+    def process(self) -> str:
+        return f"{self.base}{PROCESS}/{self.name}.gif"  # with its own suffix too: a.jpg and a.png are two pictures
+
+    @property
+    def attempts(self) -> str:
+        """The folder of earlier attempts."""
+        return f"{self.base}{ATTEMPTS}/{self.name}"
+
+    @property
+    def thumbnails(self) -> dict[str, str]:
+        """What the paths of its thumbnails begin with, by kind."""
+        owner = digest(self.name)
+        return {kind: f"{self.base}{REPORT}/{kind}/{owner[:2]}/{owner}." for kind in THUMBNAILS}
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every path that is a file's own."""
+        return self.image, self.mask, self.pending_mask, self.protected, self.strip, self.process
+
+    def staged(self) -> PictureFiles:
+        """The same of a result that is not published yet."""
+        return replace(self, base=f"{STAGE}/")
+
+
+def files_of(name: str, container: str = "same") -> PictureFiles:
+    """The files of a picture that is published as a `container` of CONTAINERS, or as what it is."""
+    return PictureFiles(name, container)
+
+
+def image_name(name: str) -> str:
+    """Where a file of the source lies in the target under its own name."""
+    return f"{IMAGES}/{name}"
+
+
+def suffixed(name: str, container: str) -> str:
+    """The name of a picture that is published as a container: its own, or with the container's suffix."""
+    suffixes = CONTAINERS.get(container)
+    if not suffixes or suffix_of(name) in suffixes:
+        return name
+    return f"{name.removesuffix(Path(name).suffix)}{suffixes[0]}"
+
+
+def refuse_collisions(names: list[str], container: str) -> None:
+    """Raises UsageError for two pictures that would be published under one name."""
+    taken: dict[str, str] = {}
+    for name in names:
+        other = taken.setdefault(suffixed(name, container), name)
+        if other != name:
+            raise UsageError(
+                f"{other} and {name} would both become {suffixed(name, container)}; rename one of them, or leave out "
+                f"--format"
+            )
+
+
+def in_the_way(names: list[str], container: str) -> dict[str, str]:
+    """Pictures of which a file would take the place of a folder that others need, with the reason.
+
+    Such as a.jpg beside a folder a.jpg.png: masks/a.jpg.png cannot be both.
+    """
+    folders = {folder for name in names for path in (name, suffixed(name, container)) for folder in _above(path)}
+    if not folders:
+        return {}
+    found = {}
+    for name in names:
+        for path in (suffixed(name, container), f"{name}.png", name):
+            if path in folders:
+                found[name] = f"its files have no place beside the folder {path}; rename the picture, or that folder"
+    return found
+
+
+def _above(name: str) -> Iterator[str]:
+    """The folders that a name lies in."""
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        yield name

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.coco import without
+from flows.annotations.without import without
 from flows.errors import UsageError
 from flows.places.disk import write_whole
 from flows.places.folder import Folder

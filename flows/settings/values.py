@@ -19,6 +19,8 @@ def _number_or(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": pattern}]})
 
 
+FAR = 1e6  # pixels; no picture is as wide, and NaN and infinity are not below it
+
 Dilation = Annotated[int | str, _number_or(r"^(auto|\d+|\d+(\.\d+)?%)$")]
 Part = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^([1-9]\d*/[1-9]\d*)?$"})]
 Allowance = Annotated[int | str, _number_or(r"^\d+(\.\d+)?%?$")]
@@ -28,15 +30,41 @@ def parse_point(text: str) -> tuple[float, float, int]:
     """(x, y, label) of "x,y" (on the object, label 1) or "x,y,-" (on what is not meant, label 0)."""
     try:
         x, y, *label = (part.strip() for part in text.split(","))
-        return float(x), float(y), {(): 1, ("+",): 1, ("1",): 1, ("-",): 0, ("0",): 0}[tuple(label)]
+        place = _number(x), _number(y)
+        meant = {(): 1, ("+",): 1, ("1",): 1, ("-",): 0, ("0",): 0}[tuple(label)]
     except (ValueError, KeyError):
         raise ValueError(f"a point is x,y or x,y,- such as 200,450, not {text!r}") from None
+    in_pixels(place)
+    return *place, meant
 
 
 def parse_box(text: str) -> tuple[float, float, float, float]:
     """(left, top, right, bottom) of "x0,y0,x1,y1"."""
     try:
-        left, top, right, bottom = (float(part) for part in text.split(","))
+        left, top, right, bottom = (_number(part) for part in text.split(","))
     except ValueError:
         raise ValueError(f"a box is x0,y0,x1,y1 such as 10,20,110,90, not {text!r}") from None
+    in_pixels((left, top, right, bottom))
     return left, top, right, bottom
+
+
+def in_pixels(values: tuple[float, ...]) -> None:
+    """Raises ValueError for a point (x, y) or a box (left, top, right, bottom) told in shares of the picture.
+
+    A box narrower than a pixel is one, and a point within the first pixel that does not lie on its corners.
+    """
+    if len(values) == 4 and 0 < min(values[2] - values[0], values[3] - values[1]) < 1:
+        raise ValueError(f"box {_told(values)} is narrower than a pixel; boxes are told in pixels, not in shares")
+    if len(values) == 2 and all(0 <= value <= 1 for value in values) and any(value % 1 for value in values):
+        raise ValueError(f"point {_told(values)} is told in shares of the picture; points are told in pixels")
+
+
+def _number(text: str) -> float:
+    """A number that a place in a picture can have: not infinite, and not NaN."""
+    if not abs(number := float(text)) < FAR:
+        raise ValueError(f"{text} is no place in a picture")
+    return number
+
+
+def _told(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:g}" for value in values)

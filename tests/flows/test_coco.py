@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from pycocotools import mask as reference
 from pycocotools.coco import COCO
 
-from flows.coco import read_coco
+from flows.annotations.coco import read_coco
+from flows.annotations.runs import mask_of_runs
 from flows.errors import UsageError
 from flows.export.datasets import write_coco
 from flows.export.delivery import export
@@ -169,7 +170,7 @@ def test_an_annotation_without_an_outline_covers_its_box(source):
     whole = json.loads(file.read_text())
     whole["annotations"] = [annotation(1, 7, 1, [])]
     file.write_text(json.dumps(whole))
-    mask = read_coco(file, ["person"])["a.png"].mask()
+    mask, _ = read_coco(file, ["person"]).regions["a.png"].mask(WIDTH, HEIGHT)
     assert (mask[10:16, 10:18]).all()
     assert mask.sum() <= 9 * 7
 
@@ -180,10 +181,23 @@ def test_an_annotation_without_an_outline_covers_its_box(source):
         ({"size": [HEIGHT, WIDTH], "counts": [3, 500000]}, "runs do not make up"),
         ({"size": [HEIGHT, WIDTH], "counts": "zzPP\\"}, "runs do not make up"),
         ({"size": [400000, 400000], "counts": "01"}, "is not"),
-        ([[1, 1, 3]], "cannot reshape"),
+        ({"size": [HEIGHT, WIDTH], "counts": [2**63 - 1, 2**63 - 1, HEIGHT * WIDTH + 2]}, "runs do not make up"),
+        ({"size": [HEIGHT, WIDTH], "counts": [-1, HEIGHT * WIDTH + 1]}, "runs do not make up"),
+        ({"size": [HEIGHT, WIDTH], "counts": [True, HEIGHT * WIDTH - 1]}, "runs do not make up"),
+        ({"size": [HEIGHT, WIDTH], "counts": None}, "runs do not make up"),
+        ({"size": [HEIGHT, WIDTH], "counts": "o" * 100_000}, "numbers beyond any picture"),
+        ({"size": [HEIGHT, WIDTH], "counts": "é"}, "runs do not make up"),
+        ({"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]}, "cover no pixel"),
+        ({"counts": [1]}, "size of its runs, None"),
+        ("polygon", "not polygons or runs"),
+        ([[1, 1, 3]], "a polygon is a list of numbers"),
         ([[1, 1, 3, 3]], "three corners"),
-        ([[float("nan")] * 6], "three corners"),
-        ([["x"] * 6], "could not convert"),
+        ([[1, 1, 3, 3, 5, 5, 2, 2]], "is flat"),
+        ([[-9, -9, -3, -9, -3, -3]], "lies outside"),
+        ([[float("nan")] * 6], "a polygon is a list of numbers"),
+        ([[1e300, 0, 5, 5, 0, 9]], "a polygon is a list of numbers"),
+        ([["x"] * 6], "a polygon is a list of numbers"),
+        ([None], "a polygon is a list of numbers"),
     ],
 )
 def test_a_wrong_annotation_fails_its_own_picture_and_is_named(source, wrong, said):
@@ -211,13 +225,199 @@ def test_what_is_no_coco_file_is_refused(tmp_path, text):
 @given(st.integers(1, 20), st.integers(1, 20), st.randoms(use_true_random=False))
 def test_runs_are_read_as_pycocotools_reads_them(height, width, random):
     mask = np.array([[random.random() < 0.5 for _ in range(width)] for _ in range(height)])
-    from flows.coco import _of_runs
-
-    assert (_of_runs(packed(mask), height, width) == mask).all()
-    assert (_of_runs(plain(mask), height, width) == mask).all()
+    assert (mask_of_runs(packed(mask), height, width) == mask).all()
+    assert (mask_of_runs(plain(mask), height, width) == mask).all()
 
 
 def test_names_that_windows_wrote_are_found(source):
     file = source.parent / "instances.json"
     file.write_text(file.read_text().replace("deep/b.png", r"deep\\b.png"))
     assert statuses(cleaned(source))["deep/b.png"] == "removed"
+
+
+def rewritten(source: Path, change: Any) -> Path:
+    """The COCO file of a source after `change` was done to it."""
+    file = source.parent / "instances.json"
+    whole = json.loads(file.read_text())
+    change(whole)
+    file.write_text(json.dumps(whole))
+    return file
+
+
+def refused(source: Path, **settings: Any) -> str:
+    """What a job says that is refused before anything is touched."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  the caller looks at what it says
+        cleaned(source, **settings)
+    assert not (source.parent / "out").exists()
+    return str(caught.value)
+
+
+def test_two_entries_of_one_file_add_up_as_merged_data_sets_have_them(source):
+    rewritten(source, lambda whole: (
+        whole["images"].append({"id": 70, "file_name": "a.png", "width": WIDTH, "height": HEIGHT}),
+        whole["annotations"].append(annotation(900, 70, 1, [[1, 30, 9, 30, 9, 38, 1, 38]])),
+    ))  # fmt: skip
+    target = cleaned(source)
+    mask = decode_mask((target / "masks/a.png.png").read_bytes())
+    assert mask[34, 5]
+    assert mask[20, 30]
+    after = json.loads(write_coco(target, source.parent / "export").read_text())
+    assert [one["id"] for one in after["annotations"]] == [40, 13]
+
+
+def test_all_categories_of_one_name_count(source):
+    rewritten(source, lambda whole: whole["categories"].append({"id": 30, "name": "person"}))
+    rewritten(source, lambda whole: whole["annotations"][4].update(category_id=30))
+    target = cleaned(source)
+    assert set(statuses(target).values()) == {"removed"}
+    after = json.loads(write_coco(target, source.parent / "export").read_text())
+    assert [one["id"] for one in after["annotations"]] == [40]
+
+
+@pytest.mark.parametrize("kind", [str, float])
+def test_ids_are_the_same_as_text_and_as_floats(source, kind):
+    rewritten(source, lambda whole: [one.update(image_id=kind(one["image_id"])) for one in whole["annotations"]])
+    rewritten(source, lambda whole: [one.update(id=kind(one["id"])) for one in whole["categories"]])
+    target = cleaned(source)
+    assert statuses(target) == {"a.png": "removed", "deep/b.png": "removed", "c.png": "nothing found"}
+    after = json.loads(write_coco(target, source.parent / "export").read_text())
+    assert [one["id"] for one in after["annotations"]] == [40, 13]
+
+
+def test_sizes_may_be_floats_as_pandas_writes_them(source):
+    rewritten(source, lambda whole: [one.update(width=float(WIDTH), height=float(HEIGHT)) for one in whole["images"]])
+    rewritten(source, lambda whole: whole["annotations"][3]["segmentation"].update(size=[float(HEIGHT), float(WIDTH)]))
+    assert statuses(cleaned(source))["deep/b.png"] == "removed"
+
+
+def test_a_panoptic_file_is_refused_by_its_name(source):
+    rewritten(source, lambda whole: whole.update(annotations=[
+        {"image_id": 7, "file_name": "a.png", "segments_info": [{"id": 3, "category_id": 1, "bbox": [0, 0, 9, 9]}]}
+    ]))  # fmt: skip
+    assert "panoptic" in refused(source)
+
+
+def test_annotations_that_belong_to_no_picture_are_said(source):
+    from tests.flows.small import Following
+
+    rewritten(source, lambda whole: whole["annotations"][3].update(image_id=333))
+    watch = Following()
+    job = {"source": str(source), "target": str(source.parent / "out"), "coco": str(source.parent / "instances.json")}
+    run(Job(**job, category=["person"], method="telea"), watch)
+    assert any("of 3 annotations of person, 1 belong to no picture" in said and "333" in said for said in watch.said)
+
+
+def test_a_file_none_of_whose_annotations_match_is_refused(source):
+    rewritten(source, lambda whole: [one.update(image_id=99) for one in whole["annotations"]])
+    assert "no annotation of person in any picture; 3 belong to no picture" in refused(source)
+    rewritten(source, lambda whole: whole.update(annotations=[]))
+    assert "no annotation of person" in refused(source)
+
+
+def test_a_file_none_of_whose_pictures_are_there_is_refused_with_a_name_of_each_side(source):
+    rewritten(source, lambda whole: [one.update(file_name=f"other-{one['id']}.png") for one in whole["images"]])
+    said = refused(source)
+    assert "other-7.png" in said
+    assert "a.png" in said
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["images/", "/data/upload/1/", "C:\\x\\", "https://host/", "../../data/local-files/?d=x%2F", "0badf00d-"],
+)
+def test_a_name_that_ends_as_one_pictures_path_does_is_that_picture(source, prefix):
+    rewritten(source, lambda whole: [one.update(file_name=prefix + one["file_name"]) for one in whole["images"]])
+    if prefix == "0badf00d-":  # as Label Studio calls what was uploaded
+        rewritten(source, lambda whole: whole["images"][1].update(file_name="deep/0badf00d-b.png"))
+    target = cleaned(source)
+    assert statuses(target) == {"a.png": "removed", "deep/b.png": "removed", "c.png": "nothing found"}
+    after = json.loads(write_coco(target, source.parent / "export").read_text())
+    assert [one["id"] for one in after["annotations"]] == [40, 13]
+
+
+def test_the_name_alone_is_the_one_picture_that_is_called_so(source):
+    rewritten(source, lambda whole: whole["images"][1].update(file_name="b.png"))
+    assert statuses(cleaned(source))["deep/b.png"] == "removed"
+
+
+def test_a_name_that_ends_as_two_pictures_do_is_neither(source):
+    (source / "other").mkdir()
+    (source / "other/b.png").write_bytes((source / "deep/b.png").read_bytes())
+    rewritten(source, lambda whole: whole["images"][1].update(file_name="b.png"))
+    found = statuses(cleaned(source))
+    assert found["deep/b.png"] == found["other/b.png"] == "nothing found"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda whole: whole["images"][1].pop("id"), r"images\[1\] \(file_name 'deep/b.png'\) has no id"),
+        (lambda whole: whole["images"][1].update(id=None), r"images\[1\].* has no id"),
+        (lambda whole: whole["images"][1].update(id=True), r"images\[1\].* has no id"),
+        (lambda whole: whole["images"][1].update(id=2.5), r"images\[1\].* has no id"),
+        (lambda whole: whole["images"][1].update(file_name=7), r"images\[1\].* has no file_name"),
+        (lambda whole: whole["images"][1].update(width=True), r"images\[1\].* has a width of True"),
+        (lambda whole: whole["images"][1].update(width=60.5), r"images\[1\].* has a width of 60.5"),
+        (lambda whole: whole["images"][1].update(height=10**30), r"images\[1\].* has a height of 1000"),
+        (lambda whole: whole["images"][1].update(height=float("inf")), r"images\[1\].* has a height of inf"),
+        (lambda whole: whole["images"][1].update(height=float("nan")), r"images\[1\].* has a height of nan"),
+        (lambda whole: whole["images"][1].update(height=-4), r"images\[1\].* has a height of -4"),
+        (lambda whole: whole["images"][1].update(id=7), r"two pictures have the id 7: 'a.png' and 'deep/b.png'"),
+        (lambda whole: whole["images"].append("x"), r"images\[3\] is no object"),
+        (lambda whole: whole["categories"][1].pop("name"), r"categories\[1\] \(id 18\) has no name"),
+        (lambda whole: whole["categories"][1].pop("id"), r"categories\[1\] \(name 'dog'\) has no id"),
+        (lambda whole: whole["categories"][1].update(id=1), r"two categories have the id 1"),
+        (lambda whole: whole["annotations"][2].pop("image_id"), r"annotations\[2\] \(id 7\) has no image_id"),
+        (
+            lambda whole: whole["annotations"][2].update(category_id=[1]),
+            r"annotations\[2\] \(id 7\) has no cat",
+        ),
+        (lambda whole: whole.pop("categories"), "no list of categories"),
+    ],
+)
+def test_a_wrong_record_is_named_and_nothing_is_touched(source, change, said):
+    import re
+
+    rewritten(source, change)
+    assert re.search(said, refused(source))
+
+
+@pytest.mark.parametrize(
+    "piece", [[5, 5, 9, 9], [], [5, 5, 9, 9, 13, 13], [200, 200, 210, 200, 210, 210], [3, 3, 3, 3, 3, 3]]
+)
+def test_a_piece_without_an_area_is_left_out_beside_good_ones_and_said(source, piece):
+    rewritten(source, lambda whole: whole["annotations"][0]["segmentation"].append(piece))
+    target = cleaned(source)
+    row = next(row for line in (target / "metadata.jsonl").open() if (row := json.loads(line))["source"] == "a.png")
+    assert row["status"] == "removed"
+    assert "annotation 100" in row["reason"]
+    assert "left out" in row["reason"]
+
+
+@pytest.mark.parametrize("box", [None, [], [10, 10, 0, 5], [10, 10, 5, -5]])
+def test_an_annotation_with_neither_outline_nor_box_is_left_out_beside_good_ones(source, box):
+    rewritten(source, lambda whole: whole["annotations"].append(annotation(77, 7, 1, None) | {"bbox": box}))
+    rewritten(source, lambda whole: whole["annotations"].append(annotation(78, 3, 1, []) | {"bbox": box}))
+    rewritten(source, lambda whole: whole["annotations"].pop(3))
+    target = cleaned(source, max_failures=5)
+    assert statuses(target) == {"a.png": "removed", "deep/b.png": "failed", "c.png": "nothing found"}
+    assert "annotation 78" in json.loads((target / "failures.jsonl").read_text())["reason"]
+
+
+def test_a_polygon_may_stand_without_brackets_of_its_own(source):
+    rewritten(source, lambda whole: whole["annotations"][3].update(segmentation=[2, 2, 12, 2, 12, 12, 2, 12]))
+    mask = decode_mask((cleaned(source) / "masks/deep/b.png.png").read_bytes())
+    assert mask[7, 7]
+
+
+def test_sizes_that_are_swapped_fail_their_picture_in_plain_words(source):
+    rewritten(source, lambda whole: whole["images"][1].update(width=HEIGHT, height=WIDTH))
+    target = cleaned(source, max_failures=5)
+    assert statuses(target)["deep/b.png"] == "failed"
+    reason = json.loads((target / "failures.jsonl").read_text())["reason"]
+    assert "the file says 40×60 pixels, the upright picture has 60×40" in reason
+
+
+def test_sizes_that_are_absurd_cost_no_memory(source):
+    rewritten(source, lambda whole: whole["images"][1].update(width=999_999, height=999_999))
+    assert statuses(cleaned(source, max_failures=5))["deep/b.png"] == "failed"

@@ -32,7 +32,7 @@ NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on
         "gif",
         "copy_others",
         "prune",
-        "mask_pattern",
+        *("mask_pattern", "mask_label", "mask_alpha"),  # each picture's own wish tells of them
         "concat",
         "verify",
         "provenance",
@@ -49,7 +49,9 @@ REMOVAL_SETTINGS = frozenset(
 class Job(BaseModel):
     """Every setting of a run, with its one default. Command line, job file and flow are made from these fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
 
     source: str = Field("", description="folder of pictures, or one picture; never written")
     target: str = Field("", description="folder for the result")
@@ -62,7 +64,13 @@ class Job(BaseModel):
     coco: str = Field("", description="COCO file whose annotations of some categories are what to remove")
     category: list[str] = Field([], description="category of the COCO file to remove; repeat for several")
     masks: str = Field("", description="folder of masks (white = remove), or one mask for all")
-    mask_pattern: str = Field("", description="name of a picture's mask, such as {stem}_mask.png; also {name}")
+    mask_pattern: str = Field("", description="name of a picture's masks, such as {stem}_m*.png; also {name}")
+    mask_label: list[Annotated[int, Field(ge=0)]] = Field(
+        [], description="value of masks that are label maps to remove; repeat for several; none: all but 0"
+    )
+    mask_alpha: Literal["opaque", "clear"] = Field(
+        "opaque", description="what an alpha channel of masks means: opaque is removed, or clear"
+    )
     protect: list[str] = Field([], description="phrase that names what is never touched; repeat for several")
     segmenter: str = Field(
         "auto", description="what finds it, such as grounded-sam, sam2 or NAME:WEIGHTS; `models` lists them"
@@ -127,6 +135,11 @@ class Job(BaseModel):
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) and value else value or []
+
+    @field_validator("mask_label", mode="before")
+    @classmethod
+    def _labels(cls, value: Any) -> Any:
+        return [value] if isinstance(value, (int, str)) and value != "" else value or []
 
     @field_validator("text", "protect")
     @classmethod
@@ -218,6 +231,8 @@ class Job(BaseModel):
                 "largest, except_largest, min_area, max_count, region and invert choose among what is found; "
                 "masks and annotations are used as they are"
             )
+        if (self.mask_label or self.mask_alpha != "opaque") and not self.masks:
+            raise ValueError("mask labels and mask alpha say how masks are read, and need masks")
         if self.category and not self.coco:
             raise ValueError("a category is one of a COCO file; say which with coco")
         return self

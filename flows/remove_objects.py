@@ -6,7 +6,7 @@ import inspect
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import (
@@ -62,7 +62,9 @@ def takes_a_job(function: Flowing) -> Flowing:
 
 def _annotation(name: str, about: FieldInfo) -> Any:
     """A parameter's type with its limits, as Prefect's form and `deployment run -p` check them."""
-    kind = str | list[str] if about.annotation == list[str] else about.annotation  # `-p text=person` is a string
+    kind = about.annotation
+    if get_origin(kind) is list:
+        kind = get_args(kind)[0] | kind  # `-p text=person` is a string
     return Annotated[kind, Field(), *about.metadata]
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from flows import canary
 from flows.errors import TooManyFailures, UsageError
 from flows.finish import conclude
+from flows.formats.mask_files import taken_by_alpha
 from flows.job import Job
 from flows.ledger import due
 from flows.ledger.manifest import Manifest
@@ -94,7 +95,8 @@ def run(
     watch = watch or Nobody()
     folder, job, wishes = _prepared(job, watch, masks_only)
     whole, shard = without_masks(folder.survey(), folder.source, wishes), parse_shard(job.shard)
-    for message in (*without_a_partner(wishes, whole.names), *_left_out(whole)):
+    wishes = wishes.among(lambda: whole.names)
+    for message in (*without_a_partner(wishes), *_left_out(whole)):
         watch.say(message)
     there = shard.deal(whole) if shard else whole
     names = there.names
@@ -138,13 +140,15 @@ def run(
 
 
 def _do(work: Work, names: list[str], summary: Summary, watch: Watch) -> None:
-    trouble = None
+    trouble = how = None
     with closing(outcomes(work, names)) as done:  # what is in work lands before the manifest closes
         for outcome, seen in done:
             work.manifest.record(work.folder, outcome, seen, work.job)
             summary.done[outcome.status] += 1
             summary.doubted += outcome.verdict == "doubtful"
             watch.did(outcome)
+            if how is None and (how := taken_by_alpha(outcome.reason)):
+                watch.say(f"{outcome.source}: {how}")
             expect(GROUP)
             if trouble is None and (trouble := _too_many(work.job, summary)):
                 wind_up()  # what is finished by then has its rows too
@@ -156,7 +160,8 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
     """What `run` would do, with its refusals; writes nothing, not even to the manifest."""
     folder, job, wishes = _prepared(job, watch, masks_only)
     whole, shard, pace = without_masks(folder.survey(), folder.source, wishes), parse_shard(job.shard), None
-    for message in _left_out(whole):
+    wishes = wishes.among(lambda: whole.names)
+    for message in (*without_a_partner(wishes), *_left_out(whole)):
         watch.say(message)
     there = shard.deal(whole) if shard else whole
     names = waiting = there.names
@@ -240,8 +245,8 @@ def explain(job: Job, wishes: Wishes, watch: Watch, masks_only: bool) -> None:
         return
     choice = chosen(job)
     if choice.method != "auto":
-        watch.say(f"{f'{job.model}: ' if choice.uses_weights else ''}{choice.method} ({choice.reason})")
-    if segmenter == "bundled" and choice.uses_weights:
+        watch.say(f"{job.model}: {choice.method} ({choice.reason})")
+    if segmenter == "bundled" and choice.method != "telea":
         watch.say("the bundled models know only the sample scenes; on photos they find and fill poorly")
 
 
@@ -249,7 +254,7 @@ def chosen(job: Job) -> Choice:
     """The checkpoint and method of a job. Raises UsageError for what cannot be done."""
     try:
         choice = choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt)
-        if choice.uses_weights:
+        if choice.method != "telea":
             license = license_before(choice.checkpoint, offline=True)
             refuse_unaccepted(choice.checkpoint.repo, license, job.accept_license)
         return choice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -54,7 +55,7 @@ class BoxPrompt:
     box: tuple[float, float, float, float]
 
     def __post_init__(self):
-        if len(self.box) != 4 or not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
+        if len(self.box) != 4 or not (self.box[0] < self.box[2] and self.box[1] < self.box[3] and _finite(self.box)):
             raise ValueError(f"a box is left, top, right, bottom with left < right and top < bottom, not {self.box}")
 
 
@@ -152,15 +153,19 @@ def union(found: list[Found]) -> Found:
     hits = [f for f in found if f]
     if not hits:
         return found[0]
-    mask = np.any([f.mask for f in hits], axis=0)
+    mask = np.logical_or.reduce([f.mask for f in hits])
     told = all(f.instances for f in hits)  # else some of the mask would belong to no instance
     instances = tuple(one for f in hits for one in f.instances) if told else ()
     return Found(mask, min(f.score for f in hits), tuple(box for f in hits for box in f.boxes), instances)
 
 
 def _point(point) -> tuple[float, float, int]:
-    if len(point) == 2:
+    if len(point) == 2 and _finite(point):
         return (*point, 1)
-    if len(point) == 3 and point[2] in (0, 1):
+    if len(point) == 3 and point[2] in (0, 1) and _finite(point):
         return tuple(point)
     raise ValueError(f"a point is x, y or x, y, label with label 1 (object) or 0 (background), not {point}")
+
+
+def _finite(numbers) -> bool:
+    return all(math.isfinite(number) for number in numbers)

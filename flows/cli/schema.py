@@ -18,7 +18,7 @@ def job_schema() -> dict[str, Any]:
         about.pop("title", None)
         if about.get("type") == "array":  # one phrase may stand without brackets
             many = {key: about.pop(key) for key in ("type", "items")}
-            made["properties"][name] = {"anyOf": [{"type": "string"}, many], **about}
+            made["properties"][name] = {"anyOf": [many["items"], many], **about}
     return made | {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Cleanplate's job file",

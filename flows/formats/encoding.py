@@ -18,7 +18,6 @@ from flows.formats.provenance import BY_ALGORITHM, BY_MODEL, with_provenance
 from flows.formats.tiff import encode_tiff
 
 CONTAINERS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
-UNTRAINED = frozenset({"telea", "patchmatch"})  # methods that nobody trained on pictures
 JPEG_QUALITY = 95
 JPEG_XMP = 65504  # bytes that fit into the one segment which XMP has
 PLAIN: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True, "exact": True}, "JPEG": {"quality": 90}}
@@ -63,7 +62,7 @@ def reencoded(data: bytes, container: str, quality: int | None) -> bytes:
 
 def marked(picture: Picture, method: str | None) -> Picture:
     """`picture` with an XMP that says that a part of it was painted by this method, if that has room for it."""
-    said = with_provenance(picture.kept.xmp, BY_ALGORITHM if method in UNTRAINED else BY_MODEL)
+    said = with_provenance(picture.kept.xmp, BY_ALGORITHM if method == "telea" else BY_MODEL)
     if picture.format == "JPEG" and len(said) > JPEG_XMP:
         return picture
     return replace(picture, kept=replace(picture.kept, xmp=said))

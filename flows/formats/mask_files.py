@@ -55,9 +55,15 @@ def read_mask(
         raise BrokenPicture(f"no mask can be read from it: {error}") from error
 
 
+def taken_by_alpha(reason: str | None) -> str | None:
+    """What a row's reason says of a mask that was an alpha channel; None where it was not."""
+    said = (reason or "").split("; ")
+    return next((part for part in said if part.startswith(BY_ALPHA.partition(":")[0])), None)
+
+
 def mask_area(mask: np.ndarray) -> float:
     """The share of the picture that a mask (H×W bool) covers, as it stands in a row."""
-    return round(int(np.count_nonzero(mask)) / mask.size, 6)
+    return round(np.count_nonzero(mask) / mask.size, 6)
 
 
 def _alpha(opened: Image.Image, upright: Image.Image, data: bytes) -> np.ndarray | None:

@@ -15,7 +15,8 @@ from flows.outcome import digest
 from flows.page.html import Page, as_json, render
 from flows.places.disk import write_whole
 from flows.places.folder import Folder
-from flows.prompt_files import Wanted, plain, read_prompts, wanted_row
+from flows.prompt_rows import plain, read_prompts, wanted_row
+from flows.wanted import Wanted
 
 PAGE = "pick.html"
 COPIES = "pictures"
@@ -90,7 +91,7 @@ def _copied(folder: Folder, name: str, key: str) -> str | None:
 def _row(line: str, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
-        wanted_row(row, number)
+        wanted_row(row, number, may_be_empty=True)  # which takes back what was asked
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"prompts, line {number}: {plain(error)}") from error
     return {key: row[key] for key in ("file_name", "text", "points", "boxes") if row.get(key)}

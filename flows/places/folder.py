@@ -175,12 +175,10 @@ class Folder:
         self.remove_traces(name)
         self.clear(files.staged().attempts)
         self.remove_thumbnails(files.staged())
-        paths = (*files.files, image_name(name), *published, *files.staged().files)
-        for path in paths:
+        for path in (*files.files, image_name(name), *published, *files.staged().files):
             if path not in but:
                 self.remove(path)
-        if isinstance(self.files, Disk):
-            for path in (*paths, files.attempts):
+            if isinstance(self.files, Disk):
                 self.files.remove_empty_folders(path)
 
     def refuse_obstacles(self, relative: str) -> None:

@@ -14,7 +14,7 @@ from flows.ledger.overrides import click
 from flows.ledger.tables import LEDGER
 from flows.outcome import Outcome
 from flows.places.folder import Folder
-from flows.prompt_files import plain, shapes
+from flows.prompt_rows import plain, shapes
 from flows.records import card as cards
 
 REVIEWS = ("accept", "reject", None)

@@ -96,6 +96,7 @@ def redo(
     job = job_of(str(target / "job.toml"), {"target": str(target)})
     folder, wishes = Folder(job.source, job.target, job.format), read_wishes(job)
     there = folder.survey()
+    wishes = wishes.among(lambda: there.names)
     with Manifest(target) as manifest:
         manifest.refuse(job)
         manifest.tidy(folder)
@@ -174,7 +175,7 @@ def _job(task: Task, changes: dict[str, Any], clicked: bool) -> Job:
 
 def _done(task: Task, own: Job, names: list[str], find: Find, remove: Remove) -> Iterator[Outcome]:
     """Do pictures of one group on the stage. Yields what came of each, once that is committed and in its place."""
-    wishes = read_wishes(own)
+    wishes = read_wishes(own).among(task.wishes.names)
     before = {name: outcome for name in names if (outcome := task.manifest.outcome(name))}
     for name in due.masked(task.manifest, task.folder, names, wishes, own):  # masks made by hand are used again
         task.stage.write(files_of(name).mask, task.folder.fetch(files_of(name).mask))

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
 from flows.errors import each
 from flows.formats.encoding import converted
-from flows.formats.mask_files import decode_mask, encode_mask, mask_area
+from flows.formats.mask_files import encode_mask, mask_area
 from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, decode, measure
 from flows.job import Job
 from flows.outcome import Outcome, digest
 from flows.places.folder import Folder
 from flows.places.layout import files_of
-from flows.prompt_files import Wanted, read_wishes
-from flows.steps import protection, thumbnails
+from flows.prompt_files import read_wishes
+from flows.steps import given_masks, protection, thumbnails
 from flows.steps.loading import load
-from flows.steps.mask_limits import EMPTY, too_large
+from flows.steps.mask_limits import too_large
 from flows.steps.region import in_region
 from flows.steps.unpainted import failed, left_to_a_person, nothing_found, unsupported
 from flows.threads.interrupts import until_interrupted
 from flows.threads.pipeline import ahead, in_groups, threads
+from flows.wanted import Wanted
 from masks import Found, Prompt, dilation_radius, fill_holes, load_segmenter, shadow_of
-from masks.prompts import nothing, outside, union
+from masks.prompts import outside, union
 from masks.segmenters import refuse
 from masks.selection import TooManyFound, select
 from removal import PRESETS
@@ -56,7 +57,8 @@ def find_masks(job: Job, names: list[str]) -> list[Outcome]:
 
     While the model is at one group of pictures, the next is read and the masks of the one before are written.
     """
-    folder, wishes = Folder(job.source, job.target, job.format), read_wishes(job)
+    folder = Folder(job.source, job.target, job.format)
+    wishes = read_wishes(job).among(cache(folder.names))
     with threads() as pool:
         opened = until_interrupted(ahead(pool, lambda name: _open(job, folder, name, wishes.of(name)), names, GROUP))
         found = in_groups(opened, GROUP, Opened, lambda some: zip(some, *_find(job, some), strict=True))
@@ -118,33 +120,14 @@ def _together(found: list[Found | Exception]) -> Looked:
     return errors[0] if errors else union([hit for hit in found if isinstance(hit, Found)]) if found else None
 
 
-def _given(job: Job, one: Opened) -> Found | Exception:
-    """A mask that the user made or annotated: used as it is."""
-    where = one.wanted.mask or f"in {job.coco}"
-    try:
-        mask = _drawn(job, one.wanted)
-    except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
-        return ValueError(f"its mask {where} cannot be read: {error}")
-    if mask.shape != (one.outcome.height, one.outcome.width):
-        return ValueError(
-            f"its mask {where} is {mask.shape[1]}×{mask.shape[0]} pixels, the upright picture "
-            f"{one.outcome.width}×{one.outcome.height}; they must be the same"
-        )
-    return Found(mask, 1.0) if mask.any() else nothing(mask)
-
-
-def _drawn(job: Job, wanted: Wanted) -> np.ndarray:
-    if wanted.mask is not None:
-        return decode_mask(wanted.mask.read_bytes(), job.max_pixels)
-    assert wanted.region is not None
-    return wanted.region.mask()
-
-
 def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked, Looked] | Outcome) -> Outcome:
     if isinstance(looked, Outcome):
         return looked
     one, found, kept = looked
-    outcome = _concluded(job, folder, one, _given(job, one) if one.wanted.given else found, kept)
+    given, told = found, None
+    if one.wanted.given:
+        given, told = given_masks.read(job, one.wanted, one.outcome.width or 0, one.outcome.height or 0)
+    outcome = _concluded(job, folder, one, given, kept, told)
     if outcome.status != "masked":
         if one.picture is None:
             thumbnails.make(folder, [outcome.row()])
@@ -154,21 +137,23 @@ def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked, Looked] | Ou
     return outcome
 
 
-def _concluded(job: Job, folder: Folder, one: Opened, found: Looked, kept: Looked) -> Outcome:
-    """The row of a picture that was looked at, once its mask or its copy is where it belongs."""
+def _concluded(job: Job, folder: Folder, one: Opened, found: Looked, kept: Looked, told: str | None = None) -> Outcome:
+    """The row of a picture that was looked at, with what is `told`, once its mask or its copy is in its place."""
     if isinstance(kept, Exception):
         return failed(folder, one.outcome, ValueError(f"what to protect could not be looked for: {kept}"))
     if isinstance(found, Exception):
         line = f" (prompts, line {one.wanted.line})" if one.wanted.line else ""
         return failed(folder, one.outcome, ValueError(f"{found}{line}") if line else found)
-    left_out = None
+    left_out = told
     if found and not one.wanted.given:
         try:
             found, left_out = select(found, job.selection)
         except TooManyFound as many:
             return left_to_a_person(folder, one.outcome, str(many))
     if not found:
-        reason = "nothing was asked of it" if found is None else EMPTY if one.wanted.given else left_out
+        reason = "nothing was asked of it" if found is None else left_out
+        if found is not None and one.wanted.given:
+            reason = "; ".join(filter(None, [given_masks.why_empty(one.wanted), told]))
         return nothing_found(job, folder, one.outcome, reason)
     return _written(job, folder, one, found, protection.grown(kept), left_out)
 

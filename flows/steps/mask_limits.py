@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-EMPTY = "its mask is empty: nothing in it is brighter than mid grey, and white means remove"
+EMPTY = "its mask is empty: it is black all over"
 
 
 def too_large(mask: np.ndarray, max_area: float, inverted: bool = False) -> str | None:

@@ -4,8 +4,11 @@ import json
 
 import pytest
 
+from flows.errors import UsageError
 from flows.job import Job
-from flows.prompt_files import Wanted, read_prompts, read_wishes, without_a_partner
+from flows.prompt_files import read_wishes, without_a_partner
+from flows.prompt_rows import read_prompts
+from flows.wanted import Wanted
 from masks import BoxPrompt, PointPrompt, TextPrompt
 
 
@@ -61,7 +64,7 @@ def test_a_malformed_row_is_reported_with_its_line(tmp_path, line, complaint):
 
 def test_rows_for_files_that_are_not_there_are_reported_with_their_line(tmp_path):
     found = wishes(tmp_path, '{"file_name": "a.png", "text": "dog"}\n{"file_name": "b.png", "text": "dog"}')
-    assert without_a_partner(found, ["a.png"]) == ["prompts, line 2: there is no picture 'b.png'"]
+    assert without_a_partner(found.among(lambda: ["a.png"])) == ["prompts, line 2: there is no picture 'b.png'"]
 
 
 def test_rows_for_one_picture_add_up(tmp_path):
@@ -88,14 +91,15 @@ def test_a_mask_has_the_pictures_path_with_any_suffix(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")
     (tmp_path / "a" / "other.png").write_bytes(b"x")
     found = read_wishes(Job(masks=str(tmp_path)))
-    assert found.of("a/x.jpg").mask == tmp_path / name
+    assert found.of("a/x.jpg").masks == (tmp_path / name,)
     assert found.of("b/x.jpg") == Wanted()
 
 
 def test_pictures_without_a_mask_are_counted(tmp_path):
     (tmp_path / "a.png").write_bytes(b"x")
     found = read_wishes(Job(masks=str(tmp_path)))
-    assert without_a_partner(found, ["a.png", "b.png"]) == [f"1 of 2 pictures have no mask in {tmp_path}"]
+    both = found.among(lambda: ["a.png", "b.png"])
+    assert without_a_partner(both) == [f"1 of 2 pictures have no mask in {tmp_path}"]
 
 
 def test_a_prompts_file_may_begin_with_a_byte_order_mark(tmp_path):
@@ -113,8 +117,129 @@ def test_a_mask_is_the_same_wish_by_its_whole_path_and_by_a_relative_one(tmp_pat
 def test_a_key_changes_with_the_wish_and_with_the_masks_bytes(tmp_path):
     mask = tmp_path / "m.png"
     mask.write_bytes(b"one")
-    first = Wanted(mask=mask).key
-    assert first == Wanted(mask=mask).key
+    first = Wanted(masks=(mask,)).key
+    assert first == Wanted(masks=(mask,)).key
     mask.write_bytes(b"other")
-    assert Wanted(mask=mask).key != first
+    assert Wanted(masks=(mask,)).key != first
     assert Wanted(("dog",)).key != Wanted(("cat",)).key != Wanted(points=((1, 2, 1),)).key
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('{"file_name": "a.png"}', "line 2: it asks for nothing"),
+        ('{"file_name": "a.png", "text": "", "points": [], "boxes": null}', "line 2: it asks for nothing"),
+        ('{"file_name": "a.png", "point": [1, 2]}', 'line 2: "point" is not read; did you mean "points"'),
+        ('{"file_name": "a.png", "text": "dog", "threshold": 0.4}', 'line 2: "threshold" is not read'),
+        ('{"file_name": "a.png", "text": "dog", "box": [1, 2, 30, 40]}', 'line 2: "box" is not read'),
+        ('{"file_name": "a.png", "boxes": [[0.1, 0.2, 0.5, 0.9]]}', "line 2: box 0.1,0.2,0.5,0.9 is narrower than a"),
+        ('{"file_name": "a.png", "boxes": [[5, 2, 5.5, 90]]}', "line 2: box 5,2,5.5,90 is narrower than a pixel"),
+        ('{"file_name": "a.png", "points": [[0.4, 0.6, 1]]}', "line 2: point 0.4,0.6 is told in shares"),
+        ('{"file_name": "a.png", "points": [[NaN, 5]]}', 'line 2: "points" holds lists of numbers'),
+        ('{"file_name": "a.png", "points": [[1, 5, NaN]]}', 'line 2: "points" holds lists of numbers'),
+        ('{"file_name": "a.png", "boxes": [[1, 5, 9, Infinity]]}', 'line 2: "boxes" holds lists of numbers'),
+        ('{"file_name": "a.png", "boxes": [[1, 5, 9, 1e999]]}', 'line 2: "boxes" holds lists of numbers'),
+        ('{"file_name": "a.png", "text": ["a"], "thresholds": [NaN]}', "line 2: a threshold lies between 0 and 1"),
+        ('{"file_name": "a.png", "text": ["a"], "thresholds": [Infinity]}', "line 2: a threshold lies between 0 and 1"),
+    ],
+)
+def test_a_row_that_would_remove_something_else_is_refused_with_its_line(tmp_path, line, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        wishes(tmp_path, '{"file_name": "ok.png", "text": "dog"}\n' + line)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        *(("point", value) for value in ("nan,5", "5,inf", "-inf,5,-", "1e999,5", "1e7,5", "0.4,0.5")),
+        *(("box", value) for value in ("nan,1,5,6", "1,1,inf,6", "-inf,-inf,inf,inf", "0.1,0.1,0.9,0.9", "1,1,90,1.5")),
+        *((name, float("nan")) for name in ("threshold", "max_area", "min_area", "strength", "guidance", "context")),
+        *((name, float("inf")) for name in ("hang_timeout", "guidance")),
+    ],
+)
+def test_a_job_takes_no_number_that_no_picture_has(setting, value):
+    with pytest.raises(ValueError, match=r"a point is|a box is|finite number|greater than|less than|pixel"):
+        Job(**{setting: [value] if isinstance(value, str) else value, "text": ["dog"]})
+
+
+def test_prompts_take_no_numbers_that_are_none():
+    for wrong in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="a point is"):
+            PointPrompt(((wrong, 5, 1),))
+        with pytest.raises(ValueError, match="a box is"):
+            BoxPrompt((1, 1, wrong, 9))
+
+
+def test_a_prompts_file_without_rows_says_nothing_of_what_to_remove(tmp_path):
+    with pytest.raises(ValueError, match="has no rows"):
+        wishes(tmp_path, "\n")
+    assert wishes(tmp_path, "\n", text=["dog"]).of("a.png").texts == ("dog",)
+
+
+def test_rows_find_their_picture_by_composed_names_and_without_a_dot(tmp_path):
+    decomposed, composed = "Cafe\u0301.png", "Caf\u00e9.png"
+    found = wishes(tmp_path, json.dumps({"file_name": f"./{decomposed}", "text": "dog"})).among(lambda: [composed])
+    assert found.of(composed).texts == ("dog",)
+    assert without_a_partner(found) == []
+
+
+def test_where_no_row_is_a_pictures_the_run_is_refused_with_a_name_of_each_side(tmp_path):
+    found = wishes(tmp_path, '{"file_name": "b.jpg", "text": "dog"}')
+    with pytest.raises(UsageError, match=r"none of the 1 pictures.*'b.jpg'.*'a.jpg'"):
+        without_a_partner(found.among(lambda: ["a.jpg"]))
+
+
+def masks_in(place, *files: str) -> None:
+    for name in files:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(b"x")
+
+
+def of(place, name: str, *names: str, **settings) -> set[str]:
+    """The masks of a picture among others, as seen from their folder."""
+    found = read_wishes(Job(masks=str(place), **settings)).among(lambda: [name, *names])
+    return {mask.relative_to(place).as_posix() for mask in found.of(name).masks}
+
+
+def test_several_masks_of_a_picture_make_a_union(tmp_path):
+    masks_in(
+        tmp_path, "d/a_1.png", "d/a_person.png", "d/a/x.png", "d/a/y.jpg", "d/ab_1.png", "d/a_notes.txt", "a_1.png"
+    )
+    assert of(tmp_path, "d/a.jpg") == {"d/a_1.png", "d/a_person.png", "d/a/x.png", "d/a/y.jpg"}
+    masks_in(tmp_path, "d/a.png")
+    assert of(tmp_path, "d/a.jpg") == {"d/a.png", "d/a_1.png", "d/a_person.png", "d/a/x.png", "d/a/y.jpg"}
+
+
+def test_a_mask_of_a_picture_with_a_longer_name_is_not_that_of_the_shorter(tmp_path):
+    masks_in(tmp_path, "a_2.png", "a_2_1.png", "a_3.png", "a_2.jpg.png", "a/x.png")
+    assert of(tmp_path, "a.jpg", "a_2.jpg", "a/x.jpg") == {"a_3.png"}
+    assert of(tmp_path, "a_2.jpg", "a.jpg") == {"a_2.jpg.png", "a_2_1.png"}
+    assert of(tmp_path, "a.jpg", "a_2.jpg", mask_pattern="{stem}_*.png") == {"a_3.png"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "file"),
+    [
+        ("{stem}_m*.png", "a_m1.png"),
+        ("{stem}/*", "a/1.png"),
+        ("mask-{stem}-?.png", "mask-a-1.png"),
+        ("{stem}.b[1]", "a.b[1]"),
+    ],
+)
+def test_a_pattern_may_mean_several_files(tmp_path, pattern, file):
+    masks_in(tmp_path, file, "mask-ab-1.png", "b/1.png", "z_m1.png")
+    assert of(tmp_path, "a.jpg", "ab.jpg", mask_pattern=pattern) == {file}
+
+
+def test_letters_with_accents_are_compared_composed(tmp_path):
+    masks_in(tmp_path, "Cafe\u0301.png", "Cafe\u0301_2.png", "[x]_1.png")
+    assert len(of(tmp_path, "Caf\u00e9.jpg")) == 2
+    assert of(tmp_path, "[x].jpg") == {"[x]_1.png"}
+
+
+@pytest.mark.parametrize("pattern", ["", "{stem}-m.png"])
+def test_where_no_picture_has_a_mask_the_run_is_refused_with_a_name_of_each_side(tmp_path, pattern):
+    masks_in(tmp_path, "deep/label_007.png")
+    found = read_wishes(Job(masks=str(tmp_path), mask_pattern=pattern)).among(lambda: ["x/a.jpg", "x/b.jpg"])
+    with pytest.raises(UsageError, match=r"'x/a.jpg', x/a(.png|-m.png).*'deep/label_007.png'"):
+        without_a_partner(found)

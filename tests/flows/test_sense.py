@@ -31,7 +31,8 @@ MASKS = {
     "everything": (grey(np.full(SHAPE, 255)), "failed", "covers 100% of the picture"),
     "inverted by mistake": (grey(255 - WHITE), "failed", "are black and white swapped?"),
     "nothing": (grey(np.zeros(SHAPE)), "nothing found", "its mask is empty"),
-    "so soft that nothing is meant": (grey(mask() * 100), "nothing found", "nothing in it is brighter than mid grey"),
+    "of two greys": (grey(mask() * 100), "removed", ""),
+    "so soft that nothing is meant": (grey(np.arange(24)[:, None] * 4 + np.arange(32) % 4), "failed", "0, 1, 2, 3, 4"),
     "of another size": (grey(np.full((9, 5), 255)), "failed", "is 5×9 pixels, the upright picture 32×24"),
     "turned": (grey(WHITE.T), "failed", "is 24×32 pixels, the upright picture 32×24"),
     "empty file": (b"", "failed", "the file is empty"),
@@ -40,7 +41,7 @@ MASKS = {
     "soft at its edge": (grey(np.minimum(WHITE, 200)), "removed", ""),
     "of JPEG": (grey(WHITE, "JPEG", quality=60), "removed", ""),
     "of 98% opacity": (grey(np.where(mask(), 250, 5)), "removed", ""),
-    "of 0 and 1, as numpy saves it": (grey(mask() * 1), "nothing found", "nothing in it is brighter than mid grey"),
+    "of 0 and 1, as numpy saves it": (grey(mask() * 1), "removed", ""),
     "in colour": (encode_image(np.where(mask()[..., None], [255, 0, 0], 0).astype(np.uint8)), "removed", ""),
     "1-bit": (grey(WHITE), "removed", ""),
 }

@@ -1,0 +1,109 @@
+"""Rows of a prompts.jsonl: what to find in which picture, in pixels of the upright picture."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from flows.nearest import path_beside
+from flows.settings.values import FAR, in_pixels
+from flows.wanted import Wanted
+
+MISTAKEN = {"point": "points", "box": "boxes", "threshold": "thresholds", "texts": "text"}  # keys that people write
+
+
+def read_prompts(file: Path) -> dict[str, Wanted]:
+    """Rows of a prompts.jsonl by file name; rows for one file add up. Raises ValueError with file and line number."""
+    if not file.is_file():
+        raise ValueError(f"there is no prompts file at {file}{path_beside(file)}")
+    stat = file.stat()
+    return _read_prompts(file, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)
+def _read_prompts(file: Path, size: int, mtime: int) -> dict[str, Wanted]:
+    """As it was at that size and time: every portion of a run asks again."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8: {error}") from error
+    rows: dict[str, Wanted] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            name, wanted = wanted_row(json.loads(line), number)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{file}, line {number}: {plain(error)}") from error
+        before = rows.get(name, Wanted())
+        rows[name] = Wanted(
+            before.texts + wanted.texts, before.points + wanted.points, before.boxes + wanted.boxes, line=number
+        )
+    return rows
+
+
+def wanted_row(row: Any, number: int, may_be_empty: bool = False) -> tuple[str, Wanted]:
+    """A row of a prompts.jsonl: whose it is, and what is wanted. Raises ValueError for what is none.
+
+    One that asks for nothing is refused, unless it `may_be_empty`.
+    """
+    if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
+        raise ValueError('a row is an object with "file_name" and "text", "points" or "boxes"')
+    if wrong := next((key for key in MISTAKEN if key in row), None):
+        raise ValueError(f'"{wrong}" is not read; did you mean "{MISTAKEN[wrong]}", which is a list?')
+    text = row.get("text") or []
+    texts = tuple(text) if isinstance(text, list) else (text,)
+    if not all(isinstance(phrase, str) for phrase in texts):
+        raise ValueError(f'"text" is a phrase or a list of phrases, not {text!r}')
+    texts = _with_thresholds(texts, _listed(row, "thresholds"))
+    wanted = replace(shapes(row, number), texts=texts)
+    for values in (*(point[:2] for point in wanted.points), *wanted.boxes):
+        in_pixels(values)
+    if not wanted.prompts and not may_be_empty:
+        raise ValueError('it asks for nothing: "text", "points" or "boxes" says what to remove')
+    return PurePosixPath(row["file_name"]).as_posix(), wanted
+
+
+def _with_thresholds(texts: tuple[str, ...], thresholds: list) -> tuple[str, ...]:
+    """Phrases with a threshold of their own each, where it is not null: as they would be written for `--text`."""
+    if not thresholds:
+        return texts
+    if len(thresholds) != len(texts) or not all(each is None or type(each) in (int, float) for each in thresholds):
+        raise ValueError(f'"thresholds" is a number or null for each phrase of "text", not {thresholds!r}')
+    if wrong := [each for each in thresholds if each is not None and not 0 <= each <= 1]:
+        raise ValueError(f"a threshold lies between 0 and 1, not {wrong[0]!r}")
+    return tuple(text if level is None else f"{text}@{level:f}" for text, level in zip(texts, thresholds, strict=True))
+
+
+def shapes(row: dict, line: int) -> Wanted:
+    """The points and boxes of a row. Raises ValueError for what is none."""
+    points = tuple(_numbers("points", point, (2, 3)) for point in _listed(row, "points"))
+    boxes = tuple(_numbers("boxes", box, (4,)) for box in _listed(row, "boxes"))
+    wanted = Wanted(points=points, boxes=boxes, line=line)
+    wanted.prompts  # noqa: B018  a prompt that cannot be is refused here
+    return wanted
+
+
+def _listed(row: dict, key: str) -> list:
+    value = row.get(key) or []
+    if not isinstance(value, list):
+        raise ValueError(f'"{key}" is a list, not {value!r}')
+    return value
+
+
+def _numbers(key: str, value: Any, lengths: tuple[int, ...]) -> tuple:
+    numbers = tuple(value) if isinstance(value, list) else ()
+    if len(numbers) not in lengths or not all(type(number) in (int, float) and abs(number) < FAR for number in numbers):
+        shape = "[x, y, label]" if key == "points" else "[left, top, right, bottom]"
+        raise ValueError(f'"{key}" holds lists of numbers {shape}, not {value!r}')
+    return numbers
+
+
+def plain(error: Exception) -> str:
+    """What is wrong with a line of JSON, in words."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON ({error.msg} at column {error.colno})"
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -1,0 +1,53 @@
+"""Masks that somebody drew or annotated: read and joined, and used as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from flows.formats.mask_files import read_mask
+from flows.formats.pictures import BrokenPicture, UnsupportedPicture
+from flows.job import Job
+from flows.steps.mask_limits import EMPTY
+from flows.wanted import Wanted
+from masks import Found
+from masks.prompts import nothing, union
+
+Drawn = tuple[np.ndarray, str | None]  # a mask, and what to say of how it was read
+
+
+def read(job: Job, wanted: Wanted, width: int, height: int) -> tuple[Found | Exception, str | None]:
+    """What is given for a picture of that size, and what to say of how it was read; an exception for what is wrong."""
+    drawn, told = [], []
+    for reading, where in _given(job, wanted, width, height):
+        try:
+            mask, said = reading()
+        except (BrokenPicture, UnsupportedPicture, OSError, MemoryError, ValueError) as error:
+            return ValueError(f"its mask {where} cannot be read: {error}"), None
+        if mask.shape != (height, width):
+            size = f"{mask.shape[1]}×{mask.shape[0]} pixels, the upright picture {width}×{height}"
+            return ValueError(f"its mask {where} is {size}; they must be the same"), None
+        drawn.append(Found(mask, 1.0) if mask.any() else nothing(mask))
+        told.append(said)
+    return union(drawn), "; ".join(dict.fromkeys(filter(None, told))) or None
+
+
+def why_empty(wanted: Wanted) -> str:
+    """Why nothing is under a mask that could be read."""
+    return f"no pixel of its mask has the label {' or '.join(map(str, wanted.labels))}" if wanted.labels else EMPTY
+
+
+def _given(job: Job, wanted: Wanted, width: int, height: int) -> Iterator[tuple[Callable[[], Drawn], Path | str]]:
+    """What reads each mask of a picture, and where that is."""
+    if wanted.region is not None:
+        yield partial(wanted.region.mask, width, height), f"in {job.coco}"
+    for file in wanted.masks:
+        yield partial(_of_file, file, wanted, job.max_pixels), file
+
+
+def _of_file(file: Path, wanted: Wanted, max_pixels: int) -> Drawn:
+    found = read_mask(file.read_bytes(), wanted.labels, wanted.clear, max_pixels)
+    return found.mask, found.told

@@ -1,0 +1,49 @@
+"""What is wanted of one picture: prompts, masks that somebody made, or annotations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.annotations.region import Region
+from flows.outcome import digest
+from masks import BoxPrompt, PointPrompt, Prompt, TextPrompt
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to remove from one picture: prompts, the paths of masks, or annotations. Empty when nothing was asked.
+
+    Of label maps `labels` are meant, or every one; of masks with an alpha channel what is opaque, or what is `clear`.
+    """
+
+    texts: tuple[str, ...] = ()
+    points: tuple[tuple[float, float, int], ...] = ()
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    masks: tuple[Path, ...] = ()
+    labels: tuple[int, ...] = ()
+    clear: bool = False
+    region: Region | None = None
+    line: int | None = None
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """Every phrase and box is found on its own; points are all on one object."""
+        found: list[Prompt] = [TextPrompt.parse(text) for text in self.texts]
+        if self.points:
+            found.append(PointPrompt(self.points))
+        return [*found, *(BoxPrompt(box) for box in self.boxes)]
+
+    @property
+    def given(self) -> bool:
+        """Whether somebody drew what is to go, so that nothing has to be found."""
+        return bool(self.masks) or self.region is not None
+
+    @property
+    def key(self) -> str:
+        """Changes when something else is wanted of the picture."""
+        if self.region is not None:
+            return self.region.key
+        seen = [[stat.st_size, stat.st_mtime_ns] for stat in (mask.stat() for mask in self.masks)]
+        read = [[*self.labels], self.clear] if self.labels or self.clear else []
+        return digest([self.texts, self.points, self.boxes, seen[0] if len(seen) == 1 else seen or None, *read])

@@ -5,10 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from masks.batches import batches_for
-from masks.hub import Weights
+from masks.encoding import batches_for, rows_of
 from masks.prompts import Found, Instance, Prompt, TextPrompt, nothing, threshold_of
-from masks.shapes import rows_of
+from removal.weights.networks import Weights
 
 CRUMB = 0.001  # share of the picture below which a patch of heat is noise
 

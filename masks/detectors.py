@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from masks.batches import batches_for
-from masks.hub import Weights
+from masks.encoding import batches_for, rows_of
 from masks.prompts import TextPrompt, threshold_of
-from masks.shapes import rows_of
+from removal.weights.networks import Weights
 
 Box = tuple[float, float, float, float]
 Detection = tuple[Box, float]

@@ -11,10 +11,11 @@ from masks.bundled import sums
 from masks.clipseg import ClipSegSegmenter
 from masks.detectors import GroundingDino, Owlv2
 from masks.grounding import ByKind, GroundedSegmenter
-from masks.hub import Weights
 from masks.sam2 import Sam2Network
 from masks.segmenters import BUNDLED, Segmenter
 from masks.shapes import ShapeSegmenter
+from removal.weights.devices import precision
+from removal.weights.networks import Weights
 
 
 @dataclass(frozen=True)
@@ -28,23 +29,18 @@ class Setup:
     offline: bool
     dtype: str
 
-    def torch_dtype(self) -> Any:
-        """The encoder's precision; auto: bfloat16 on a GPU that has it, else float32."""
-        import torch
-
-        if self.dtype != "auto":
-            return getattr(torch, self.dtype)
-        on_gpu = self.device.startswith("cuda")
-        return torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported() else torch.float32
+    def encoder_dtype(self) -> Any:
+        """The encoder's precision. In float16 SAM's would overflow."""
+        return precision(self.dtype, self.device, half="float32")
 
 
 def _sam(setup: Setup) -> Segmenter:
-    return sam.load(setup.weights, setup.device, setup.offline, setup.torch_dtype())
+    return sam.load(setup.weights, setup.device, setup.offline, setup.encoder_dtype())
 
 
 def _sam2(setup: Setup) -> Segmenter:
     weights = Weights.parse(setup.weights, setup.offline)
-    return ShapeSegmenter(Sam2Network(weights, setup.device, setup.torch_dtype()))
+    return ShapeSegmenter(Sam2Network(weights, setup.device, setup.encoder_dtype()))
 
 
 def _clipseg(setup: Setup) -> Segmenter:
@@ -54,7 +50,7 @@ def _clipseg(setup: Setup) -> Segmenter:
 def _bundled(setup: Setup) -> Segmenter:
     sums.check()
     text = ClipSegSegmenter(Weights(str(BUNDLED / "clipseg"), offline=True), setup.device, setup.threshold)
-    return ByKind(text, sam.load(str(BUNDLED / "sam"), setup.device, dtype=setup.torch_dtype()))
+    return ByKind(text, sam.load(str(BUNDLED / "sam"), setup.device, dtype=setup.encoder_dtype()))
 
 
 def _with(detector: Any, shapes: Callable[[Setup], Segmenter]) -> Callable[[Setup], Segmenter]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from masks.hub import Weights
 from masks.prompts import BoxPrompt, PointPrompt
 from masks.shapes import Answer
+from removal.weights.networks import Weights
 
 
 class Sam2Network:

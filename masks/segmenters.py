@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import threading
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,10 +13,10 @@ from typing import Protocol
 import numpy as np
 
 from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, TextPrompt
+from removal.weights.devices import devices
+from removal.weights.loading import LOADING
 
 BUNDLED = Path(__file__).parent / "bundled"
-
-_loading = threading.Lock()  # two from_pretrained at once leave weights on the meta device (diffusers #4296)
 
 
 class Segmenter(Protocol):
@@ -79,8 +78,8 @@ def load_segmenter(
     """
     row, weights, detector = split_name(name)
     level = row.threshold if threshold is None else threshold
-    with _loading:
-        return _load(name.split(":")[0], weights, detector, _device(device), level, offline, dtype)
+    with LOADING:
+        return _load(name.split(":")[0], weights, detector, devices(device)[0], level, offline, dtype)
 
 
 def split_name(name: str) -> tuple[Row, str, str]:
@@ -132,11 +131,3 @@ def _load(
     from masks import loading
 
     return loading.LOADERS[kind](loading.Setup(weights, detector, device, threshold, offline, dtype))
-
-
-def _device(device: str) -> str:
-    if device != "auto":
-        return device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from masks.batches import batches_for
+from masks.encoding import batches_for, rows_of
 from masks.morphology import outline
 from masks.prompts import BoxPrompt, Found, Instance, PointPrompt, Prompt, nothing, outside
 from masks.upscaling import upscaled
@@ -67,14 +67,6 @@ class ShapeSegmenter:
         for k, prompt in asked.items():
             if isinstance(prompt, PointPrompt):
                 yield k, self.network.points(embedding, size, prompt)
-
-
-def rows_of(images: list[np.ndarray]) -> list[list[int]]:
-    """For every different image of a list, in order, where it stands there."""
-    rows: dict[int, list[int]] = {}
-    for k, image in enumerate(images):
-        rows.setdefault(id(image), []).append(k)
-    return [*rows.values()]
 
 
 def _found(image: np.ndarray, answer: Answer) -> Found:

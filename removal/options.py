@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from removal.weights.devices import devices, precision
+
 if TYPE_CHECKING:
     import torch
 
@@ -40,12 +42,7 @@ class Options:
 
     def devices(self) -> list[str]:
         """The names of the devices to use: those that `device` lists, or all GPUs for `cuda`, and `auto` if any."""
-        import torch
-
-        if self.device not in ("auto", "cuda"):
-            return self.device.split(",")
-        gpus = [f"cuda:{k}" for k in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-        return gpus or ["cuda" if self.device == "cuda" else "cpu"]
+        return devices(self.device)
 
     def torch_device(self) -> torch.device:
         import torch
@@ -53,10 +50,4 @@ class Options:
         return torch.device(self.devices()[0])
 
     def torch_dtype(self) -> torch.dtype:
-        import torch
-
-        if self.dtype != "auto":
-            return getattr(torch, self.dtype)
-        if self.torch_device().type == "cpu":
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return precision(self.dtype, self.devices()[0])

@@ -109,10 +109,9 @@ def _autoencoder():
     from diffusers import AutoencoderKL
 
     from removal.checkpoints.known import BUNDLED
+    from removal.weights.loading import pretrained
 
-    return AutoencoderKL.from_pretrained(
-        BUNDLED / "inpainting" / "vae", dtype=torch.float32, local_files_only=True
-    ).eval()
+    return pretrained(AutoencoderKL, BUNDLED / "inpainting" / "vae", dtype=torch.float32).eval()
 
 
 def _blur(image: np.ndarray, sigma: float) -> np.ndarray:

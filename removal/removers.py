@@ -15,8 +15,10 @@ from removal.crops import workers
 from removal.crops.remover import CropRemover
 from removal.methods.table import METHODS
 from removal.options import Options
+from removal.weights.devices import as_many_as_fit
+from removal.weights.loading import LOADING
 
-PIXELS_AT_ONCE = {"cuda": 16 * 512**2, "cpu": 512**2}  # crops times their area, for `batch_size="auto"`
+PIXELS = {"cpu": 512**2, "cuda": 16 * 512**2}  # of the crops of a batch, for `batch_size="auto"`
 
 
 class Remover(Protocol):
@@ -46,7 +48,13 @@ def load_remover(model: str = "sd15", **options) -> ChosenRemover:
     `options` are those of `Options`. Raises ValueError for what cannot be done (with what would), OSError for weights
     that cannot be had.
     """
-    return _load(model, Options(**options))
+    return _load_alone(model, Options(**options))
+
+
+def _load_alone(model: str, options: Options) -> ChosenRemover:
+    """The same, while nothing else is loaded in this process."""
+    with LOADING:
+        return _load(model, options)
 
 
 @functools.lru_cache(maxsize=2)
@@ -67,8 +75,7 @@ def _load(model: str, options: Options) -> ChosenRemover:
     choice = replace(choice, checkpoint=resolved(choice.checkpoint))
     batch = options.batch_size
     if not isinstance(batch, int):
-        at_once = PIXELS_AT_ONCE.get(options.torch_device().type, PIXELS_AT_ONCE["cpu"])
-        batch = max(1, at_once // paint.resolution**2)
+        batch = as_many_as_fit(PIXELS, options.devices()[0], paint.resolution)
     return CropRemover(choice, paint, options.context, batch, whole_batches=options.compile)
 
 
@@ -76,10 +83,10 @@ def _on_devices(model: str, options: Options, devices: list[str]) -> ChosenRemov
     """One remover on several devices, which can also load one for the first of them alone."""
 
     def alone() -> CropRemover:
-        remover = _load(model, replace(options, device=devices[0]))
+        remover = _load_alone(model, replace(options, device=devices[0]))
         assert isinstance(remover, CropRemover)
         return remover
 
-    painters, first = workers.start(_load, model, [replace(options, device=name) for name in devices])
+    painters, first = workers.start(_load_alone, model, [replace(options, device=name) for name in devices])
     batch = len(devices) * first.batch_size
     return CropRemover(first.choice, painters, options.context, batch, devices=len(devices), alone=alone)

@@ -134,3 +134,16 @@ def serving(repos: dict[str, Path]) -> Iterator[Hub]:
         finally:
             hub.shutdown()
             thread.join()
+
+
+def ask_it(hub: Hub, cache: Path, monkeypatch: Any) -> None:
+    """Have the library ask this hub, without a token, and keep what it gets in an empty cache."""
+    for name, value in {
+        "HF_HUB_OFFLINE": False,
+        "ENDPOINT": hub.url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": hub.url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(cache),
+    }.items():
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    hub.asked.clear()

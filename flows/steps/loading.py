@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,7 +10,6 @@ from flows.errors import EnvironmentFault
 from flows.threads.watchdog import at_leisure
 
 Loaded = TypeVar("Loaded")
-LOADING = threading.RLock()
 
 QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -32,8 +30,7 @@ def load(loader: Callable[[], Loaded]) -> Loaded:
     """Load weights with `loader`. What is missing there is no picture's fault: raises EnvironmentFault."""
     quiet_libraries()
     try:
-        # One at a time: of two that load together, one's weights may stay on the meta device (diffusers #4296).
-        with LOADING, at_leisure():  # they may be fetched first
+        with at_leisure():  # they may be fetched first
             return loader()
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise EnvironmentFault(f"the models cannot be loaded: {error}") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from removal.checkpoints.known import KNOWN
+from removal.weights.files import one_set
 from removal.weights.hub import CARD
 
 WEIGHTS = "diffusion_pytorch_model"
@@ -30,18 +31,6 @@ def needed(names: list[str], variant: str | None = None, of: Iterable[str] = tup
         if part in of:
             wanted += one_set(inside, f"{part}/{NETWORKS[part]}", variant)
     return wanted
-
-
-def one_set(names: list[str], stem: str, variant: str | None = None) -> list[str]:
-    """One set of weights: a file, or shards and their index. Raises ValueError where there is none."""
-    kind = re.compile(re.escape(stem) + r"(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors(\.index)?(\.fp16)?(\.json)?")
-    found = [name for name in names if kind.fullmatch(name)]
-    half = [name for name in found if ".fp16" in name]
-    plain = [name for name in found if name not in half]
-    chosen = (half or plain) if variant == "fp16" else (plain or half)
-    if not any(name.endswith(".safetensors") for name in chosen):
-        raise ValueError(f"has no {stem}.safetensors; other formats can run code when they are opened, and are not")
-    return chosen
 
 
 def network_needed(names: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from removal.checkpoints.diffusers_folder import network_needed, network_variant, read_json
 from removal.weights import hub
+from removal.weights.loading import pretrained
 
 if TYPE_CHECKING:
     import torch
@@ -30,9 +31,7 @@ def autoencoder(asked: str, family: str | None, dtype: torch.dtype, offline: boo
     kind = kinds.get(config.get("_class_name", ""))
     if kind is None or config.get("latent_channels", 4) != 4:
         raise ValueError(f"{asked} is no autoencoder for Stable Diffusion; give one of {', '.join(kinds)}")
-    return kind.from_pretrained(
-        folder, variant=network_variant(folder), dtype=dtype, use_safetensors=True, local_files_only=True
-    )
+    return pretrained(kind, folder, variant=network_variant(folder), dtype=dtype, use_safetensors=True)
 
 
 def fetched(asked: str, family: str | None, offline: bool = False) -> Path:

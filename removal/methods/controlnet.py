@@ -20,6 +20,7 @@ from removal.methods.blending import STRENGTH
 from removal.painting import pipelines
 from removal.painting.painter import Wrapped
 from removal.weights import hub
+from removal.weights.loading import pretrained
 
 if TYPE_CHECKING:
     from removal.options import Options
@@ -44,8 +45,7 @@ def load(checkpoint: Checkpoint, options: Options, controlnet: str = INPAINT) ->
         raise ValueError(
             f"{checkpoint.repo} is of SDXL; a ControlNet leads a checkpoint of its own kind such as {SD15}"
         )
-    with pipelines.loading:
-        control = _controlnet(controlnet, options)
+    control = _controlnet(controlnet, options)
     if options.compile:
         control.compile(dynamic=False)
     painter = pipelines.load(checkpoint, options, in_channels=4, usual_strength=STRENGTH if options.prefill else 1.0)
@@ -83,13 +83,8 @@ def _controlnet(controlnet: str, options: Options) -> Any:
     folder = Path(controlnet)
     if not folder.is_dir():
         folder = hub.snapshot(controlnet, network_needed, offline=options.offline)
-    return ControlNetModel.from_pretrained(
-        folder,
-        variant=network_variant(folder),
-        dtype=options.torch_dtype(),
-        local_files_only=True,
-        use_safetensors=True,
-    )
+    variant, dtype = network_variant(folder), options.torch_dtype()
+    return pretrained(ControlNetModel, folder, variant=variant, dtype=dtype, use_safetensors=True)
 
 
 def _with_controlnet(pipeline: Any, control: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +18,12 @@ from removal.checkpoints.vae import autoencoder, exchange
 from removal.painting import embeddings_cache as kept_words
 from removal.painting.painter import Painter
 from removal.painting.prompt_embeddings import encoded, needed
+from removal.weights.loading import LOADING, pretrained
 
 if TYPE_CHECKING:
     from removal.options import Options
 
 SCHEDULER, LCM_SCHEDULER = "DPMSolverMultistepScheduler", "LCMScheduler"
-
-loading = threading.Lock()  # two from_pretrained at once leave weights on the meta device (diffusers #4296)
 
 
 def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_strength: float = 1.0) -> Painter:
@@ -39,7 +37,7 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
     # An empty prompt has nothing to guide towards, and a consistency model is guided already.
     lcm = any(map(is_lcm, options.lora))
     guidance = options.guidance if options.guidance is not None else 7.5 if options.prompt and not lcm else 1.0
-    with loading:
+    with LOADING:
         pipeline, words = _with_words(checkpoint, options, guidance > 1)
     found = pipeline.unet.config.in_channels
     if found != in_channels:
@@ -128,4 +126,4 @@ def pipeline_of(checkpoint: Checkpoint, folder: Path, configs: Path, dtype: torc
     if checkpoint.is_file:
         return from_single_file(kind, folder, configs, given)
     variant = variant_of(folder, checkpoint.variant)
-    return kind.from_pretrained(folder, variant=variant, local_files_only=True, use_safetensors=True, **given)
+    return pretrained(kind, folder, variant=variant, use_safetensors=True, **given)

@@ -17,11 +17,13 @@ Done = TypeVar("Done")
 class Batches:
     """Has rows worked on, `size` at a time. Halves `size` for good whenever that many do not fit.
 
-    With `whole`, a short batch is filled up with its last row, whose results are dropped: one shape for all.
+    With `whole`, a short batch is filled up with its last row, whose results are dropped: one shape for all. `less`
+    says for what a device has too little memory where not even one row fits, and what takes less.
     """
 
     size: int
     whole: bool = False
+    less: str = "for a single crop; a checkpoint with a smaller resolution takes less"
 
     def __call__(self, work: Callable[[list[Row]], list[Done]], rows: list[Row]) -> Iterator[Done]:
         """What `work` makes of each row. Raises MemoryError where a single one does not fit."""
@@ -36,10 +38,7 @@ class Batches:
             elif len(filled) > 1:
                 self.size = (len(filled) + 1) // 2
             else:
-                raise MemoryError(
-                    "the device has too little memory for a single crop; a checkpoint with a smaller resolution takes "
-                    "less, or --device cpu"
-                )
+                raise MemoryError(f"the device has too little memory {self.less}, or --device cpu")
 
 
 def _unless_too_large(work: Callable[[list[Row]], list[Done]], some: list[Row]) -> list[Done] | None:

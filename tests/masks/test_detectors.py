@@ -8,7 +8,7 @@ import torch
 
 from masks import TextPrompt
 from masks.detectors import DUPLICATE, GroundingDino, Owlv2
-from masks.hub import Weights
+from removal.weights.networks import Weights
 
 PHRASES = ("red ball", "star", "blue ball star")
 

@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from masks import TextPrompt, detectors, load_segmenter
 from masks.clipseg import ClipSegSegmenter
-from masks.hub import Weights
 from masks.sam2 import Sam2Network
 from masks.segmenters import BUNDLED
+from removal.weights.networks import Weights
+from tests.stand_in_hub import Hub, ask_it, commit, serving
 
 FIRST, SECOND = "a" * 40, "b" * 40
 
@@ -25,8 +26,8 @@ def cache(tmp_path, monkeypatch, no_network):
     import huggingface_hub.constants
 
     repo = tmp_path / "models--me--clipseg"
-    for commit in (FIRST, SECOND):
-        shutil.copytree(BUNDLED / "clipseg", repo / "snapshots" / commit)
+    for one in (FIRST, SECOND):
+        shutil.copytree(BUNDLED / "clipseg", repo / "snapshots" / one)
     weights = repo / "snapshots" / FIRST / "model.safetensors"
     save_file(
         {k: v * 0 if k.startswith("decoder.") else v for k, v in load_file(weights).items()},
@@ -53,6 +54,51 @@ def test_an_id_means_its_newest_commit_and_at_a_revision_that_one(cache, scenes)
 def test_a_revision_that_cannot_be_had_is_named_with_its_id(cache):
     with pytest.raises(OSError, match=rf"the weights of me/clipseg at {'c' * 40} are unavailable"):
         load_segmenter(f"clipseg:me/clipseg@{'c' * 40}", offline=True)
+
+
+@pytest.fixture
+def online(tmp_path, monkeypatch):
+    """A hub with a repository of CLIPSeg's, which also holds what is not needed; others are gated or missing."""
+    folder = tmp_path / "clipseg"
+    shutil.copytree(BUNDLED / "clipseg", folder)
+    for name in ("pytorch_model.bin", "README.md"):
+        (folder / name).write_bytes(b"not needed")
+    with serving({"someone/clipseg": folder}) as hub:
+        ask_it(hub, tmp_path / "hub", monkeypatch)
+        yield hub
+
+
+@pytest.mark.parametrize(
+    ("repo", "words"),
+    [
+        ("someone/gated", r"is gated: accept its terms at https://huggingface\.co/someone/gated, then set HF_TOKEN"),
+        ("someone/missing", "the hub has no someone/missing, or keeps it private: check its spelling"),
+    ],
+)
+@pytest.mark.parametrize("segmenter", ["clipseg:{}", "sam2:{}", "grounded-sam2:+{}", "owlv2-sam:+{}"])
+def test_a_refused_segmenter_says_what_to_do_as_a_refused_checkpoint_does(online, sam2, repo, words, segmenter):
+    name = segmenter.format(repo).replace("grounded-sam2:+", f"grounded-sam2:{sam2}+")
+    with pytest.raises(OSError, match=rf"the weights of {repo} are unavailable: .*{words}"):
+        load_segmenter(name.replace("owlv2-sam:+", f"owlv2-sam:{BUNDLED / 'sam'}+"))
+
+
+def test_of_a_segmenter_only_what_it_needs_is_fetched_and_only_once(online: Hub, scenes, monkeypatch):
+    image, prompt = scenes[0].image, TextPrompt(scenes[0].target.text)
+    (found,) = load_segmenter("clipseg:someone/clipseg", threshold=0.6)([image], [prompt])
+    assert (found.mask == load_segmenter("bundled", threshold=0.6)([image], [prompt])[0].mask).all()
+    fetched = online.fetched()
+    assert "model.safetensors" in fetched
+    assert not {"pytorch_model.bin", "README.md"} & {*fetched}
+    assert len(fetched) == len({*fetched})
+    online.asked.clear()
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # the connection is gone
+    again = load_segmenter(f"clipseg:someone/clipseg@{commit('someone/clipseg')}", threshold=0.6)
+    assert (again([image], [prompt])[0].mask == found.mask).all()
+
+
+def test_a_path_that_is_not_there_is_answered_with_what_may_be_given():
+    with pytest.raises(OSError, match=r"there are no weights at \./nowhere; give a hub id, or a folder"):
+        load_segmenter("clipseg:./nowhere")
 
 
 @pytest.mark.parametrize(

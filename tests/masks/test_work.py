@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from masks import BoxPrompt, PointPrompt, TextPrompt, load_segmenter, shapes
-from masks.batches import PIXELS, Batches, batches_for
+from masks.encoding import PIXELS, batches_for
 from masks.segmenters import BUNDLED
 
 ENCODERS = {
@@ -110,7 +110,7 @@ def refuse_above(most: int):
 
 def test_a_single_picture_that_does_not_fit_is_said_so_with_what_would_help():
     with pytest.raises(MemoryError, match="sam:vit_b"):
-        list(Batches(1)(lambda rows: refuse_above(0)(None, [rows]), ["a"]))
+        list(batches_for("cpu", 4096)(lambda rows: refuse_above(0)(None, [rows]), ["a"]))
 
 
 def test_another_error_than_too_little_memory_is_passed_on():
@@ -118,7 +118,7 @@ def test_another_error_than_too_little_memory_is_passed_on():
         raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match="shapes differ"):
-        list(Batches(4)(broken, ["a", "b"]))
+        list(batches_for("cpu", 512)(broken, ["a", "b"]))
 
 
 def test_large_pictures_go_to_a_cpu_one_by_one_and_to_a_gpu_eight_at_once():

@@ -19,7 +19,7 @@ from removal.checkpoints.vae import fetched
 from removal.options import Options
 from removal.painting import pipelines
 from removal.weights import hub
-from tests.stand_in_hub import PRIVATE, TOKEN, Hub, commit, serving
+from tests.stand_in_hub import PRIVATE, TOKEN, Hub, ask_it, commit, serving
 
 REPO = "someone/tiny"
 ROOT = Path(__file__).parents[2]
@@ -52,15 +52,7 @@ def served(tiny, tmp_path_factory):
 @pytest.fixture
 def online(served: Hub, tmp_path, monkeypatch) -> Hub:
     """The library asks the stand-in, and keeps what it gets in an empty cache."""
-    for name, value in {
-        "HF_HUB_OFFLINE": False,
-        "ENDPOINT": served.url,
-        "HUGGINGFACE_CO_URL_TEMPLATE": served.url + "/{repo_id}/resolve/{revision}/{filename}",
-        "HF_HUB_CACHE": str(tmp_path / "hub"),
-    }.items():
-        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    served.asked.clear()
+    ask_it(served, tmp_path / "hub", monkeypatch)
     return served
 
 

@@ -11,11 +11,11 @@ import pytest
 from masks import sam
 from masks.bundled import sums as segmenters_sums
 from masks.clipseg import ClipSegSegmenter
-from masks.hub import Weights
 from masks.prompts import PointPrompt, TextPrompt
 from removal import load_remover
 from removal.bundled import sums
 from removal.bundled.scenes import scene
+from removal.weights.networks import Weights
 
 STAGES = ("autoencoder", "early", "inpainting", "control", "base", "style", "sam", "clipseg")
 

@@ -1,11 +1,17 @@
-"""Weights in the layout of the Hugging Face hub: an id or a folder, and the commit that pins it."""
+"""A network or processor of transformers: a hub id or a folder, and the commit that pins it."""
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from removal.weights import hub
+from removal.weights.files import of_transformers
+from removal.weights.loading import pretrained
 
 SHOWN = 4  # names of tensors in a message
 # What earlier releases of the libraries saved beside the weights, and nothing is computed from.
@@ -26,21 +32,33 @@ class Weights:
         repo, _, revision = text.rpartition("@") if "@" in text and not os.path.isdir(text) else (text, "", "")
         return cls(os.path.expanduser(repo), revision, offline)
 
-    def load(self, kind: Any, **options: Any) -> Any:
+    @functools.cached_property
+    def folder(self) -> Path:
+        """Where they are on this machine, fetched if need be. Raises OSError with what to do where they are not."""
+        place = Path(self.repo)
+        if place.is_dir():
+            return place
+        if place.is_absolute() or self.repo.startswith(".") or self.repo.count("/") > 1:
+            raise FileNotFoundError(f"there are no weights at {self.repo}; give a hub id, or a folder in its layout")
+        try:
+            return hub.snapshot(self.repo, of_transformers, self.revision or None, self.offline)
+        except hub.Unavailable as error:
+            pinned = f" at {self.revision}" if self.revision else ""
+            raise hub.Unavailable(f"the weights of {self.repo}{pinned} are unavailable: {error}") from error
+
+    def load(self, kind: Any) -> Any:
         """What a class of transformers makes of them; raises OSError, naming them, when they are unavailable.
 
         Weights are read from safetensors alone: the older format can hold code. Raises ValueError when they lack some
         of the network's tensors or hold others: the library would draw the first at random and drop the second.
         """
-        if self.revision:
-            options["revision"] = self.revision
+        folder, options = self.folder, {}
         if is_network := not kind.__name__.endswith("Processor"):
-            options |= {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
+            options = {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
         try:
-            loaded = kind.from_pretrained(self.repo, local_files_only=self.offline, **options)
+            loaded = pretrained(kind, folder, **options)
         except OSError as error:  # the library's own words do not always say which
-            pinned = f" at {self.revision}" if self.revision else ""
-            raise OSError(f"the weights of {self.repo}{pinned} are unavailable: {error}") from error
+            raise OSError(f"the weights of {self.repo} are unavailable: {error}") from error
         if not is_network:
             return loaded
         network, report = loaded

@@ -1,0 +1,47 @@
+"""One way to choose devices and precision, for segmenters and removers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from removal.weights.devices import as_many_as_fit, devices, precision
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "found"),
+    [
+        ("auto", 0, ["cpu"]),
+        ("auto", 2, ["cuda:0", "cuda:1"]),
+        ("cuda", 1, ["cuda:0"]),
+        ("cuda", 0, ["cuda"]),  # which torch then refuses in its own words
+        ("cpu", 2, ["cpu"]),
+        ("cuda:1,cpu", 2, ["cuda:1", "cpu"]),
+    ],
+)
+def test_devices_are_those_that_are_named_or_all_gpus_or_the_cpu(monkeypatch, asked, gpus, found):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert devices(asked) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "half", "has_bfloat16", "found"),
+    [
+        ("auto", "cpu", "float16", True, torch.float32),
+        ("auto", "cuda:0", "float16", True, torch.bfloat16),
+        ("auto", "cuda:0", "float16", False, torch.float16),
+        ("auto", "cuda", "float32", False, torch.float32),
+        ("float16", "cpu", "float32", True, torch.float16),
+    ],
+)
+def test_auto_is_full_precision_on_a_cpu_and_bfloat16_on_a_gpu_that_has_it(
+    monkeypatch, asked, device, half, has_bfloat16, found
+):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bfloat16)
+    assert precision(asked, device, half) == found
+
+
+def test_a_batch_holds_at_least_one_picture():
+    pixels = {"cpu": 100**2, "cuda": 400**2}
+    assert [as_many_as_fit(pixels, device, 200) for device in ("cpu", "cuda", "cuda:3")] == [1, 4, 4]

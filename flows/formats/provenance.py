@@ -2,55 +2,71 @@
 
 from __future__ import annotations
 
-import re
-from xml.etree import ElementTree
+from flows.formats.xmp import RDF, Name, Unreadable, read
 
 CODES = "http://cv.iptc.org/newscodes/digitalsourcetype"
 BY_MODEL = f"{CODES}/compositeWithTrainedAlgorithmicMedia"
 BY_ALGORITHM = f"{CODES}/compositeSynthetic"  # by one that was not trained on anything, such as Telea's
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
     f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"></rdf:RDF></x:xmpmeta>\n'
     '<?xpacket end="w"?>'
+).encode()
+# Previews, also where they lie in a second packet, and the list of further pictures behind the first one (GContainer).
+PREVIEWS = frozenset({"Thumbnails", "Directory", "HasExtendedXMP"})
+SHOWN = frozenset(  # depth, gain and other maps, and the picture as it was before the phone worked on it
+    {
+        "http://ns.google.com/photos/1.0/image/",
+        "http://ns.google.com/photos/1.0/depthmap/",
+        "http://ns.adobe.com/hdr-gain-map/1.0/",
+    }
 )
-SAID = re.compile(  # what the picture said of its source until now, as an attribute or as an element
-    r"""\s+[\w.-]+:DigitalSourceType\s*=\s*("[^"]*"|'[^']*')|<([\w.-]+:DigitalSourceType)\b[^>]*?(/>|>.*?</\2\s*>)""",
-    re.DOTALL,
-)
-PREVIEWS = re.compile(  # also where further pictures lie behind the first one (GContainer), which are left out
-    r"""<([\w.-]+:(?:Thumbnails|Directory))\b[^>]*?(/>|>.*?</\1\s*>)|\s+[\w.-]+:HasExtendedXMP\s*=\s*("[^"]*"|'[^']*')""",
-    re.DOTALL,
-)
-END = re.compile(r"</(?:[\w.-]+:)?RDF\s*>")
-SUBJECT = re.compile(r"""<[\w.-]+:Description\b[^>]*?\b[\w.-]+:about\s*=\s*("[^"]*"|'[^']*')""", re.DOTALL)
+VIDEO = ("MotionPhoto", "MicroVideo")  # how the names begin by which a phone says that a video lies behind the picture
 
 
 def with_provenance(xmp: bytes | None, source_type: str = BY_MODEL) -> bytes:
-    """An XMP packet that says how a part was painted, and all that `xmp` says besides, letter for letter."""
-    text = _readable(xmp) or EMPTY
-    text = SAID.sub("", text)
-    about = subject.group(1) if (subject := SUBJECT.search(text)) else '""'
+    """An XMP packet that says how a part was painted, and all that `xmp` says besides, byte for byte."""
+    packet = read(xmp if xmp and is_readable(xmp) else EMPTY, _tells_source)
     statement = (
-        f'<rdf:Description xmlns:rdf="{RDF}" xmlns:Iptc4xmpExt="{IPTC}" rdf:about={about} '
-        f'Iptc4xmpExt:DigitalSourceType="{source_type}"/>'
+        f'<rdf:Description xmlns:rdf="{RDF}" xmlns:Iptc4xmpExt="{IPTC}" rdf:about='.encode()
+        + packet.about
+        + f' Iptc4xmpExt:DigitalSourceType="{source_type}"/>'.encode()
     )
-    last = [*END.finditer(text)][-1].start()
-    return (text[:last] + statement + text[last:]).encode()
+    return packet.without(statement)
 
 
-def without_previews(xmp: bytes) -> bytes:
-    """An XMP packet without the previews in it, which may show what was removed."""
-    text = _readable(xmp)
-    return xmp if text is None else PREVIEWS.sub("", text).encode()
-
-
-def _readable(xmp: bytes | None) -> str | None:
-    """The text of a packet that a reader of XMP can read; what none can is not worth keeping in its way."""
+def without_previews(xmp: bytes) -> bytes | None:
+    """A packet without what shows what was removed, or tells of what is left out; None for one that none can read."""
     try:
-        text = (xmp or b"").rstrip(b"\0").decode("utf-8-sig")
-        ElementTree.fromstring(text)
-    except (UnicodeDecodeError, ElementTree.ParseError):
+        return read(xmp, _shows).without()
+    except Unreadable:
         return None
-    return text if END.search(text) else None
+
+
+def tells_of_video(xmp: bytes | None) -> bool:
+    """Whether a packet says that a video lies behind the picture (a motion photo)."""
+    try:
+        return any(_is_video(name) for name in read(xmp or b"", _is_video).names)
+    except Unreadable:
+        return False
+
+
+def is_readable(xmp: bytes | None) -> bool:
+    """Whether a reader of XMP can read a packet, and finds something said in it."""
+    try:
+        return read(xmp or b"", lambda _: False).end >= 0
+    except Unreadable:
+        return False
+
+
+def _tells_source(name: Name) -> bool:
+    return name[1] == "DigitalSourceType"
+
+
+def _shows(name: Name) -> bool:
+    return name[1] in PREVIEWS or name[0] in SHOWN or _is_video(name)
+
+
+def _is_video(name: Name) -> bool:
+    return name[1].startswith(VIDEO)

@@ -52,27 +52,29 @@ def _entries(data: bytearray, order: str, directory: int, tag: int) -> Iterator[
 
 
 def _values(data: bytearray, order: str, directory: int, tag: int) -> list[int]:
-    """The whole numbers that a tag holds."""
-    found: list[int] = []
-    for at in _entries(data, order, directory, tag):
-        kind, count = _number(data, order, at + 2, SHORT), _number(data, order, at + 4, LONG)
-        size = 2 if kind == SHORT else 4
-        begin = at + 8 if size * count <= 4 else _number(data, order, at + 8, LONG)
-        if begin + size * count > len(data):
-            raise struct.error(f"tag {tag} lies outside")
-        found += [_number(data, order, begin + size * k, kind) for k in range(count)]
-    return found
+    """The whole numbers that a tag holds; of a tag that stands there more than once, those of the first."""
+    at = next(_entries(data, order, directory, tag), None)
+    if at is None:
+        return []
+    kind, count = _number(data, order, at + 2, SHORT), _number(data, order, at + 4, LONG)
+    size = 2 if kind == SHORT else 4
+    begin = at + 8 if size * count <= 4 else _number(data, order, at + 8, LONG)
+    if begin + size * count > len(data):
+        raise struct.error(f"tag {tag} lies outside")
+    return [_number(data, order, begin + size * k, kind) for k in range(count)]
 
 
 def _blank(data: bytearray, order: str, directory: int, begins: int, lengths: int) -> None:
-    for begin, length in zip(
-        _values(data, order, directory, begins), _values(data, order, directory, lengths), strict=False
-    ):
+    """Blank the strips of a preview. However often they overlap, each byte is blanked once."""
+    places = zip(_values(data, order, directory, begins), _values(data, order, directory, lengths), strict=False)
+    done = 0
+    for begin, length in sorted(places):
         end = min(begin + length, len(data))
         if end == len(data) > begin > 8:
             del data[begin:]  # as it mostly is: the last thing in the block
-        else:
-            data[begin:end] = bytes(max(end - begin, 0))
+        elif end > (first := max(begin, done)):
+            data[first:end] = bytes(end - first)
+        done = max(done, end)
 
 
 def _blank_embedded(data: bytearray) -> None:

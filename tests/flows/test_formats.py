@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -458,6 +459,17 @@ def test_previews_in_xmp_go():
     xmp = SAID.replace(b"<dc:source>", picture + b"<dc:source>").replace(b"xmlns:dc", b'xmlns:xmp="x" xmlns:dc', 1)
     assert b"9j" in xmp
     assert without_previews_in_xmp(xmp) == xmp.replace(picture, b"")
+
+
+@pytest.mark.parametrize("repeated", ["tags", "strips"])
+def test_an_exif_block_that_tells_of_its_previews_again_and_again_holds_nothing_up(repeated):
+    tags, strips = (30_000, 100_000) if repeated == "tags" else (1, 400_000)
+    places = struct.pack("<HHII", 0x0111, 4, strips, 10_000_000), struct.pack("<HHII", 0x0117, 4, strips, 10_000_000)
+    block = bytearray(b"II*\0" + struct.pack("<IHI", 8, 0, 14) + struct.pack("<H", 2 * tags) + b"".join(places) * tags)
+    block += b"x" * (10_000_000 - len(block)) + struct.pack("<I", 5_000_000) * strips
+    done = threading.Event()
+    threading.Thread(target=lambda: without_previews(bytes(block)) and done.set(), daemon=True).start()
+    assert done.wait(30)  # not a time that is promised: with a square it would be hours
 
 
 def several(kind: int, **how: Any) -> bytes:

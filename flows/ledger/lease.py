@@ -1,23 +1,24 @@
-"""The lock of a target in a store: an object that only one run can make, renewed for as long as that run lives."""
+"""The lock of a target in a store: an object that only one run can make, renewed for as long as that run lives.
+
+Making it and taking it over from a run that died are each one conditional request, so that of two runs one alone wins.
+Where a store has no such requests, or ignores the condition, who has written looks again after a while.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import threading
 import time
 import uuid
-from typing import Any
+from collections.abc import Callable
 
 from flows.errors import EnvironmentFault
+from flows.ledger.holder import HELD, described, holder_of, in_words, is_void
 from flows.ledger.lock import Busy
 from flows.places.bucket import Bucket
 
 RENEWED_EVERY = 60.0  # seconds
-STALE_AFTER = 15 * 60.0  # seconds without a renewal; clocks of two machines may differ by some minutes
-HELD: set[str] = set()  # by runs of this process
-PROCESS = uuid.uuid4().hex  # tells this process from an earlier one of its number, as in a container that restarts
+SURE_FOR = 3 * RENEWED_EVERY  # after that a renewal comes before anything is written; far less than STALE_AFTER
+SETTLED_AFTER = 5.0  # seconds; by then a write that began before ours has come to its end
 
 
 class Lease:
@@ -28,81 +29,110 @@ class Lease:
         self.bucket, self.name = bucket, name
         self.run = uuid.uuid4().hex
         self.lost = False
-        try:
-            self._make()
-        except FileExistsError:
-            self._take_over()
+        self._renewal = threading.Lock()
+        self._sure = _clock()  # when the store last said that it is ours
+        self._acquire()
         HELD.add(self.run)
         self._ended = threading.Event()
-        self._renewing = threading.Thread(target=self._renew, daemon=True)
+        self._renewing = threading.Thread(target=self._renew_now_and_then, daemon=True)
         self._renewing.start()
 
     def check(self) -> None:
-        """Raises EnvironmentFault when another run took this for dead and went on in its place."""
+        """Raises EnvironmentFault when another run took this for dead and went on in its place.
+
+        A process that was stopped for a while, or whose machine was, has to ask the store first.
+        """
+        if not self.lost and _clock() - self._sure > SURE_FOR:
+            self._renew()
         if self.lost:
-            raise EnvironmentFault(f"another run took over {self.bucket.url}, since this one was silent too long")
+            raise EnvironmentFault(
+                f"another run took over {self.bucket.url}, since this one was silent too long; this one ends here"
+            )
 
     def release(self) -> None:
         """Let the next run have it at once."""
         self._ended.set()
         self._renewing.join()
         HELD.discard(self.run)
-        if not self.lost:
+        if not self.lost and self._is_ours():
             self.bucket.remove(self.name)
 
-    def _make(self) -> None:
-        self.bucket.create(self.name, self._words())
-
-    def _take_over(self) -> None:
+    def _acquire(self) -> None:
+        put = self._created
         try:
-            holder = json.loads(self.bucket.read(self.name))
-        except (FileNotFoundError, ValueError):
-            holder = {}
-        if not _is_void(holder):
-            where = f"{holder.get('host')}, process {holder.get('pid')}"
-            raise Busy(f"another run ({where}) is working on {self.bucket.url}; wait for it, or choose another target")
-        self.bucket.remove(self.name)
-        try:
-            self._make()
-        except FileExistsError as error:
-            raise Busy(f"another run has just begun on {self.bucket.url}; wait for it") from error
+            sure = put()
+        except FileExistsError:
+            put = self._in_place_of_a_dead_one()
+            try:
+                sure = put()
+            except (FileNotFoundError, FileExistsError) as error:
+                if not self._is_ours():  # else it was asked twice, since the first answer got lost
+                    raise self._too_late() from error
+                sure = True
+        if not (sure and _is_refused(put)):
+            time.sleep(SETTLED_AFTER)
+            if not self._is_ours():
+                raise self._too_late()
+        self._sure = _clock()
 
-    def _words(self) -> bytes:
-        return json.dumps(
-            {
-                "run": self.run,
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "process": PROCESS,
-                "renewed": time.time(),
-            }
-        ).encode()
+    def _created(self) -> bool:
+        return self.bucket.create(self.name, described(self.run))
+
+    def _in_place_of_a_dead_one(self) -> Callable[[], bool]:
+        """Puts this run's lease in the place of the one that is there. Raises Busy when somebody stands behind that."""
+        try:
+            data, version = self.bucket.read_version(self.name)
+        except FileNotFoundError as error:
+            raise self._too_late() from error
+        if not is_void(holder := holder_of(data)):
+            raise Busy(
+                f"another run ({in_words(holder)}) is working on {self.bucket.url}; wait for it, or choose another "
+                f"target; if there is no such run any more, remove {self.name} from there"
+            )
+        return lambda: self.bucket.replace(self.name, described(self.run), version)
+
+    def _too_late(self) -> Busy:
+        return Busy(f"another run has just begun or ended on {self.bucket.url}; wait for it")
+
+    def _is_ours(self) -> bool:
+        try:
+            return holder_of(self.bucket.read(self.name)).get("run") == self.run
+        except FileNotFoundError:
+            return False
 
     def _renew(self) -> None:
-        while not self._ended.wait(RENEWED_EVERY):
+        """Renew the lease, or find that it is lost. Raises EnvironmentFault or OSError when the store does not answer."""
+        with self._renewal:
+            began = _clock()
             try:
-                if json.loads(self.bucket.read(self.name)).get("run") != self.run:
-                    self.lost = True
-                    return
-                self.bucket.write(self.name, self._words())
-            except (OSError, ValueError, EnvironmentFault):
+                data, version = self.bucket.read_version(self.name)
+                self.lost = holder_of(data).get("run") != self.run
+                if not self.lost:
+                    self.bucket.replace(self.name, described(self.run), version)
+                    self._sure = began
+            except FileNotFoundError:  # who took it away may have let another run begin and end
+                self.lost = True
+            except FileExistsError:
+                self.lost = not self._is_ours()
+
+    def _renew_now_and_then(self) -> None:
+        while not self.lost and not self._ended.wait(RENEWED_EVERY):
+            try:
+                self._renew()
+            except (OSError, EnvironmentFault):
                 continue  # a store may be away for a while; the next picture's own request says so
 
 
-def _is_void(holder: dict[str, Any]) -> bool:
-    """Whether nobody stands behind a lease: its process on this machine is gone, or it was not renewed for long."""
-    if holder.get("host") == socket.gethostname() and isinstance(holder.get("pid"), int):
-        if holder["pid"] == os.getpid():
-            return holder.get("process") != PROCESS or holder.get("run") not in HELD
-        return not _lives(holder["pid"])
-    return time.time() - float(holder.get("renewed") or 0) > STALE_AFTER
-
-
-def _lives(pid: int) -> bool:
+def _is_refused(put: Callable[[], bool]) -> bool:
+    """Whether what has worked once does not work again. Some stores that speak S3 ignore all conditions."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is somebody else's
-        pass
-    return True
+        put()
+    except FileExistsError:
+        return True
+    return False
+
+
+def _clock() -> float:
+    """Seconds that go on while the machine is suspended, as those of `time.monotonic` do not on Linux."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)

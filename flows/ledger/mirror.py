@@ -15,7 +15,7 @@ from flows.errors import EnvironmentFault
 from flows.ledger import lock
 from flows.ledger.lease import Lease
 from flows.ledger.tables import LEDGER
-from flows.places.bucket import Bucket
+from flows.places.bucket import GUARDS, Bucket
 from flows.places.folder import Folder
 from flows.places.layout import PRIVATE
 
@@ -47,12 +47,12 @@ def carried(folder: Folder, only_look: bool = False) -> Iterator[None]:
     lease = Lease(store, LOCK)
     try:
         _bring(store, folder.target)
-        store.guard = lease.check
+        GUARDS[store.url] = lease.check
         with _copying(store, folder.target):
             yield
         _take_back(store, folder.target)
     finally:
-        store.guard = lambda: None
+        GUARDS.pop(store.url, None)
         lease.release()
 
 
@@ -100,7 +100,7 @@ def _copying(store: Bucket, place: Path) -> Iterator[None]:
         pause = EVERY
         while not ended.wait(pause):
             began = time.monotonic()
-            with contextlib.suppress(EnvironmentFault, sqlite3.Error):  # the next one may go; the work itself says so
+            with contextlib.suppress(EnvironmentFault, OSError, sqlite3.Error):  # the next may go; the work says so
                 if (place / LEDGER).exists():
                     _take_back(store, place)
             pause = max(EVERY, SHARE * (time.monotonic() - began))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 from flows.errors import EnvironmentFault, UsageError
@@ -19,7 +20,12 @@ STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "content_md5", "LastModified", "u
 
 
 LISTINGS: dict[str, Listing] = {}  # by address; the steps of a run open the target again and again
+GUARDS: dict[str, Callable[[], None]] = {}  # by address: called before anything is changed; raises if it is not ours
 MISSING = (-1, -1)
+CREATING = frozenset({"s3", "s3a", "gs", "gcs", "memory"})  # stores that can create what is not there and nothing else
+SWAPPING = frozenset({"s3", "s3a"})  # ... and put a new object in the place of one version of the old
+REPLACING = Lock()  # what is in the memory of a process is replaced by one thread at a time
+CHANGED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})  # in S3's words
 
 
 def is_url(place: str) -> bool:
@@ -54,7 +60,6 @@ class Bucket:
         except ValueError as error:
             raise UsageError(f"{self.url}: {error}") from error
         self.root = root.rstrip("/")
-        self.guard: Callable[[], None] = lambda: None  # called before anything is changed; raises if that is not ours
 
     def find(self, folder: str = "") -> dict[str, tuple[int, int]]:
         """Every file: its name below the URL, its size in bytes and its stamp, which changes with its content."""
@@ -125,16 +130,50 @@ class Bucket:
 
     def write(self, name: str, data: bytes | bytearray) -> None:
         """Put a file in its place, over what is there. Raises ValueError for a name that would lie outside."""
-        self.guard()
-        with self._asked(name):
+        GUARDS.get(self.url, _nobodys)()
+        with self._asked(name, changing=True):
             self.fs.pipe_file(self._path(name), bytes(data))
         if self.known:
             self.known.put(name, (len(data), None))
 
-    def create(self, name: str, data: bytes) -> None:
-        """Put a file where there is none. Raises FileExistsError where there is: of two at once, one has made it."""
-        with self._asked(name):
+    def create(self, name: str, data: bytes) -> bool:
+        """Put a file where there is none. Raises FileExistsError where there is one.
+
+        Returns whether the store sees to it that of two at once one alone does; elsewhere the later one wins.
+        """
+        with self._asked(name, changing=True):
             self.fs.pipe_file(self._path(name), data, mode="create")
+        return self._is_one_of(CREATING)
+
+    def read_version(self, name: str) -> tuple[bytes, str]:
+        """A file, and what `replace` needs to find it unchanged."""
+        if not self._is_one_of(SWAPPING):
+            data = self.read(name)
+            return data, hashlib.sha256(data).hexdigest()
+        with self._asked(name):  # the version first: should it change in between, it is the older one, and refused
+            version = str(self.fs.info(self._path(name))["ETag"])
+        return self.read(name), version
+
+    def replace(self, name: str, data: bytes, version: str) -> bool:
+        """Put a file in the place of that version of it. Raises FileExistsError for another one, FileNotFoundError.
+
+        Returns whether the store sees to it that of two at once one alone does; elsewhere the later one wins.
+        """
+        if self._is_one_of(SWAPPING):
+            try:
+                with self._asked(name, changing=True):
+                    self.fs.pipe_file(self._path(name), data, IfMatch=version)
+            except EnvironmentFault as error:
+                if CHANGED & _codes_of(error):
+                    raise FileExistsError(f"{self.url}/{name} is another one by now") from error
+                raise
+            return True
+        with REPLACING:
+            if self.read_version(name)[1] != version:
+                raise FileExistsError(f"{self.url}/{name} is another one by now")
+            with self._asked(name, changing=True):
+                self.fs.pipe_file(self._path(name), data)
+        return self._is_one_of({"memory"})
 
     def move(self, name: str, to: str) -> None:
         """Give a file another name: stores have no rename, so the new one is made whole before the old one goes."""
@@ -143,10 +182,10 @@ class Bucket:
 
     def remove(self, name: str) -> None:
         """Take a file away, if it is there."""
-        self.guard()
+        GUARDS.get(self.url, _nobodys)()
         if not self.has(name):  # some stores complain of what is not there, and some do not
             return
-        with self._asked(name):
+        with self._asked(name, changing=True):
             self.fs.rm_file(self._path(name))
         if self.known:
             self.known.drop(name)
@@ -156,20 +195,47 @@ class Bucket:
         for name in self.below(folder):
             self.remove(f"{folder}/{name}")
 
+    def _is_one_of(self, stores: Collection[str]) -> bool:
+        names = self.fs.protocol  # one, or all that the store goes by
+        return any(name in stores for name in ([names] if isinstance(names, str) else names))
+
     def _path(self, name: str) -> str:
         inside(name)
         return f"{self.root}/{name}" if name else self.root
 
     @contextmanager
-    def _asked(self, what: str) -> Iterator[None]:
-        """What a store answers in its many ways becomes what a folder would say."""
+    def _asked(self, what: str, changing: bool = False) -> Iterator[None]:
+        """What a store answers in its many ways becomes what a folder would say.
+
+        Who may not read one object may read others; who may not write one may write none.
+        """
         try:
             yield
-        except (FileNotFoundError, FileExistsError, PermissionError):
+        except (FileNotFoundError, FileExistsError):
             raise
+        except PermissionError as error:
+            if not changing:
+                raise
+            reason = f"{error}; renew or change the credentials"
+            raise EnvironmentFault(f"{self.url}: {what}: {reason}, then run the same command") from error
         except Exception as error:
             reason = str(error) or type(error).__name__
-            raise EnvironmentFault(f"{self.url}: {what}: {reason}; mend that, then run the same command") from error
+            raise EnvironmentFault(f"{self.url}: {what}: {reason}; fix that, then run the same command") from error
+
+
+def _nobodys() -> None:
+    """The guard of an address that no run holds."""
+
+
+def _codes_of(error: BaseException | None) -> set[str]:
+    """What a store calls an error, from all that it led to."""
+    codes = set()
+    while error is not None:
+        answer = getattr(error, "response", None)
+        if isinstance(answer, dict):
+            codes.add(str(answer.get("Error", {}).get("Code")))
+        error = error.__cause__ or error.__context__
+    return codes
 
 
 def stamp(info: dict[str, Any]) -> int:

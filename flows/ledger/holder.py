@@ -1,0 +1,87 @@
+"""Who holds a lease, as the lock object says it, and whether somebody still stands behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+STALE_AFTER = 15 * 60.0  # seconds without a renewal; clocks of two machines may differ by some minutes
+HELD: set[str] = set()  # by runs of this process
+PROCESS = uuid.uuid4().hex  # tells this process from an earlier one of its number, as in a container that restarts
+
+Holder = dict[str, Any]
+
+
+def described(run: str) -> bytes:
+    """The lock object of a run of this process, as of now."""
+    whom = {"run": run, "host": socket.gethostname(), "pid": os.getpid(), "process": PROCESS}
+    return json.dumps({**whom, **_machine(), "started": _started(os.getpid()), "renewed": time.time()}).encode()
+
+
+def holder_of(data: bytes) -> Holder:
+    """What a lock object says; empty where it is none of ours, whatever it is."""
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def in_words(holder: Holder) -> str:
+    return f"{holder.get('host')}, process {holder.get('pid')}"
+
+
+def is_void(holder: Holder) -> bool:
+    """Whether nobody stands behind a lease: its process on this machine is gone, or it was not renewed for long."""
+    pid = holder.get("pid")
+    if _is_here(holder) and isinstance(pid, int) and pid > 0:
+        if pid == os.getpid():
+            return holder.get("process") != PROCESS or holder.get("run") not in HELD
+        return not _lives(pid, holder.get("started"))
+    renewed = holder.get("renewed")
+    # Stores refuse whoever's clock is off by as much, so a time that far in the future is no living run's either.
+    # "Not (... <= ...)", since nan is neither more nor less than anything.
+    return not (type(renewed) in (int, float) and abs(time.time() - renewed) <= STALE_AFTER)
+
+
+def _is_here(holder: Holder) -> bool:
+    """Whether the process number of a holder can be looked up here. Containers often share their host's name, and each
+    counts its processes anew; machines made of one image share it too."""
+    here = _machine()
+    known = bool(here) and all(holder.get(key, value) == value for key, value in here.items())
+    return known and holder.get("host") == socket.gethostname()
+
+
+def _machine() -> dict[str, str]:
+    """Which kernel this is since when, and within which processes are counted; empty where that cannot be said."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return {"boot": boot, "pids": os.readlink("/proc/self/ns/pid")}
+    except OSError:
+        return {}
+
+
+def _lives(pid: int, started: object) -> bool:
+    """Whether a process runs, or is stopped, that began at this time."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is somebody else's
+        pass
+    now = _started(pid)
+    return started is None or now is None or now == started
+
+
+def _started(pid: int) -> str | None:
+    """When a process began, in ticks since the machine did: another process of its number began later."""
+    try:
+        after_its_name = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return after_its_name[19]  # field 22 of proc_pid_stat(5)
+    except (OSError, IndexError):
+        return None

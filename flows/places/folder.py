@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Iterator, Set
 from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePath, PurePosixPath
@@ -12,7 +14,7 @@ from flows.errors import UsageError
 from flows.places.bucket import Bucket, is_url
 from flows.places.disk import Disk
 from flows.places.layout import PENDING, PictureFiles, files_of, image_name, in_the_way, refuse_collisions
-from flows.places.source import LocalSource, StoredSource, Survey
+from flows.places.source import LocalSource, StoredSource, Survey, is_file_name
 from removal.weights.cache import cache_folder
 
 
@@ -81,19 +83,19 @@ class Folder:
 
     def has(self, relative: str) -> bool:
         """Whether there is such a file in the target."""
-        return self.files.has(relative)
+        return is_file_name(relative) and self.files.has(relative)
 
     def fetch(self, relative: str) -> bytes:
         """The bytes of a file of the target. Raises FileNotFoundError."""
-        return self.files.read(relative)
+        return self.files.read(_known(relative))
 
     def open(self, relative: str) -> BinaryIO:
         """A file of the target to be read line by line. Raises FileNotFoundError."""
-        return self.files.open(relative)
+        return self.files.open(_known(relative))
 
     def stat_of(self, relative: str) -> tuple[int, int]:
         """Size in bytes of a file of the target, and a number that changes with it. Raises FileNotFoundError."""
-        return self.files.stat(relative)
+        return self.files.stat(_known(relative))
 
     def below(self, relative: str) -> Iterable[str]:
         """The names of all files below a folder of the target, as seen from it, in any order."""
@@ -147,11 +149,13 @@ class Folder:
 
     def remove(self, relative: str) -> None:
         """Take a file out of the target, if it is there."""
-        self.files.remove(relative)
+        if is_file_name(relative):  # else it would be another picture's
+            self.files.remove(relative)
 
     def clear(self, relative: str) -> None:
         """Take a folder with all that is in it out of the target, if it is there."""
-        self.files.clear(relative)
+        if is_file_name(relative):
+            self.files.clear(relative)
 
     def remove_thumbnails(self, files: PictureFiles, but: Collection[str] = ()) -> None:
         """Take a picture's thumbnails away, whichever result they show."""
@@ -178,13 +182,20 @@ class Folder:
         for path in (*files.files, image_name(name), *published, *files.staged().files):
             if path not in but:
                 self.remove(path)
-            if isinstance(self.files, Disk):
+            if isinstance(self.files, Disk) and is_file_name(path):
                 self.files.remove_empty_folders(path)
 
     def refuse_obstacles(self, relative: str) -> None:
         """Raises Obstructed where a file of the target could not be put, such as at the name of a folder."""
         if isinstance(self.files, Disk):
             self.files.refuse_obstacles(relative)
+
+
+def _known(relative: str) -> str:
+    """Raises FileNotFoundError for what can be no file of a target."""
+    if not is_file_name(relative):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), relative)
+    return relative
 
 
 def _files_of(target: str) -> tuple[Disk | Bucket, Path]:

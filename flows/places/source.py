@@ -15,6 +15,7 @@ from flows.places.bucket import Bucket
 
 LINK = "it is a link, and links are not followed out of the source; put the picture itself in its place"
 FOLDER = "it is a folder with the name of a picture; the pictures in it are done by their own names"
+KEY = "no folder can hold a file of that name: a part of it is empty, . or ..; give the object another key"
 SPECIAL = "it is no file but a pipe, a socket or a device; put a picture in its place"
 
 
@@ -76,6 +77,8 @@ class StoredSource:
         self.listed: dict[str, tuple[int, int]] = {}
         if self.single:
             _refuse_other_suffixes(source, self.single)
+            if f"{self.bucket.url}/{self.single}" != whole.url:
+                raise ValueError(f"{source}: {KEY}")
         elif not whole.is_folder():
             raise ValueError(f"there is no picture at {source!r}, and nothing below it")
 
@@ -83,8 +86,11 @@ class StoredSource:
         if self.single:
             return Survey([self.single])
         self.listed = self.bucket.find()
-        seen = [name for name in self.listed if not any(part.startswith(".") for part in name.split("/"))]
-        others = {name: heic.MISSING for name in seen if suffix_of(name) in heic.SUFFIXES - SUFFIXES}
+        there = [name for name in self.listed if not is_hidden(name)]
+        seen = [name for name in there if is_file_name(name)]
+        odd = {*there}.difference(seen)
+        others = {name: KEY for name in odd if suffix_of(name) in SUFFIXES | heic.SUFFIXES}
+        others |= {name: heic.MISSING for name in seen if suffix_of(name) in heic.SUFFIXES - SUFFIXES}
         return Survey(sorted(name for name in seen if suffix_of(name) in SUFFIXES), others)
 
     def read(self, name: str) -> bytes:
@@ -92,6 +98,15 @@ class StoredSource:
 
     def stat(self, name: str) -> tuple[int, int]:
         return self.listed.get(name) or self.bucket.stat(name)
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file of a folder can be called so. A store keeps a//b.png and a/b.png apart, where a folder does not."""
+    return not any(part in ("", ".", "..") for part in name.split("/"))
+
+
+def is_hidden(name: str) -> bool:
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 
 def survey(source: Path) -> Survey:

@@ -82,6 +82,41 @@ def test_a_folder_in_a_store_gives_the_same_folder_as_one_on_disk(place, far):
     assert set(published(far.target)) == set(on_disk(near.target))
 
 
+ODD = ("deep//er.png", "/p00.png", "deep/./p00.png", "deep/../p01.png", "//p02.png")
+
+
+@pytest.mark.parametrize("stored", ["source", "both"])
+def test_keys_that_no_folder_can_hold_have_a_row_each_and_touch_no_other_picture(place, far, stored):
+    target = str(place / "here") if stored == "source" else far.target
+    job_here = far.model_copy(update={"target": target})
+    source = Bucket(far.source)
+    job.run(job_here)
+    before = on_disk(target) if stored == "source" else published(target)
+    for key in ODD:
+        source.fs.pipe_file(f"{source.root}/{key}", (place / "in" / "p03.png").read_bytes())
+    kept = {key for key in ODD if key in source.find()}  # memory itself makes one of some
+    summary = job.run(job_here)
+    assert summary.counts == {"removed": 5, "skipped": len(kept)}
+    after = on_disk(target) if stored == "source" else published(target)
+    assert {row["source"] for row in rows(after["failures.jsonl"])} == kept
+    assert all("another key" in row["reason"] for row in rows(after["failures.jsonl"]))
+    painted = [name for name in before if name.startswith(("images/", "masks/"))]
+    assert {name: after.get(name) for name in painted} == {name: before[name] for name in painted}
+    for key in kept:
+        source.fs.rm_file(f"{source.root}/{key}")
+    again = job.run(job_here.model_copy(update={"prune": True}))
+    assert again.counts == {"removed": 5}
+    after = on_disk(target) if stored == "source" else published(target)
+    assert {name: after.get(name) for name in painted} == {name: before[name] for name in painted}
+
+
+def test_a_key_that_no_folder_can_hold_is_no_source_of_its_own(place, far, s3_bucket):
+    bucket = Bucket(s3_bucket)
+    bucket.fs.pipe_file(f"{bucket.root}/photos//x.png", (place / "in" / "p03.png").read_bytes())
+    with pytest.raises(ValueError, match="another key"):
+        Folder(f"{s3_bucket}/photos//x.png", far.target)
+
+
 @pytest.mark.parametrize("stored", ["source", "target"])
 def test_one_of_the_two_may_be_on_disk(place, far, stored):
     near = small(place)

@@ -53,9 +53,12 @@ class Journal:
                 self.file.executemany("delete from flights where deaths = 0 and name = ?", _keys(names))
 
     def hangs(self) -> list[str]:
-        """Note that the process ends itself because of what is in work, and name it. One alone need not do so twice."""
+        """Note that the process ends itself because of what is in work, and name it.
+
+        One alone that was in work at a death before need not hang alone twice: a call that hangs is no power cut.
+        """
         with self.file:
-            self.file.execute("update flights set alone = alone + 1 where flying = 1")
+            self.file.execute("update flights set alone = alone + 1 where flying = 1 and deaths > 0")
         rows = self.file.execute("select name from flights where flying > 0 order by name")
         return [os.fsdecode(name) for (name,) in rows]
 

@@ -14,8 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+LOOKS_EVERY = 5.0  # seconds
 PATIENCE = 30.0  # seconds for the last words, which may hang too
 _deadline = 0.0  # a process has one, for all that is at work in it
+_longest = 0.0  # seconds that anything was expected to take so far
 _seconds = 0.0
 _at_leisure = 0
 _lock = threading.Lock()
@@ -27,12 +29,12 @@ def watched(seconds: float, last_words: Callable[[], str]) -> Iterator[None]:
 
     `last_words` notes what hangs, and says it.
     """
-    global _seconds, _deadline
+    global _seconds, _deadline, _longest
     if not seconds:
         yield
         return
     through = threading.Event()
-    _seconds, _deadline = seconds, 0.0
+    _seconds, _deadline, _longest = seconds, 0.0, 0.0
     expect(1)
     threading.Thread(target=_watch, args=(through, last_words), daemon=True).start()
     try:
@@ -43,9 +45,11 @@ def watched(seconds: float, last_words: Callable[[], str]) -> Iterator[None]:
 
 def expect(pictures: int) -> None:
     """Something begins that may take as long as so many pictures do. What others expected for longer still may, too."""
-    global _deadline
+    global _deadline, _longest
     with _lock:
-        _deadline = max(_deadline, time.monotonic() + _seconds * max(1, pictures))
+        seconds = _seconds * max(1, pictures)
+        _longest = max(_longest, seconds)
+        _deadline = max(_deadline, time.monotonic() + seconds)
 
 
 @contextmanager
@@ -63,9 +67,30 @@ def at_leisure() -> Iterator[None]:
 
 
 def _watch(through: threading.Event, last_words: Callable[[], str]) -> None:
-    while not through.wait(min(5.0, max(0.01, _deadline - time.monotonic()))):
-        if time.monotonic() > _deadline and not _at_leisure:
-            faulthandler.dump_traceback_later(PATIENCE, exit=True)
-            faulthandler.dump_traceback(all_threads=True)
-            print(last_words(), file=sys.stderr, flush=True)
-            os._exit(3)
+    while True:
+        began = time.monotonic()
+        asked = min(LOOKS_EVERY, max(0.01, _deadline - began))
+        if through.wait(asked):
+            return
+        woke = time.monotonic()
+        _excuse(woke - began - asked, woke)
+        if woke > _deadline and not _at_leisure:
+            _end(last_words)
+
+
+def _excuse(late: float, woke: float) -> None:
+    """Whoever wakes so many seconds later than asked was stopped (Ctrl-Z, `docker pause`, a suspended machine), and so
+    was what it watches: that time does not count. Nor does that in which a call let no other thread run.
+    """
+    global _deadline
+    with _lock:
+        _deadline = max(_deadline, min(_deadline + late, woke + _longest))
+
+
+def _end(last_words: Callable[[], str]) -> None:
+    try:
+        faulthandler.dump_traceback_later(PATIENCE, exit=True)
+        faulthandler.dump_traceback(all_threads=True)
+        print(last_words(), file=sys.stderr, flush=True)
+    finally:  # nobody may be there to listen
+        os._exit(3)

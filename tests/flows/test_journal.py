@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,8 +28,9 @@ real, bad, how = remove_masked.decode, [int(red) for red in sys.argv[1].split(",
 
 def decode(data, *limits):
     picture = real(data, *limits)
-    if picture.image[0, 0, 2] in bad and how == "kills":
-        os.kill(os.getpid(), signal.SIGKILL)
+    if picture.image[0, 0, 2] in bad and how != "hangs":
+        bad.clear()
+        os.kill(os.getpid(), signal.SIGKILL if how == "kills" else signal.SIGSTOP)
     return picture
 
 class Hanging:
@@ -49,9 +52,12 @@ cli.main()
 
 def attempt(job: Job, bad: list[int], how: str, *flags: str) -> subprocess.CompletedProcess[str]:
     """The command, in which pictures with these blue values in their first pixel kill or hang it."""
-    command = ["run", job.source, job.target, "--masks", job.masks, "--model=bundled", "--method=telea", "--no-verify"]
-    given = [sys.executable, "-c", POISON, ",".join(map(str, bad)), how, *command, "--no-flow", *flags]
-    return subprocess.run(given, capture_output=True, text=True, timeout=240, cwd=ROOT)
+    return subprocess.run(command(job, bad, how, *flags), capture_output=True, text=True, timeout=240, cwd=ROOT)
+
+
+def command(job: Job, bad: list[int], how: str, *flags: str) -> list[str]:
+    line = ["run", job.source, job.target, "--masks", job.masks, "--model=bundled", "--method=telea", "--no-verify"]
+    return [sys.executable, "-c", POISON, ",".join(map(str, bad)), how, *line, "--no-flow", *flags]
 
 
 def blue(number: int) -> int:
@@ -93,6 +99,23 @@ def test_a_hung_call_ends_the_run_with_3_and_says_what_hung_and_the_picture_is_s
     assert {name: row["status"] for name, row in rows(job.target).items()} == {
         "p00.png": "removed", "p01.png": "removed", "p02.png": "failed", "p03.png": "removed",
     }  # fmt: skip
+
+
+def test_one_picture_is_set_aside_after_it_hung_twice_and_not_after_once(tmp_path):
+    job = small(tmp_path, 1)
+    ended = [attempt(job, [blue(0)], "hangs", "--hang-timeout", "0.4").returncode for _ in range(3)]
+    assert ended == [3, 3, 1]
+    assert "it hung on it alone" in rows(job.target)["p00.png"]["reason"]
+
+
+def test_a_run_that_is_stopped_for_longer_than_a_call_may_hang_goes_on(tmp_path):
+    job = small(tmp_path, 1)
+    with subprocess.Popen(command(job, [blue(0)], "stops", "--hang-timeout", "1"), cwd=ROOT) as process:
+        assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
+        time.sleep(1.5)  # the time itself is what is tried
+        os.kill(process.pid, signal.SIGCONT)
+        assert process.wait(240) == 0
+    assert rows(job.target)["p00.png"]["status"] == "removed"
 
 
 def test_what_was_interrupted_without_dying_is_no_suspect(tmp_path):

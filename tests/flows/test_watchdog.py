@@ -1,5 +1,6 @@
 """How long something may take before it is said to hang. What happens then: test_journal.py."""
 
+import contextlib
 import time
 
 import pytest
@@ -60,3 +61,42 @@ def test_nothing_hangs_while_something_is_at_leisure_whoever_expects_what(ended)
 def test_without_a_limit_nothing_is_watched(ended):
     with watched(0, lambda: "it hangs"):
         assert until(ended, 0.2) is None
+
+
+class Clock:
+    """A clock of which the watchdog's own sleep takes what it is told to."""
+
+    def __init__(self, sleeps: list[float]):
+        self.now, self.sleeps = 1000.0, iter(sleeps)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, asked: float) -> bool:
+        late = next(self.sleeps, None)
+        self.now += asked + (late or 0.0)
+        return late is None
+
+
+@pytest.mark.parametrize(
+    ("late", "hangs"),
+    [([0.0] * 30, True), ([3600.0, 0.0], False), ([0.1] * 5, False), ([3600.0, *[0.0] * 30], True)],
+    ids=["never stopped", "stopped for an hour", "often a little late", "hangs after it was stopped"],
+)
+def test_the_time_in_which_the_process_was_stopped_does_not_count(monkeypatch, ended, late, hangs):
+    clock = Clock(late)
+    monkeypatch.setattr(watchdog, "time", clock)
+    for name, value in (("_seconds", 60.0), ("_deadline", 0.0), ("_longest", 0.0), ("LOOKS_EVERY", 5.0)):
+        monkeypatch.setattr(watchdog, name, value)
+    expect(1)
+    with contextlib.suppress(Ended):
+        watchdog._watch(clock, lambda: "it hangs")
+    assert bool(ended) == hangs
+
+
+def test_a_hang_ends_the_process_with_3_even_where_nothing_can_be_said(ended, monkeypatch):
+    def broken() -> str:
+        raise OSError("stderr is closed")
+
+    with watched(0.1, broken):
+        assert until(ended, 30) is not None

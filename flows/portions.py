@@ -152,7 +152,7 @@ def _finish(work: Work, found: list[Outcome]) -> Generator[Outcome, None, None]:
 
 def _set_aside(work: Work, name: str) -> Outcome:
     reason = (
-        "the process died twice while it worked on this picture alone, or it hung on it alone after it had died with it "
-        "before; it is not tried again until it changes"
+        "the process died twice while it worked on this picture alone, or it hung on it alone after an earlier death; "
+        "it is not tried again until it changes"
     )
     return failed(work.folder, Outcome(name, "failed", settings=digest(work.job.settings)), ValueError(reason))

@@ -44,9 +44,10 @@ def is_void(holder: Holder) -> bool:
             return holder.get("process") != PROCESS or holder.get("run") not in HELD
         return not _lives(pid, holder.get("started"))
     renewed = holder.get("renewed")
+    if isinstance(renewed, bool) or not isinstance(renewed, (int, float)):
+        return True
     # Stores refuse whoever's clock is off by as much, so a time that far in the future is no living run's either.
-    # "Not (... <= ...)", since nan is neither more nor less than anything.
-    return not (type(renewed) in (int, float) and abs(time.time() - renewed) <= STALE_AFTER)
+    return not abs(time.time() - renewed) <= STALE_AFTER  # nan is neither more nor less than anything
 
 
 def _is_here(holder: Holder) -> bool:

@@ -31,8 +31,12 @@ class Lease:
         self.lost = False
         self._renewal = threading.Lock()
         self._sure = _clock()  # when the store last said that it is ours
-        self._acquire()
         HELD.add(self.run)
+        try:
+            self._acquire()
+        except BaseException:
+            HELD.discard(self.run)
+            raise
         self._ended = threading.Event()
         self._renewing = threading.Thread(target=self._renew_now_and_then, daemon=True)
         self._renewing.start()
@@ -101,7 +105,7 @@ class Lease:
             return False
 
     def _renew(self) -> None:
-        """Renew the lease, or find that it is lost. Raises EnvironmentFault or OSError when the store does not answer."""
+        """Renew the lease, or find that it is lost. Raises EnvironmentFault or OSError when the store is away."""
         with self._renewal:
             began = _clock()
             try:

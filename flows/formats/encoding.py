@@ -11,6 +11,9 @@ from PIL import Image, PngImagePlugin
 
 from flows.formats.deep import deepened
 from flows.formats.exif import PREFIX
+from flows.formats.jpeg_segments import with_markers
+from flows.formats.jpeg_splice import spliced
+from flows.formats.jpeg_workers import Unspliceable
 from flows.formats.metadata import LOSSY_QUALITY, Kept
 from flows.formats.pictures import Picture, UnsupportedPicture, decode
 from flows.formats.png import chunk, described, encode_png, kinds, xmp_chunk
@@ -23,8 +26,21 @@ JPEG_XMP = 65504  # bytes that fit into the one segment which XMP has
 PLAIN: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True, "exact": True}, "JPEG": {"quality": 90}}
 
 
+def changed(picture: Picture, image: np.ndarray) -> tuple[bytes, str | None]:
+    """`picture` with the pixels of `image` (H×W×3 uint8), and what is to be said of how it was written.
+
+    A JPEG keeps its coefficients in every block that is not another; where they cannot be kept, that is said.
+    """
+    if picture.source is None:
+        return encode(picture, image), None
+    try:
+        return with_markers(spliced(picture.source, picture.image, image), picture.source, picture.kept), None
+    except Unspliceable as error:
+        return encode(picture, image), f"encoded anew as a whole, which changes every pixel a little: {error}"
+
+
 def encode(picture: Picture, image: np.ndarray) -> bytes:
-    """`image` (H×W×3 uint8) in the container of `picture`, with its alpha, depth and metadata."""
+    """`image` (H×W×3 uint8) in the container of `picture`, with its alpha, depth and metadata, encoded as a whole."""
     if picture.format not in ("PNG", "TIFF"):
         return _by_pillow(picture, image)
     colours = _grey(image) if picture.grey else image
@@ -48,7 +64,9 @@ def converted(picture: Picture, container: str = "same", quality: int | None = N
         raise UnsupportedPicture(f"its pixels have more than 8 bits, which {to} cannot hold; ask for png")
     how, lossless = _how(picture, to, quality)
     exif = picture.kept.tags.tobytes() if picture.kept.tags and to != "TIFF" else picture.kept.exif
-    return replace(picture, format=to, kept=replace(picture.kept, how=how, lossless=lossless, exif=exif))
+    source = picture.source if how is picture.kept.how and to == picture.format else None
+    kept = replace(picture.kept, how=how, lossless=lossless, exif=exif)
+    return replace(picture, format=to, kept=kept, source=source)
 
 
 def reencoded(data: bytes, container: str, quality: int | None) -> bytes:
@@ -109,7 +127,7 @@ def _arguments(picture: Picture) -> dict[str, Any]:
         given |= {"exif": (PREFIX if of == "JPEG" else b"") + kept.exif if kept.exif else None, "xmp": kept.xmp}
     if of == "JPEG":
         given |= {"comment": kept.comment, "extra": kept.captions}
-    return {key: value for key, value in (given | kept.how).items() if value}
+    return {key: value for key, value in (given | kept.how).items() if value is not None and value != b""}
 
 
 def _chunks(picture: Picture) -> list[bytes]:

@@ -53,7 +53,8 @@ class Picture:
     """An upright picture: `image` H×W×3 uint8 RGB, `alpha` H×W uint8 or None, and what to keep when it is written.
 
     `deep` are the pixels of one of 16 bits, H×W, H×W×3 or H×W×4 uint16, of which `image` and `alpha` are a view.
-    `left_out` says what beside the picture will not be written again.
+    `left_out` says what beside the picture will not be written again. `source` are the bytes of a JPEG, whose
+    coefficients stay where nothing is painted.
     """
 
     image: np.ndarray
@@ -63,6 +64,7 @@ class Picture:
     kept: Kept = field(default_factory=Kept)
     deep: np.ndarray | None = None
     left_out: str | None = None
+    source: bytes | None = None
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -77,7 +79,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     whole = np.array(upright if upright.mode == mode else upright.convert(mode))
     alpha = whole[..., 3].copy() if mode == "RGBA" else None
     grey = upright.mode in ("1", "L", "LA")
-    return Picture(np.ascontiguousarray(whole[..., :3]), alpha, grey, of, beside, None, without)
+    source = data if of == "JPEG" and upright is opened else None
+    return Picture(np.ascontiguousarray(whole[..., :3]), alpha, grey, of, beside, None, without, source)
 
 
 def open_upright(data: bytes, max_pixels: int = MAX_PIXELS, as_mask: bool = False) -> tuple[Image.Image, Image.Image]:

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-import cv2
-import numpy as np
-
+from flows.formats.difference import outside
 from flows.formats.drawings import mask_in_white, strip
-from flows.formats.encoding import converted, encode, encode_image, marked
+from flows.formats.encoding import changed, converted, encode_image, marked
 from flows.formats.mask_files import decode_mask, encode_mask, mask_area
-from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, container_of, decode
+from flows.formats.pictures import BrokenPicture, UnsupportedPicture, container_of, decode
 from flows.job import Job
 from flows.outcome import Outcome
 from flows.places.folder import Folder
@@ -96,13 +94,11 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
         return climbed, failed(folder, outcome, result)
     files = files_of(name)
     try:
-        data = encode(marked(picture, outcome.method) if job.provenance else picture, result)
-        changed = _changed_outside(
-            picture, mask, decode(data, job.max_pixels) if picture.kept.lossless else replace(picture, image=result)
-        )
-        if changed:
+        data, said = changed(marked(picture, outcome.method) if job.provenance else picture, result)
+        differing = outside(picture, mask, data, job.max_pixels)
+        if differing and picture.kept.lossless:
             raise BrokenPicture(
-                f"writing it as {picture.format} would change pixels outside the mask by {changed} levels"
+                f"writing it as {picture.format} would change pixels outside the mask by {differing} levels"
             )
         if best.masked is not climbed.start:
             outcome = replace(outcome, sha256_mask=folder.write(files.pending_mask, encode_mask(mask)))
@@ -113,20 +109,10 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
             folder.write(files.strip, shown)
     except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
         return climbed, failed(folder, outcome, error)
-    told = "; ".join(filter(None, [outcome.reason, picture.left_out])) or None
+    told = "; ".join(filter(None, [outcome.reason, picture.left_out, said])) or None
     outcome = replace(
         outcome, status="removed", reason=told, file_name=folder.image_name(name), mask_file_name=files.mask,
-        sha256_out=saved, outside_max_diff=changed, mask_area=mask_area(mask),
+        sha256_out=saved, outside_max_diff=differing, mask_area=mask_area(mask),
     )  # fmt: skip
     thumbnails.keep(folder, outcome, picture.image, result, mask, thumbnails.profile(picture))
     return climbed, outcome
-
-
-def _changed_outside(picture: Picture, mask: np.ndarray, written: Picture) -> int:
-    """The largest difference of any channel of any pixel outside the mask: 0..255, or 0..65535 of 16 bits."""
-    before, after = (one.image if one.deep is None else one.deep for one in (picture, written))
-    if after.shape != before.shape or after.dtype != before.dtype:
-        raise BrokenPicture("writing it would turn it")
-    difference = cv2.absdiff(after, before)
-    difference[mask] = 0
-    return int(difference.max())

@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+FOR_THE_MANIFEST = ("sha256_mask", "mask_outline")  # and not for the records
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -43,7 +45,8 @@ class Outcome:
     review: str | None = None
     note: str | None = None
     settings: str | None = None
-    sha256_mask: str | None = None  # of the mask file it was made with; for the manifest, not for the records
+    sha256_mask: str | None = None  # of the mask file it was made with
+    mask_outline: str | None = None  # of the mask of a picture that is stored turned; see `mask_orientation`
 
     @property
     def failed(self) -> bool:
@@ -52,7 +55,7 @@ class Outcome:
 
     def row(self) -> dict[str, Any]:
         """What stands in the records."""
-        return {key: value for key, value in asdict(self).items() if key != "sha256_mask"}
+        return {key: value for key, value in asdict(self).items() if key not in FOR_THE_MANIFEST}
 
 
 def digest(value: Any) -> str:

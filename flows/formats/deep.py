@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from flows.formats.exif import ORIENTATION
+from flows.formats.orientation import told, upright
 
 if TYPE_CHECKING:
     from flows.formats.pictures import Picture
@@ -16,15 +16,6 @@ if TYPE_CHECKING:
 GREY = ("I;16", "I;16B", "I;16L")
 BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339
 UNSIGNED = 1
-UPRIGHT = {  # what undoes each orientation of EXIF
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.swapaxes(0, 1),
-    6: lambda pixels: np.rot90(pixels, -1),
-    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
-    8: lambda pixels: np.rot90(pixels, 1),
-}
 
 
 def is_deep(opened: Image.Image, data: bytes) -> bool:
@@ -49,8 +40,7 @@ def read_deep(opened: Image.Image, data: bytes) -> np.ndarray:
         seen = np.asarray(opened)
         if pixels.ndim != 3 or seen.shape != pixels.shape or ((pixels >> 8) != seen).any():
             raise ValueError(f"its 16-bit pixels ({opened.mode}) cannot be read with certainty")
-    turn = UPRIGHT.get(opened.getexif().get(ORIENTATION, 1))
-    return np.ascontiguousarray(turn(pixels) if turn else pixels)
+    return np.ascontiguousarray(upright(pixels, told(opened)))
 
 
 def view_of(deep: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from flows.formats.jpeg_splice import touched
+from flows.formats.orientation import stored
 from flows.formats.pictures import BrokenPicture, Picture, decode
 
 
@@ -28,8 +29,9 @@ def outside(picture: Picture, mask: np.ndarray, written: bytes, max_pixels: int)
         if picture.source is None:
             difference[mask] = 0
         else:
-            for left, top, right, bottom in touched(picture.source, mask):
-                difference[top:bottom, left:right] = 0
+            as_stored = stored(difference, picture.orientation)
+            for left, top, right, bottom in touched(picture.source, mask, picture.orientation):
+                as_stored[top:bottom, left:right] = 0
         found = max(found, int(difference.max()))
     return found
 

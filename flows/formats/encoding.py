@@ -15,6 +15,7 @@ from flows.formats.jpeg_segments import with_markers
 from flows.formats.jpeg_splice import spliced
 from flows.formats.jpeg_workers import Unspliceable
 from flows.formats.metadata import LOSSY_QUALITY, Kept
+from flows.formats.orientation import stored
 from flows.formats.pictures import Picture, UnsupportedPicture, decode
 from flows.formats.png import chunk, described, encode_png, kinds, xmp_chunk
 from flows.formats.provenance import BY_ALGORITHM, BY_MODEL, with_provenance
@@ -33,8 +34,9 @@ def changed(picture: Picture, image: np.ndarray) -> tuple[bytes, str | None]:
     """
     if picture.source is None:
         return encode(picture, image), None
+    told = picture.source, picture.image, image, picture.orientation
     try:
-        return with_markers(spliced(picture.source, picture.image, image), picture.source, picture.kept), None
+        return with_markers(spliced(*told), picture.source, picture.kept), None
     except Unspliceable as error:
         return encode(picture, image), f"encoded anew as a whole, which changes every pixel a little: {error}"
 
@@ -45,7 +47,7 @@ def encode(picture: Picture, image: np.ndarray) -> bytes:
         return _by_pillow(picture, image)
     colours = _grey(image) if picture.grey else image
     pixels, alpha = (colours, picture.alpha) if picture.deep is None else deepened(picture, image, colours)
-    whole = pixels if alpha is None else np.dstack([pixels, alpha])
+    whole = stored(pixels if alpha is None else np.dstack([pixels, alpha]), picture.orientation)
     if picture.format == "TIFF":
         kept = picture.kept
         return encode_tiff(whole, kept.tags, kept.xmp, kept.icc, kept.dpi, bool(kept.how.get("compression")))
@@ -111,12 +113,16 @@ def _how(picture: Picture, to: str, quality: int | None) -> tuple[dict[str, Any]
 
 
 def _by_pillow(picture: Picture, image: np.ndarray) -> bytes:
-    shown = Image.fromarray(_grey(image) if picture.grey else image)
+    shown = Image.fromarray(_stored(_grey(image) if picture.grey else image, picture))
     if picture.alpha is not None:
-        shown.putalpha(Image.fromarray(picture.alpha))
+        shown.putalpha(Image.fromarray(_stored(picture.alpha, picture)))
     out = io.BytesIO()
     shown.save(out, picture.format, **_arguments(picture))
     return out.getvalue()
+
+
+def _stored(pixels: np.ndarray, picture: Picture) -> np.ndarray:
+    return np.ascontiguousarray(stored(pixels, picture.orientation))
 
 
 def _arguments(picture: Picture) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""EXIF blocks: made upright and rid of previews in place, so that every other byte, maker notes too, stays as it is.
+"""EXIF blocks: rid of previews in place, so that every other byte, maker notes too, stays as it is.
 
 By hand, since Pillow writes a block anew and drops what it does not know, and piexif is no longer kept.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-ORIENTATION = 0x0112
-LYING = (5, 6, 7, 8)  # orientations that turn width and height into each other
+from flows.formats.orientation import TAG
+
 PREFIX = b"Exif\0\0"  # before a block in a JPEG; other containers hold it bare
 PLACES = ((0x0201, 0x0202), (0x0111, 0x0117))  # where a preview begins, and how long it is: a JPEG, or plain strips
 SHORT, LONG = 3, 4
@@ -17,13 +17,11 @@ PREVIEW = b"\xff\xd8\xff"  # how a JPEG begins; maker notes hold such previews t
 
 
 def without_previews(block: bytes) -> bytes | None:
-    """An EXIF block (bare) that says upright and shows nothing that may have been removed; None for a broken one."""
+    """An EXIF block (bare) that shows nothing that may have been removed; None for a broken one."""
     data = bytearray(block.removeprefix(PREFIX))
     try:
         order = {b"II": "<", b"MM": ">"}[bytes(data[:2])]
         first = _number(data, order, 4, LONG)
-        for at in _entries(data, order, first, ORIENTATION):
-            data[at + 2 : at + 12] = struct.pack(f"{order}HIHH", SHORT, 1, 1, 0)
         end = _end(data, order, first)
         if second := _number(data, order, end, LONG):
             struct.pack_into(f"{order}I", data, end, 0)
@@ -33,6 +31,11 @@ def without_previews(block: bytes) -> bytes | None:
     except (KeyError, struct.error):
         return None
     return bytes(data)
+
+
+def saying(orientation: int) -> bytes:
+    """A block (bare) that says nothing but an orientation."""
+    return struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, TAG, SHORT, 1, orientation, 0, 0)
 
 
 def _number(data: bytes | bytearray, order: str, at: int, kind: int) -> int:

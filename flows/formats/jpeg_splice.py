@@ -2,47 +2,50 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
 import numpy as np
 
 from flows.formats.jpeg_segments import Frame, frame
-from flows.formats.jpeg_worker import REQUEST, RUN, struct
+from flows.formats.jpeg_worker import REQUEST, RUN
 from flows.formats.jpeg_workers import Unspliceable, ask
+from flows.formats.orientation import Box, stored, stored_box
 
 BAND = 8  # rows of pixels that are compared together
-Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 
-def spliced(source: bytes, before: np.ndarray, after: np.ndarray) -> bytes:
-    """`source`, which decodes to `before` (H×W×3 uint8, as it is stored), with the blocks in which `after` is another.
+def spliced(source: bytes, before: np.ndarray, after: np.ndarray, orientation: int = 1) -> bytes:
+    """`source`, which decodes to `before` (H×W×3 uint8), with the blocks in which `after` is another.
 
-    The bytes hold tables and pixels; markers beside those are left out. Raises Unspliceable where it cannot be done.
+    Both are upright; the JPEG is stored with that orientation of EXIF. The bytes hold tables and pixels; markers beside
+    those are left out. Raises Unspliceable where it cannot be done.
     """
     try:
         told = frame(source)
     except ValueError as error:
         raise Unspliceable(str(error)) from error
-    if (told.height, told.width) != before.shape[:2]:
+    if (told.height, told.width) != stored(before, orientation).shape[:2]:
         raise Unspliceable(f"its header says {told.width}×{told.height} pixels")
     if told.bits != 8 or len(told.sampling) not in (1, 3):
         raise Unspliceable(f"it has {told.bits} bits and {len(told.sampling)} components")
-    box = _on_grid(_changed_box(before, after), told)
+    box = _on_grid(stored_box(_changed_box(before, after), before.shape, orientation), told)
     left, top, right, bottom = box
-    crop = np.ascontiguousarray(after[top:bottom, left:right])
-    runs = b"".join(RUN.pack(*run) for run in _runs(_differs(before[top:bottom, left:right], crop), box, told))
+    was, crop = (np.ascontiguousarray(stored(one, orientation)[top:bottom, left:right]) for one in (before, after))
+    runs = b"".join(RUN.pack(*run) for run in _runs(_differs(was, crop), box, told))
     pixels = (crop if len(told.sampling) == 3 else crop[..., 0]).tobytes()
     head = REQUEST.pack(left, top, right - left, bottom - top, len(source), len(runs) // RUN.size)
     return ask(b"".join([head, source, struct.pack("<Q", len(pixels)), pixels, runs]))
 
 
-def touched(source: bytes, mask: np.ndarray) -> Iterator[Box]:
-    """Boxes that cover, of a mask (H×W bool, as the JPEG is stored), every MCU that it touches and one pixel around.
+def touched(source: bytes, mask: np.ndarray, orientation: int = 1) -> Iterator[Box]:
+    """Boxes that cover every MCU that an upright mask (H×W bool) touches and one pixel around, as the JPEG is stored.
 
     That pixel may differ too, since decoders smooth colours across blocks. Raises ValueError as `frame` does.
     """
     across, down = frame(source).mcu
-    for row in range(0, mask.shape[0], down):
+    mask = np.ascontiguousarray(stored(mask, orientation))
+    for row in np.unique(np.flatnonzero(mask.any(axis=1)) // down * down).tolist():
         columns = np.flatnonzero(mask[row : row + down].any(axis=0)) // across
         for first, last in _stretches(np.unique(columns)):
             left, right = across * first - 1, across * (last + 1) + 1

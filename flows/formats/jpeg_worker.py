@@ -18,6 +18,8 @@ from flows.formats.libjpeg import BLOCK, GREY, RGB, Library, same_codes
 REQUEST = struct.Struct("<6I")  # crop: left, top, width, height; bytes of the source; runs
 RUN = struct.Struct("<4I")  # component, row, first block, how many
 ANSWER = struct.Struct("<BQ")  # whether it went well, and the bytes of the JPEG or of the reason
+Box = tuple[int, int, int, int]  # left, top, width and height in pixels
+Runs = list[tuple[int, ...]]
 SPARE = 1 << 16  # bytes that a JPEG may grow by before its place in memory moves
 
 
@@ -42,9 +44,7 @@ def serve(library: str) -> None:
         _answer(answers, True, spliced(turbo, source, (left, top, width, height), pixels, list(runs)))
 
 
-def spliced(
-    turbo: Library, source: bytes, box: tuple[int, int, int, int], pixels: bytes, runs: list[tuple[int, ...]]
-) -> bytes:
+def spliced(turbo: Library, source: bytes, box: Box, pixels: bytes, runs: Runs) -> bytes:
     """`source` with some blocks from a crop of it that was repainted; every other coefficient stays what it was.
 
     `box` is the crop's left, top (both at the corner of an MCU), width and height; `pixels` are its grey or RGB bytes.
@@ -66,7 +66,7 @@ def spliced(
                 return written()
 
 
-def _encoded(turbo: Library, whole: Any, box: tuple[int, int, int, int], pixels: bytes) -> bytes:
+def _encoded(turbo: Library, whole: Any, box: Box, pixels: bytes) -> bytes:
     """The crop as a JPEG with the sampling and the tables of the whole."""
     _, _, width, height = box
     grey = whole.num_components == 1
@@ -85,9 +85,7 @@ def _encoded(turbo: Library, whole: Any, box: tuple[int, int, int, int], pixels:
             return written()
 
 
-def _take(
-    turbo: Library, whole: Any, kept: Any, crop: Any, new: Any, box: tuple[int, int, int, int], runs: list[tuple[int, ...]]
-) -> None:
+def _take(turbo: Library, whole: Any, kept: Any, crop: Any, new: Any, box: Box, runs: Runs) -> None:
     for number, row, first, count in runs:
         part = whole.comp_info[number]
         across, down = box[0] * part.h // (8 * whole.max_h), box[1] * part.v // (8 * whole.max_v)

@@ -12,11 +12,12 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
 from threading import BoundedSemaphore, Timer
+from typing import BinaryIO, cast
 
 from flows.formats.jpeg_worker import ANSWER
 
@@ -59,18 +60,17 @@ class _Worker:
             [sys.executable, "-S", "-P", "-c", START, root, turbo],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
+        self.asked, self.answers = cast(BinaryIO, self.process.stdin), cast(BinaryIO, self.process.stdout)
 
     def ask(self, request: bytes) -> bytes:
-        process = self.process
-        assert process.stdin and process.stdout
-        late = Timer(PATIENCE, process.kill)
+        late = Timer(PATIENCE, self.process.kill)
         late.daemon = True
         late.start()
         try:
-            process.stdin.write(request)
-            process.stdin.flush()
-            well, length = ANSWER.unpack(process.stdout.read(ANSWER.size))
-            content = process.stdout.read(length)
+            self.asked.write(request)
+            self.asked.flush()
+            well, length = ANSWER.unpack(self.answers.read(ANSWER.size))
+            content = self.answers.read(length)
             if len(content) < length:
                 raise EOFError
         except (OSError, EOFError, struct.error) as error:
@@ -83,12 +83,9 @@ class _Worker:
 
     def end(self) -> str:
         """End the process. Says how it ended, where it had done so by itself."""
-        assert self.process.stdin and self.process.stdout
-        for pipe in (self.process.stdin, self.process.stdout):
-            try:
+        for pipe in (self.asked, self.answers):
+            with suppress(OSError):  # of what it was not there to read
                 pipe.close()
-            except OSError:  # of what it was not there to read
-                pass
         try:
             code = self.process.wait(1)
         except subprocess.TimeoutExpired:

@@ -13,8 +13,20 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ctypes import POINTER, addressof, byref, c_char, c_double, c_int, c_size_t, c_ubyte, c_uint, c_ulong
-from ctypes import c_ushort, c_void_p
+from ctypes import (
+    POINTER,
+    addressof,
+    byref,
+    c_char,
+    c_double,
+    c_int,
+    c_size_t,
+    c_ubyte,
+    c_uint,
+    c_ulong,
+    c_ushort,
+    c_void_p,
+)
 from typing import Any
 
 GREY, RGB = 1, 2  # J_COLOR_SPACE
@@ -142,7 +154,7 @@ class Library:
 
     @contextmanager
     def writing(self, like: Any) -> Iterator[Any]:
-        """The record of a JPEG to be written: the size, colours, sampling and tables of `like`, and none of its markers."""
+        """The record of a JPEG to be written, of the size, colours, sampling and tables of `like`, without markers."""
         record, errors = self.Compress(), _Errors()
         self._with_errors(record, errors)
         self.so.jpeg_CreateCompress(byref(record), self.version, c_size_t(ctypes.sizeof(record)))

@@ -9,8 +9,10 @@ from PIL import Image
 
 from flows.formats import mask_values
 from flows.formats.deep import GREY, is_deep, read_deep
+from flows.formats.exif import saying
+from flows.formats.orientation import stored
 from flows.formats.pictures import BrokenPicture, UnsupportedPicture, open_upright
-from flows.formats.png import encode_png
+from flows.formats.png import chunk, encode_png
 from flows.job import MAX_PIXELS
 
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")  # containers that may keep no label as it was
@@ -26,9 +28,10 @@ class DrawnMask:
     told: str | None = None
 
 
-def encode_mask(mask: np.ndarray) -> bytes:
-    """A mask (H×W bool) as 8-bit PNG, 255 = remove."""
-    return encode_png(mask * np.uint8(255))
+def encode_mask(mask: np.ndarray, orientation: int = 1) -> bytes:
+    """An upright mask (H×W bool) as 8-bit PNG, 255 = remove, stored with that orientation of EXIF and its tag."""
+    tag = [chunk(b"eXIf", saying(orientation))] if orientation != 1 else []
+    return encode_png(stored(mask * np.uint8(255), orientation), tag)
 
 
 def decode_mask(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:

@@ -11,6 +11,7 @@ from PIL import Image, JpegImagePlugin
 from flows.formats import exif, provenance
 from flows.formats.containers import av1, webp_is_lossless, without_thumbnails
 from flows.formats.frames import container
+from flows.formats.orientation import TAG
 from flows.formats.png import described
 
 # In a TIFF, EXIF shares its directory with the tags that lay out the pixels; these alone describe the picture, its
@@ -36,21 +37,21 @@ class Kept:
     lossless: bool = True
 
 
-def kept(opened: Image.Image, upright: dict[Any, Any], data: bytes) -> Kept:
-    """What to keep of a picture: as it was opened, what is said of it since it is upright, and its bytes."""
+def kept(opened: Image.Image, orientation: int, data: bytes) -> Kept:
+    """What to keep of a picture: as it was opened, the orientation with which it is stored, and its bytes."""
     info = opened.info
     how, lossless = _how(opened, data)
     of = container(opened)
-    xmp = upright.get("xmp")  # whose orientation was reset with the pixels'
+    xmp = info.get("xmp")
     return Kept(
         icc=info.get("icc_profile") or None,
-        exif=_exif(opened),
+        exif=_exif(opened, orientation),
         xmp=provenance.without_previews(xmp) if xmp else None,
         dpi=info.get("dpi"),
         comment=info.get("comment") if of == "JPEG" else None,
         captions=_captions(opened),
         chunks=tuple(described(data)) if of == "PNG" else (),
-        tags=_tags(opened) if of == "TIFF" else None,
+        tags=_tags(opened, orientation) if of == "TIFF" else None,
         how=how,
         lossless=lossless,
     )
@@ -77,23 +78,26 @@ def _how(opened: Image.Image, data: bytes) -> tuple[dict[str, Any], bool]:
     return {}, True
 
 
-def _exif(opened: Image.Image) -> bytes | None:
+def _exif(opened: Image.Image, orientation: int) -> bytes | None:
+    """The EXIF block without previews. Of a broken one, from which Pillow read how the picture is turned, that alone."""
     if opened.format == "TIFF":
         return None  # its tags are its EXIF
     block = opened.info.get("exif")
     if block is None and "Raw profile type exif" in opened.info:  # ImageMagick's way to put it into a PNG
         block = opened.getexif().tobytes()
-    return exif.without_previews(block) if block and block != exif.PREFIX else None
+    clean = exif.without_previews(block) if block and block != exif.PREFIX else None
+    told_by_it = bool(block) or not provenance.is_readable(opened.info.get("xmp"))
+    return exif.saying(orientation) if clean is None and orientation != 1 and told_by_it else clean
 
 
-def _tags(opened: Image.Image) -> Image.Exif | None:
-    """The tags of a TIFF that do not lay out its pixels, upright. None where they cannot be written back."""
+def _tags(opened: Image.Image, orientation: int) -> Image.Exif | None:
+    """The tags of a TIFF that do not lay out its pixels. None where they cannot be written back."""
     try:
         tags = opened.getexif()
-        if exif.ORIENTATION in tags:
-            tags[exif.ORIENTATION] = 1  # applied; said, because readers without it would look for another in the XMP
-        for tag in set(tags) - DESCRIPTIVE - GEOGRAPHIC - {exif.ORIENTATION}:
+        for tag in set(tags) - DESCRIPTIVE - GEOGRAPHIC:
             del tags[tag]
+        if orientation != 1:  # Pillow takes it away when it turns the pixels
+            tags[TAG] = orientation
         for ifd in (0x8769, 0x8825):
             tags.get_ifd(ifd)  # loads the camera's and the place's tags, so that they are written back
         tags.tobytes()

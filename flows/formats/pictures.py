@@ -14,9 +14,9 @@ from PIL import Image, ImageOps
 from flows.formats import heic
 from flows.formats.containers import Av1, av1
 from flows.formats.deep import GREY, is_deep, read_deep, view_of
-from flows.formats.exif import LYING, ORIENTATION
 from flows.formats.frames import container, left_out
 from flows.formats.metadata import Kept, kept
+from flows.formats.orientation import LYING, STEPS, TAG, told
 from flows.formats.png import tells_late
 from flows.job import MAX_PIXELS
 
@@ -52,6 +52,8 @@ class BrokenPicture(Exception):
 class Picture:
     """An upright picture: `image` H×W×3 uint8 RGB, `alpha` H×W uint8 or None, and what to keep when it is written.
 
+    It is stored, and written again, with that `orientation` of EXIF.
+
     `deep` are the pixels of one of 16 bits, H×W, H×W×3 or H×W×4 uint16, of which `image` and `alpha` are a view.
     `left_out` says what beside the picture will not be written again. `source` are the bytes of a JPEG, whose
     coefficients stay where nothing is painted.
@@ -65,22 +67,23 @@ class Picture:
     deep: np.ndarray | None = None
     left_out: str | None = None
     source: bytes | None = None
+    orientation: int = 1
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode a whole picture. Raises UnsupportedPicture or BrokenPicture; never narrows or fills in silently."""
-    opened, upright = open_upright(data, max_pixels)
+    opened, upright, orientation = _not_broken(lambda: _loaded(data, max_pixels), data)
     of, without = container(opened), left_out(opened)
-    beside = _not_broken(lambda: kept(opened, upright.info, data), data)
+    beside = _not_broken(lambda: kept(opened, orientation, data), data)
     if is_deep(opened, data):
         deep = _deep(opened, data)
-        return Picture(*view_of(deep), deep.ndim == 2, of, beside, deep, without)
+        return Picture(*view_of(deep), deep.ndim == 2, of, beside, deep, without, None, orientation)
     mode = "RGBA" if upright.has_transparency_data else "RGB"
     whole = np.array(upright if upright.mode == mode else upright.convert(mode))
     alpha = whole[..., 3].copy() if mode == "RGBA" else None
     grey = upright.mode in ("1", "L", "LA")
-    source = data if of == "JPEG" and upright is opened else None
-    return Picture(np.ascontiguousarray(whole[..., :3]), alpha, grey, of, beside, None, without, source)
+    source = data if of == "JPEG" else None
+    return Picture(np.ascontiguousarray(whole[..., :3]), alpha, grey, of, beside, None, without, source, orientation)
 
 
 def open_upright(data: bytes, max_pixels: int = MAX_PIXELS, as_mask: bool = False) -> tuple[Image.Image, Image.Image]:
@@ -88,14 +91,21 @@ def open_upright(data: bytes, max_pixels: int = MAX_PIXELS, as_mask: bool = Fals
 
     One that is only looked at `as_mask` may have pixels that could not be written again.
     """
+    opened, upright, _ = _not_broken(lambda: _loaded(data, max_pixels, as_mask), data)
+    return opened, upright
 
-    def opening() -> tuple[Image.Image, Image.Image]:
+
+def orientation_of(data: bytes, max_pixels: int = MAX_PIXELS, as_mask: bool = False) -> int | None:
+    """The orientation that a picture's tags tell, 1 to 8; None where they tell none. Raises as `open_upright` does."""
+
+    def looking() -> int | None:
         opened = _opened(data, max_pixels, as_mask)
-        opened.load()
-        turned = opened.getexif().get(ORIENTATION, 1) != 1
-        return opened, ImageOps.exif_transpose(opened) if turned else opened
+        whole = opened.format == "PNG" and tells_late(data)
+        # Not by the method of a PNG, which loads the pixels, in case there is EXIF behind them.
+        orientation = (opened.getexif() if whole else Image.Image.getexif(opened)).get(TAG)
+        return orientation if orientation in STEPS else None
 
-    return _not_broken(opening, data)
+    return _not_broken(looking, data)
 
 
 def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -110,7 +120,7 @@ def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
             upright = open_upright(data, max_pixels)[1]
             return upright.height, upright.width
         # Not by the method of a PNG, which loads the pixels, in case there is EXIF behind them.
-        turned = Image.Image.getexif(opened).get(ORIENTATION, 1) in LYING
+        turned = Image.Image.getexif(opened).get(TAG) in LYING
         return (opened.width, opened.height) if turned else (opened.height, opened.width)
 
     return _not_broken(measuring, data)
@@ -132,6 +142,14 @@ def _opened(data: bytes, max_pixels: int, as_mask: bool = False) -> Image.Image:
     if not as_mask:
         _refuse_narrowing(opened, data)
     return opened
+
+
+def _loaded(data: bytes, max_pixels: int, as_mask: bool = False) -> tuple[Image.Image, Image.Image, int]:
+    """A picture with its pixels, the same upright, and the orientation with which it is stored."""
+    opened = _opened(data, max_pixels, as_mask)
+    orientation = told(opened)  # before a TIFF is loaded, which Pillow turns then
+    opened.load()
+    return opened, ImageOps.exif_transpose(opened) if told(opened) != 1 else opened, orientation
 
 
 def _refuse(opened: Image.Image, max_pixels: int) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 from flows.errors import each
 from flows.formats.encoding import converted
 from flows.formats.mask_files import encode_mask, mask_area
-from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, decode, measure
+from flows.formats.mask_orientation import outline
+from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, decode, measure, orientation_of
 from flows.job import Job
 from flows.outcome import Outcome, digest
 from flows.places.folder import Folder
@@ -45,6 +46,7 @@ class Opened:
     wanted: Wanted
     outcome: Outcome
     picture: Picture | None = None
+    orientation: int = 1  # with which the picture is stored
 
     @property
     def image(self) -> np.ndarray:
@@ -73,11 +75,12 @@ def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outco
         looked_at = not wanted.given or job.protect or job.shadow
         picture = converted(decode(data, job.max_pixels), job.format, job.quality) if looked_at else None
         height, width = picture.image.shape[:2] if picture else measure(data, job.max_pixels)
+        orientation = picture.orientation if picture else orientation_of(data, job.max_pixels) or 1
     except UnsupportedPicture as error:
         return unsupported(folder, outcome, str(error))
     except (BrokenPicture, OSError, MemoryError) as error:
         return failed(folder, outcome, error)
-    return Opened(wanted, replace(outcome, width=width, height=height), picture)
+    return Opened(wanted, replace(outcome, width=width, height=height), picture, orientation)
 
 
 def _find(job: Job, opened: list[Opened]) -> tuple[list[Looked], list[Looked]]:
@@ -126,7 +129,8 @@ def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked, Looked] | Ou
     one, found, kept = looked
     given, told = found, None
     if one.wanted.given:
-        given, told = given_masks.read(job, one.wanted, one.outcome.width or 0, one.outcome.height or 0)
+        size = one.outcome.width or 0, one.outcome.height or 0
+        given, told = given_masks.read(job, one.wanted, *size, one.orientation)
     outcome = _concluded(job, folder, one, given, kept, told)
     if outcome.status != "masked":
         if one.picture is None:
@@ -181,10 +185,12 @@ def _written(
     try:
         folder.refuse_obstacles(files_of(outcome.source).mask)
         protection.remember(folder, outcome.source, protected)
-        saved = folder.write(files_of(outcome.source).pending_mask, encode_mask(mask))
+        saved = folder.write(files_of(outcome.source).pending_mask, encode_mask(mask, one.orientation))
     except ValueError as error:
         return failed(folder, outcome, error)
-    return replace(outcome, mask_file_name=files_of(outcome.source).mask, sha256_mask=saved)
+    ours = outline(mask) if one.orientation != 1 else None
+    mask_file = files_of(outcome.source).mask
+    return replace(outcome, mask_file_name=mask_file, sha256_mask=saved, mask_outline=ours)
 
 
 def segmenter_of(job: Job) -> str:

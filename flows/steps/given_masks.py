@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from flows.formats.mask_files import read_mask
+from flows.formats.mask_orientation import as_given
 from flows.formats.pictures import BrokenPicture, UnsupportedPicture
 from flows.job import Job
 from flows.steps.mask_limits import EMPTY
@@ -19,10 +20,14 @@ from masks.prompts import nothing, union
 Drawn = tuple[np.ndarray, str | None]  # a mask, and what to say of how it was read
 
 
-def read(job: Job, wanted: Wanted, width: int, height: int) -> tuple[Found | Exception, str | None]:
-    """What is given for a picture of that size, and what to say of how it was read; an exception for what is wrong."""
+def read(
+    job: Job, wanted: Wanted, width: int, height: int, orientation: int = 1
+) -> tuple[Found | Exception, str | None]:
+    """What is given for an upright picture of that size, which is stored with that orientation, and what to say of how
+    it was read; an exception for what is wrong.
+    """
     drawn, told = [], []
-    for reading, where in _given(job, wanted, width, height):
+    for reading, where in _given(job, wanted, width, height, orientation):
         try:
             mask, said = reading()
         except (BrokenPicture, UnsupportedPicture, OSError, MemoryError, ValueError) as error:
@@ -40,14 +45,17 @@ def why_empty(wanted: Wanted) -> str:
     return f"no pixel of its mask has the label {' or '.join(map(str, wanted.labels))}" if wanted.labels else EMPTY
 
 
-def _given(job: Job, wanted: Wanted, width: int, height: int) -> Iterator[tuple[Callable[[], Drawn], Path | str]]:
+def _given(
+    job: Job, wanted: Wanted, width: int, height: int, orientation: int
+) -> Iterator[tuple[Callable[[], Drawn], Path | str]]:
     """What reads each mask of a picture, and where that is."""
     if wanted.region is not None:
         yield partial(wanted.region.mask, width, height), f"in {job.coco}"
     for file in wanted.masks:
-        yield partial(_of_file, file, wanted, job.max_pixels), file
+        yield partial(_of_file, file, wanted, job.max_pixels, (height, width), orientation), file
 
 
-def _of_file(file: Path, wanted: Wanted, max_pixels: int) -> Drawn:
-    found = read_mask(file.read_bytes(), wanted.labels, wanted.clear, max_pixels)
-    return found.mask, found.told
+def _of_file(file: Path, wanted: Wanted, max_pixels: int, shape: tuple[int, int], orientation: int) -> Drawn:
+    data = file.read_bytes()
+    found = read_mask(data, wanted.labels, wanted.clear, max_pixels)
+    return as_given(found.mask, data, shape, orientation), found.told

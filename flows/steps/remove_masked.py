@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
 from flows.formats.difference import outside
 from flows.formats.drawings import mask_in_white, strip
 from flows.formats.encoding import changed, converted, encode_image, marked
 from flows.formats.mask_files import decode_mask, encode_mask, mask_area
-from flows.formats.pictures import BrokenPicture, UnsupportedPicture, container_of, decode
+from flows.formats.mask_orientation import as_corrected, outline
+from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, container_of, decode, orientation_of
 from flows.job import Job
 from flows.outcome import Outcome
 from flows.places.folder import Folder
@@ -66,8 +69,7 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
         if hashlib.sha256(data).hexdigest() != outcome.sha256_in:
             raise BrokenPicture("it changed while the run went on; the next run takes it up")
         picture = converted(decode(data, job.max_pixels), job.format, job.quality)
-        found = folder.fetch(folder.mask(outcome.source))
-        mask = decode_mask(found, job.max_pixels)
+        outcome, mask = _mask(job, folder, outcome, picture)
         protected = protection.recall(folder, outcome.source, mask.shape) if job.protect else None
     except UnsupportedPicture as error:
         return unsupported(folder, outcome, str(error))
@@ -75,12 +77,28 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
         return failed(folder, outcome, error)
     if mask.shape != picture.image.shape[:2]:
         return failed(folder, outcome, ValueError(f"{files_of(outcome.source).mask} is not of the picture's size"))
-    outcome = replace(outcome, sha256_mask=hashlib.sha256(found).hexdigest())
     if not mask.any():
         return nothing_found(job, folder, outcome, EMPTY)
     if objection := too_large(mask, job.max_area, job.invert):  # it may have been made by hand
         return failed(folder, outcome, ValueError(objection))
     return Masked(outcome, picture, mask, protected)
+
+
+def _mask(job: Job, folder: Folder, outcome: Outcome, picture: Picture) -> tuple[Outcome, np.ndarray]:
+    """The mask of a picture, upright, and its row. A file that is not stored as the picture is, is written again so."""
+    files, data = files_of(outcome.source), folder.fetch(folder.mask(outcome.source))
+    mask = decode_mask(data, job.max_pixels)
+    if picture.orientation == 1:
+        return replace(outcome, sha256_mask=hashlib.sha256(data).hexdigest()), mask
+    try:
+        mask = as_corrected(mask, data, picture.image.shape, picture.orientation, outcome.mask_outline)
+    except ValueError as error:
+        raise BrokenPicture(f"{files.mask}: {error}") from error
+    if orientation_of(data, job.max_pixels, as_mask=True) != picture.orientation:
+        data = encode_mask(mask, picture.orientation)
+        folder.write(files.pending_mask, data)
+    sha = hashlib.sha256(data).hexdigest()
+    return replace(outcome, sha256_mask=sha, mask_outline=outline(mask)), mask
 
 
 def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb | None, Outcome]:
@@ -101,7 +119,8 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
                 f"writing it as {picture.format} would change pixels outside the mask by {differing} levels"
             )
         if best.masked is not climbed.start:
-            outcome = replace(outcome, sha256_mask=folder.write(files.pending_mask, encode_mask(mask)))
+            grown = encode_mask(mask, picture.orientation)
+            outcome = replace(outcome, sha256_mask=folder.write(files.pending_mask, grown))
         saved = folder.write(folder.image_name(name), data)
         folder.remove(files.process)  # it showed how an earlier result came about
         if job.concat:

@@ -1,4 +1,4 @@
-"""The coefficients of a JPEG, read from its bits in plain Python (ITU-T T.81), so that no library vouches for itself."""
+"""The coefficients of a JPEG, read from its bits in plain Python (ITU-T T.81): no library vouches for itself."""
 
 from __future__ import annotations
 

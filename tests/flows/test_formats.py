@@ -285,7 +285,7 @@ def test_previews_go_from_maker_notes_too(order):
     assert b"scan" not in after
     read = Image.Exif()
     read.load(after)
-    assert read[0x0112] == 1
+    assert read[0x0112] == 6
     assert read.get_ifd(0x8769)[0x927C] == b"note " + bytes(len(notes) - 11) + b" after"
 
 

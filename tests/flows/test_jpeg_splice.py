@@ -14,13 +14,15 @@ from PIL import Image
 
 from flows.formats import jpeg_workers
 from flows.formats.encoding import changed, converted
+from flows.formats.exif import saying
 from flows.formats.jpeg_splice import spliced, touched
 from flows.formats.jpeg_workers import Unspliceable
+from flows.formats.orientation import stored
 from flows.formats.pictures import decode
 from tests.flows.jpeg_coefficients import Read
 
 SAMPLINGS = {name: getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{name}") for name in ("411", "420", "422", "440", "444")}
-SIZES = [(53, 75), (64, 64), (17, 9)]  # heights and widths, most of them no multiple of any MCU
+SIZES = [(53, 75), (17, 9)]  # heights and widths, no multiples of any MCU
 KINDS = {"baseline": {}, "progressive": {"PROGRESSIVE": 1}, "restarts": {"RST_INTERVAL": 2}}
 KINDS["progressive, restarts"] = KINDS["progressive"] | KINDS["restarts"]
 
@@ -28,14 +30,18 @@ KINDS["progressive, restarts"] = KINDS["progressive"] | KINDS["restarts"]
 def photo(height: int, width: int) -> np.ndarray:
     """Something like a photo: soft colours with grain."""
     random = np.random.default_rng(height * width)
-    soft = cv2.resize(random.integers(0, 225, (9, 11, 3), dtype=np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
+    soft = cv2.resize(
+        random.integers(0, 225, (9, 11, 3), dtype=np.uint8), (width, height), interpolation=cv2.INTER_CUBIC
+    )
     return np.clip(soft + random.integers(0, 30, (height, width, 3)), 0, 255).astype(np.uint8)
 
 
 def by_opencv(image: np.ndarray, sampling: str, **how: int) -> bytes:
     """A JPEG of that sampling, which OpenCV really makes, where Pillow makes 4:2:0 of what it does not know."""
     flags = {"QUALITY": 88, "SAMPLING_FACTOR": SAMPLINGS[sampling], **how}
-    done, data = cv2.imencode(".jpg", image, [n for key, one in flags.items() for n in (getattr(cv2, f"IMWRITE_JPEG_{key}"), one)])
+    done, data = cv2.imencode(
+        ".jpg", image, [n for key, one in flags.items() for n in (getattr(cv2, f"IMWRITE_JPEG_{key}"), one)]
+    )
     assert done
     return data.tobytes()
 
@@ -44,6 +50,12 @@ def by_pillow(image: Image.Image, **how) -> bytes:
     out = io.BytesIO()
     image.save(out, "JPEG", **how)
     return out.getvalue()
+
+
+def turned(data: bytes, orientation: int) -> bytes:
+    """The same JPEG with an EXIF block that says how it is stored."""
+    block = b"Exif\0\0" + saying(orientation)
+    return data[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + data[2:]
 
 
 def mask_of(height: int, width: int) -> np.ndarray:
@@ -81,23 +93,35 @@ def blocks_differ(before: Read, after: Read, mask: np.ndarray) -> tuple[int, int
 def levels_beyond(data: bytes, before: np.ndarray, mask: np.ndarray, written: bytes) -> int:
     """The largest difference of a decoded pixel beyond the touched MCUs and the pixel beside them."""
     difference = cv2.absdiff(decode(written).image, before)
-    for left, top, right, bottom in touched(data, mask):
-        difference[top:bottom, left:right] = 0
+    as_stored = stored(difference, decode(data).orientation)
+    for left, top, right, bottom in touched(data, mask, decode(data).orientation):
+        as_stored[top:bottom, left:right] = 0
     return int(difference.max())
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sampling", SAMPLINGS)
-def test_no_coefficient_that_the_mask_does_not_touch_is_another(sampling, kind, size):
-    data = by_opencv(photo(*size), sampling, **KINDS[kind])
-    before, mask, _, written = painted(data)
-    was, now = Read(data), Read(written)
-    outside, inside = blocks_differ(was, now, mask)
-    assert not outside
-    assert inside
-    assert not levels_beyond(data, before, mask, written)
-    assert (now.progressive, now.interval, now.quantisation) == (was.progressive, was.interval, was.quantisation)
+def test_no_coefficient_that_the_mask_does_not_touch_is_another_however_the_picture_is_turned(sampling, kind, size):
+    plain = by_opencv(photo(*size), sampling, **KINDS[kind])
+    was = Read(plain)
+    for orientation in range(1, 9):
+        data = turned(plain, orientation)
+        before, mask, _, written = painted(data)
+        now = Read(written)
+        outside, inside = blocks_differ(was, now, stored(mask, orientation))
+        assert not outside
+        assert inside
+        assert not levels_beyond(data, before, mask, written)
+        assert (now.progressive, now.interval, now.quantisation) == (was.progressive, was.interval, was.quantisation)
+        assert Image.open(io.BytesIO(written)).getexif()[0x0112] == orientation
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_a_size_of_whole_mcus_is_no_exception(sampling):
+    data = by_opencv(photo(32, 64), sampling)
+    _, mask, _, written = painted(data)
+    assert blocks_differ(Read(data), Read(written), mask)[0] == 0
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -114,7 +138,7 @@ def test_grey_and_rgb_jpegs_stay_what_they_are(mode, progressive):
 
 def test_codes_that_were_made_for_the_picture_are_made_again_so_that_it_does_not_grow():
     data = by_pillow(Image.fromarray(photo(120, 200)), quality=80, optimize=True)
-    before, mask, _, written = painted(data)
+    _, mask, _, written = painted(data)
     assert blocks_differ(Read(data), Read(written), mask)[0] == 0
     assert len(written) < 1.05 * len(data)
 
@@ -139,7 +163,8 @@ def test_a_picture_on_which_nothing_was_painted_keeps_every_coefficient():
 def test_arithmetic_coding_stays_arithmetic_coding():
     data = arithmetic(by_opencv(photo(53, 75), "420"))
     before, mask, _, written = painted(data)
-    assert b"\xff\xc9" in data[:1000] and b"\xff\xc9" in written[:1000]
+    assert b"\xff\xc9" in data[:1000]
+    assert b"\xff\xc9" in written[:1000]
     assert not levels_beyond(data, before, mask, written)
 
 

@@ -1,0 +1,58 @@
+"""Which way up a mask is that does not say so itself, where its picture is stored turned."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from flows.formats.orientation import upright
+from flows.formats.pictures import orientation_of
+
+SIDE, LEVELS = 16, 15  # of an outline: parts across and down, and how full each may be
+SURE = 2  # times as like the one way as the other
+
+
+def as_given(mask: np.ndarray, data: bytes, shape: tuple[int, ...], orientation: int) -> np.ndarray:
+    """A mask that somebody made (H×W bool, read from `data`) for an upright picture of that shape, upright.
+
+    Without a tag it is upright wherever that size fits, else as the picture is stored.
+    """
+    ways = _ways(mask, data, shape, orientation)
+    return ways[0] if ways else mask
+
+
+def as_corrected(
+    mask: np.ndarray, data: bytes, shape: tuple[int, ...], orientation: int, ours: str | None
+) -> np.ndarray:
+    """A mask of the target, upright; one that lost its tag in an editor as it is more like ours, of which that is the
+    outline (None: we made none). Raises ValueError where that does not decide.
+    """
+    ways = _ways(mask, data, shape, orientation)
+    if ours is None or len(ways) < 2 or np.array_equal(ways[0], ways[1]):
+        return ways[0] if ways else mask
+    far, near = sorted((_distance(outline(way), ours), k) for k, way in enumerate(ways))[::-1]
+    if not far[0] or far[0] < SURE * near[0]:
+        raise ValueError(
+            f"it has lost the orientation tag of its picture ({orientation}) and is as like the mask that was found "
+            f"one way up as the other; save it with that tag, or take it away for a new one"
+        )
+    return ways[near[1]]
+
+
+def outline(mask: np.ndarray) -> str:
+    """How much of each of 16×16 parts an upright mask (H×W bool) covers, as 256 hex digits; 0 is nothing at all."""
+    shares = cv2.resize(mask.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return "".join(f"{level:x}" for level in np.ceil(shares.clip(0, 1) * LEVELS).astype(int).ravel())
+
+
+def _ways(mask: np.ndarray, data: bytes, shape: tuple[int, ...], orientation: int) -> list[np.ndarray]:
+    """The ways up that a mask can be meant: as its own tag says, else as it is and as its picture is turned."""
+    if orientation == 1 or orientation_of(data, mask.size, as_mask=True) is not None:
+        ways = [mask]
+    else:
+        ways = [mask, np.ascontiguousarray(upright(mask, orientation))]
+    return [way for way in ways if way.shape == shape[:2]]
+
+
+def _distance(one: str, other: str) -> int:
+    return sum(abs(int(a, 16) - int(b, 16)) for a, b in zip(one, other, strict=True))

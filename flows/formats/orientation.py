@@ -1,0 +1,57 @@
+"""Which way a picture is stored and which way it is seen: the eight orientations of EXIF, and how pixels go between."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+TAG = 0x0112
+LYING = (5, 6, 7, 8)  # orientations that turn width and height into each other
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
+
+# What is done to an upright picture to store it: mirrored from left to right, from top to bottom, and then transposed.
+STEPS = {
+    1: (False, False, False),
+    2: (True, False, False),
+    3: (True, True, False),
+    4: (False, True, False),
+    5: (False, False, True),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (False, True, True),
+}
+
+
+def told(opened: Image.Image) -> int:
+    """The orientation of a picture by its EXIF, or by its XMP where that tells none; 1 where neither makes sense.
+
+    Loads the pixels of a PNG, in case there is EXIF behind them; those of a TIFF are upright once they are loaded.
+    """
+    orientation = opened.getexif().get(TAG, 1)
+    return orientation if orientation in STEPS else 1
+
+
+def stored(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """A view of upright pixels (H×W or H×W×C) as they are stored with that orientation."""
+    sideways, over, transposed = STEPS[orientation]
+    turned = _mirrored(pixels, sideways, over)
+    return turned.swapaxes(0, 1) if transposed else turned
+
+
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """A view of stored pixels as they are seen: what undoes `stored`."""
+    sideways, over, transposed = STEPS[orientation]
+    return _mirrored(pixels.swapaxes(0, 1) if transposed else pixels, sideways, over)
+
+
+def stored_box(box: Box, shape: tuple[int, ...], orientation: int) -> Box:
+    """Where a box of an upright picture of that size is in the stored one. `shape`: height and width."""
+    (left, top, right, bottom), (height, width) = box, shape[:2]
+    sideways, over, transposed = STEPS[orientation]
+    left, right = (width - right, width - left) if sideways else (left, right)
+    top, bottom = (height - bottom, height - top) if over else (top, bottom)
+    return (top, left, bottom, right) if transposed else (left, top, right, bottom)
+
+
+def _mirrored(pixels: np.ndarray, sideways: bool, over: bool) -> np.ndarray:
+    return pixels[:: -1 if over else 1, :: -1 if sideways else 1]

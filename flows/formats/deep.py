@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from flows.formats.orientation import told, upright
+from flows.formats.metadata import stored_orientation
+from flows.formats.orientation import upright
 
 if TYPE_CHECKING:
     from flows.formats.pictures import Picture
@@ -40,7 +41,7 @@ def read_deep(opened: Image.Image, data: bytes) -> np.ndarray:
         seen = np.asarray(opened)
         if pixels.ndim != 3 or seen.shape != pixels.shape or ((pixels >> 8) != seen).any():
             raise ValueError(f"its 16-bit pixels ({opened.mode}) cannot be read with certainty")
-    return np.ascontiguousarray(upright(pixels, told(opened)))
+    return np.ascontiguousarray(upright(pixels, stored_orientation(opened)))
 
 
 def view_of(deep: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

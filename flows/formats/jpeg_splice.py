@@ -59,7 +59,7 @@ def _changed_box(before: np.ndarray, after: np.ndarray) -> Box:
     if not differing:
         return 0, 0, 1, 1
     columns = np.flatnonzero(np.any([_differs(before[band], after[band]).any(axis=0) for band in differing], axis=0))
-    return int(columns[0]), differing[0].start, int(columns[-1]) + 1, differing[-1].stop
+    return int(columns[0]), differing[0].start, int(columns[-1]) + 1, min(differing[-1].stop, len(before))
 
 
 def _differs(before: np.ndarray, after: np.ndarray) -> np.ndarray:

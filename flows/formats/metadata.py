@@ -11,7 +11,7 @@ from PIL import Image, JpegImagePlugin
 from flows.formats import exif, provenance
 from flows.formats.containers import av1, webp_is_lossless, without_thumbnails
 from flows.formats.frames import container
-from flows.formats.orientation import TAG
+from flows.formats.orientation import STEPS, TAG
 from flows.formats.png import described
 
 # In a TIFF, EXIF shares its directory with the tags that lay out the pixels; these alone describe the picture, its
@@ -35,6 +35,15 @@ class Kept:
     tags: Image.Exif | None = None  # of a TIFF
     how: dict[str, Any] = field(default_factory=dict)
     lossless: bool = True
+
+
+def stored_orientation(opened: Image.Image) -> int:
+    """The orientation of a picture by its EXIF, or by its XMP where that tells none; 1 where neither makes sense.
+
+    Loads the pixels of a PNG, in case there is EXIF behind them; those of a TIFF are upright once they are loaded.
+    """
+    orientation = opened.getexif().get(TAG, 1)
+    return orientation if orientation in STEPS else 1
 
 
 def kept(opened: Image.Image, orientation: int, data: bytes) -> Kept:
@@ -79,7 +88,7 @@ def _how(opened: Image.Image, data: bytes) -> tuple[dict[str, Any], bool]:
 
 
 def _exif(opened: Image.Image, orientation: int) -> bytes | None:
-    """The EXIF block without previews. Of a broken one, from which Pillow read how the picture is turned, that alone."""
+    """The EXIF block without previews. Of a broken one, by which Pillow still turned the picture, that alone."""
     if opened.format == "TIFF":
         return None  # its tags are its EXIF
     block = opened.info.get("exif")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
 TAG = 0x0112
 LYING = (5, 6, 7, 8)  # orientations that turn width and height into each other
@@ -20,15 +19,6 @@ STEPS = {
     7: (True, True, True),
     8: (False, True, True),
 }
-
-
-def told(opened: Image.Image) -> int:
-    """The orientation of a picture by its EXIF, or by its XMP where that tells none; 1 where neither makes sense.
-
-    Loads the pixels of a PNG, in case there is EXIF behind them; those of a TIFF are upright once they are loaded.
-    """
-    orientation = opened.getexif().get(TAG, 1)
-    return orientation if orientation in STEPS else 1
 
 
 def stored(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -15,8 +15,8 @@ from flows.formats import heic
 from flows.formats.containers import Av1, av1
 from flows.formats.deep import GREY, is_deep, read_deep, view_of
 from flows.formats.frames import container, left_out
-from flows.formats.metadata import Kept, kept
-from flows.formats.orientation import LYING, STEPS, TAG, told
+from flows.formats.metadata import Kept, kept, stored_orientation
+from flows.formats.orientation import LYING, STEPS, TAG
 from flows.formats.png import tells_late
 from flows.job import MAX_PIXELS
 
@@ -147,9 +147,9 @@ def _opened(data: bytes, max_pixels: int, as_mask: bool = False) -> Image.Image:
 def _loaded(data: bytes, max_pixels: int, as_mask: bool = False) -> tuple[Image.Image, Image.Image, int]:
     """A picture with its pixels, the same upright, and the orientation with which it is stored."""
     opened = _opened(data, max_pixels, as_mask)
-    orientation = told(opened)  # before a TIFF is loaded, which Pillow turns then
+    orientation = stored_orientation(opened)  # before a TIFF is loaded, which Pillow turns then
     opened.load()
-    return opened, ImageOps.exif_transpose(opened) if told(opened) != 1 else opened, orientation
+    return opened, ImageOps.exif_transpose(opened) if stored_orientation(opened) != 1 else opened, orientation
 
 
 def _refuse(opened: Image.Image, max_pixels: int) -> None:

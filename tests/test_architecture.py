@@ -122,7 +122,7 @@ def test_only_one_file_opens_pictures_and_one_more_writes_png():
 
 def test_only_the_command_line_exits_and_the_watchdog_and_a_worker_where_nothing_else_can_end_a_call():
     may = {"flows/cli/main.py": {"sys.exit"}}
-    may |= dict.fromkeys(["flows/threads/watchdog.py", "flows/formats/jpeg_worker.py"], {"os._exit"})
+    may |= {name: {"os._exit"} for name in ("flows/threads/watchdog.py", "flows/formats/jpeg_worker.py")}
     for name, file in FILES.items():
         if name != ABOVE_BOTH_ROOMS:
             called = {ast.unparse(n.func) for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)}

@@ -57,6 +57,17 @@ def raise_if_environment(error: BaseException) -> None:
         raise EnvironmentFault(f"{error.strerror} ({error.filename}); mend that, then run the same command") from error
 
 
+def raise_if_moved(error: BaseException) -> None:
+    """Raise EnvironmentFault for a file that was taken away in mid-run, or stands in the way since."""
+    if isinstance(error, BrokenPipeError) or not isinstance(error, (OSError, Obstructed)):
+        return
+    if isinstance(error, FileNotFoundError):
+        words = f"{error.filename or error} was moved or removed while the run went on"
+    else:
+        words = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+    raise EnvironmentFault(f"{words}; fix that, then run the same command again") from error
+
+
 def each(work: Callable[..., list[Made]], *columns: list) -> list[Made | Exception]:
     """`work` on all rows of equal columns at once; if that fails, row by row, so that one's trouble stays its own."""
     expect(len(columns[0]))

@@ -11,7 +11,11 @@ from flows.records import card as cards
 
 
 def conclude(job: Job, folder: Folder, manifest: Manifest, present: set[str] | None) -> tuple[dict[str, int], int]:
-    """Write what lags behind the manifest. Returns how many rows there are by status, and how many are doubtful."""
+    """Write what lags behind the manifest. Returns how many rows there are by status, and how many are doubtful.
+
+    A job that came to no row, such as one without its weights, leaves job.toml to the one that made what is there.
+    """
+    manifest.refuse_moved()
     manifest.sync()
     counts, doubtful = manifest.counts(present), manifest.doubtful(present)
     rows, place = sum(counts.values()), records_of(manifest.shard)
@@ -20,7 +24,8 @@ def conclude(job: Job, folder: Folder, manifest: Manifest, present: set[str] | N
     if manifest.shard:
         cards.write_rows(folder, manifest.outcomes(present), place)
     else:
-        cards.write(folder, job, manifest.outcomes(present))
+        made_by = cards.job_of(folder) if manifest.unadopted else None
+        cards.write(folder, made_by or job, manifest.outcomes(present))
         review.write(folder, (outcome.row() for outcome in manifest.outcomes(present)))
     manifest.publishes(rows)
     return counts, doubtful

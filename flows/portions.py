@@ -10,7 +10,7 @@ from threading import Semaphore
 
 from flows.job import Job
 from flows.ledger import due
-from flows.ledger.entry import Seen, look_at
+from flows.ledger.entry import ABSENT, Seen, look_at
 from flows.ledger.journal import ENOUGH
 from flows.ledger.manifest import Manifest
 from flows.outcome import Outcome, digest
@@ -26,8 +26,6 @@ from flows.threads.watchdog import expect
 PORTION = 32  # pictures that one call of a step, and so one task of the flow, is given
 READ = 8  # pictures that may be read before a model says how long it takes
 HERE = (3, 1, 2)  # portions in work together on this machine: all, those whose masks are found, and those after that
-
-NOWHERE = Seen(-1, -1, "")  # what a row is true of that is due as soon as there is a picture
 
 Find = Callable[[Job, list[str]], list[Outcome]]
 Remove = Callable[[Job, list[Outcome]], Iterable[Outcome]]
@@ -53,7 +51,7 @@ def others(work: Work, there: Survey) -> Iterator[tuple[Outcome, Seen]]:
         row = work.manifest.outcome(name)
         if row is None or row.reason != reason:
             status = "failed" if name in there.barred else "skipped"
-            yield passed_over(work.folder, name, status, reason), NOWHERE
+            yield passed_over(work.folder, name, status, reason), ABSENT
 
 
 def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Seen], None, None]:

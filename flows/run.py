@@ -119,7 +119,8 @@ def run(
         passed = list(others(work, there))
         if begun or passed:
             manifest.publishes(-1)
-        if shard:
+        before = cards.job_of(folder, records_of(shard)) if shard else None
+        if shard:  # at once, for those beside it
             cards.write_job(folder, job, records_of(shard))
         try:
             for outcome, seen in passed:
@@ -131,10 +132,13 @@ def run(
                         watch.say(canary.judge(job, summary.tried, summary.done["failed"], summary.doubted))
             summary.interrupted = interrupted() and summary.tried < len(begun)
             if summary.tried == len(waiting):
+                manifest.adopt()
                 manifest.overwritten()
             if job.copy_others and not interrupted():
                 watch.say(f"{copy_others(folder)} files that are no pictures copied")
         finally:
+            if before and manifest.unadopted:
+                cards.write_job(folder, before, records_of(shard))
             summary.counts, summary.doubtful = conclude(job, folder, manifest, present)
     return summary
 
@@ -143,7 +147,7 @@ def _do(work: Work, names: list[str], summary: Summary, watch: Watch) -> None:
     trouble = how = None
     with closing(outcomes(work, names)) as done:  # what is in work lands before the manifest closes
         for outcome, seen in done:
-            work.manifest.record(work.folder, outcome, seen, work.job)
+            outcome = work.manifest.record(work.folder, outcome, seen, work.job)
             summary.done[outcome.status] += 1
             summary.doubted += outcome.verdict == "doubtful"
             watch.did(outcome)

@@ -43,14 +43,24 @@ def masked(manifest: Manifest, folder: Folder, names: list[str], wishes: Wishes,
     """
     ready = {}
     for name in names:
-        row, outcome = manifest.known_of(name), manifest.outcome(name)
-        if row is None or outcome is None or row.wanted != wishes.of(name).key or not folder.has(files_of(name).mask):
+        try:
+            outcome = _masked(manifest, folder, name, wishes, job)
+        except OSError:  # taken away in this moment
             continue
-        by_hand = outcome.segmenter == BY_HAND or _corrected(manifest, folder, name, row)
-        found = row.status == "masked" and row.settings == made_with("masked", job) and job.existing != "overwrite"
-        if (by_hand or found) and row.status != "unsupported" and _same(manifest, folder, name, row):
-            ready[name] = _ready(outcome, by_hand, digest(job.settings))
+        if outcome is not None:
+            ready[name] = outcome
     return ready
+
+
+def _masked(manifest: Manifest, folder: Folder, name: str, wishes: Wishes, job: Job) -> Outcome | None:
+    row, outcome = manifest.known_of(name), manifest.outcome(name)
+    if row is None or outcome is None or row.wanted != wishes.of(name).key or not folder.has(files_of(name).mask):
+        return None
+    by_hand = outcome.segmenter == BY_HAND or _corrected(manifest, folder, name, row)
+    found = row.status == "masked" and row.settings == made_with("masked", job) and job.existing != "overwrite"
+    if (by_hand or found) and row.status != "unsupported" and _same(manifest, folder, name, row):
+        return _ready(outcome, by_hand, digest(job.settings))
+    return None
 
 
 def _ready(outcome: Outcome, by_hand: bool, settings: str) -> Outcome:
@@ -84,9 +94,9 @@ def _stands(
             return folder.has(files_of(name).mask)
         if row.status not in ("failed", "skipped") and _published_size(folder, name, row) != row.out_size:
             return False
+        return masks_only or row.status == "unsupported" or not _other_mask(manifest, folder, name, row)
     except OSError:
         return False
-    return masks_only or row.status == "unsupported" or not _other_mask(manifest, folder, name, row)
 
 
 def _published_size(folder: Folder, name: str, row: Known) -> int:

@@ -23,6 +23,9 @@ class Seen:
     wanted: str
 
 
+ABSENT = Seen(-1, -1, "")  # of a row that is due as soon as there is a picture
+
+
 class Known(NamedTuple):
     """What the ledger knows of a picture: what its row is true of, and the files it left."""
 
@@ -48,7 +51,7 @@ def look_at(folder: Folder, names: list[str], wishes: Wishes) -> dict[str, Seen]
         try:
             seen[name] = Seen(*folder.stat(name), wishes.of(name).key)
         except OSError:
-            seen[name] = Seen(-1, -1, "")
+            seen[name] = ABSENT
     return seen
 
 
@@ -75,6 +78,6 @@ def mask_of(folder: Folder, outcome: Outcome) -> tuple[int, int, str | None]:
     try:
         (size, mtime), now = folder.stat_of(file), hashlib.sha256(folder.fetch(file)).hexdigest()
     except FileNotFoundError:  # taken away in this moment
-        return 0, NO_MASK, outcome.sha256_mask
+        return 0, NO_MASK, outcome.sha256_mask or "gone"
     made = outcome.sha256_mask or now
     return size, mtime if made == now else NO_MASK, made

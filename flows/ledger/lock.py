@@ -37,6 +37,16 @@ def hold(target: Path, shard: Shard | None = None, only_look: bool = False, merg
     return locks
 
 
+def is_held(target: Path, lock: int) -> bool:
+    """Whether the lock of a target is still the file that was locked; -1 stands for none."""
+    if lock < 0:
+        return True
+    try:
+        return os.path.samestat(os.fstat(lock), os.stat(target / PRIVATE / "lock"))
+    except FileNotFoundError:
+        return False
+
+
 def free(locks: list[int]) -> None:
     for lock in locks:
         if lock >= 0:

@@ -9,14 +9,15 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flows.errors import EnvironmentFault, raise_if_environment
+from flows.errors import EnvironmentFault, raise_if_environment, raise_if_moved
 from flows.job import REMOVAL_SETTINGS, Job
 from flows.ledger import journal, lock, staging, tables
-from flows.ledger.entry import COLUMNS, Known, Seen, made_with, made_with_settings, mask_of
+from flows.ledger.entry import ABSENT, COLUMNS, Known, Seen, made_with, made_with_settings, mask_of
 from flows.ledger.overrides import void
 from flows.ledger.pruning import remove_published, row_of
 from flows.ledger.shards import Shard
@@ -55,6 +56,8 @@ class Manifest:
             raise EnvironmentFault(f"the target {target} cannot be written: {error}") from error
         self.journal = journal.Journal(self.file)
         self.moves: list[tuple[Folder, str, Stat | None]] = []  # masks to be put in their places, see `sync`
+        self.unadopted: dict[str, str] = {}  # facts of a job without a row so far, see `adopt`
+        self.place = target
 
     def __enter__(self) -> Manifest:
         return self
@@ -68,6 +71,15 @@ class Manifest:
             raise EnvironmentFault(f"the manifest cannot be written: {error}; mend that, then run again") from error
         if error is not None:
             raise_if_environment(error)
+            raise_if_moved(error)
+
+    def refuse_moved(self) -> None:
+        """Raises EnvironmentFault when somebody moved or removed the target since it was opened."""
+        if not lock.is_held(self.place, self.locks[0]):
+            raise EnvironmentFault(
+                f"{self.place} was moved or removed while the run went on; put it back or leave it, then run the same "
+                "command again"
+            )
 
     def refuse(self, job: Job) -> None:
         """Compare the job's settings with those of the target.
@@ -89,7 +101,7 @@ class Manifest:
             )
 
     def settle(self, job: Job, masks_only: bool = False) -> None:
-        """Remember the job's settings as those of the target, after `refuse`; begin to overwrite, or go on with it."""
+        """Have the job's settings, after `refuse`, for those that the target is to `adopt`; also to overwrite it."""
         before, now = self.settings(), job.settings
         if before is not None and before.keys() != now.keys() and Job().settings | before == now:
             with self.file:  # only settings that are newer than the target were added, at their defaults
@@ -98,14 +110,22 @@ class Manifest:
                         "update pictures set settings = ? where settings = ?",
                         (made_with_settings(status, now), made_with_settings(status, before)),
                     )
-        self._remember("job", json.dumps(now))
-        if job.existing == "overwrite":
-            self._overwrite(digest([now, masks_only]))
+        self.unadopted = {"job": json.dumps(now)}
+        task = digest([now, masks_only])
+        if job.existing == "overwrite" and self._fact("overwriting") != task:  # else it goes on with that
+            self.unadopted |= {"round": str(self.round + 1), "overwriting": task}
 
-    def _overwrite(self, task: str) -> None:
-        if self._fact("overwriting") != task:  # else it was interrupted, and what it did is done
-            self._remember("round", str(self.round + 1))
-            self._remember("overwriting", task)
+    def adopt(self) -> None:
+        """Take the settings of `settle` for the target's. The first row does; a run without any does when it ends well.
+
+        A run that never came to a row, since its models could not be loaded, has changed nothing.
+        """
+        with self.file:
+            self._adopt()
+
+    def _adopt(self) -> None:
+        self.file.executemany("insert or replace into facts values (?, ?)", [*self.unadopted.items()])
+        self.unadopted = {}
 
     def overwritten(self) -> None:
         """Nothing is left to do: to overwrite again is to begin again."""
@@ -115,7 +135,7 @@ class Manifest:
     @property
     def round(self) -> int:
         """How often this target was overwritten; a row of an earlier round is due while that goes on."""
-        return int(self._fact("round") or 0)
+        return int(self.unadopted.get("round") or self._fact("round") or 0)
 
     def settings(self) -> dict[str, Any] | None:
         found = self._fact("job")
@@ -157,15 +177,20 @@ class Manifest:
 
     def record(
         self, folder: Folder, outcome: Outcome, seen: Seen, job: Job, staged: Path | None = None, then: Then = void
-    ) -> None:
+    ) -> Outcome:
         """Commit the row of a picture that is already in its place, or lies `staged` and will be put there next.
 
         What is to be noted of it besides, `then` does in the same transaction; a run forgets what held for it alone.
-        Raises EnvironmentFault when it cannot be committed.
+        Returns the row: that of a failure, due again, where somebody took the picture away. Raises EnvironmentFault
+        when it cannot be committed.
         """
+        self.refuse_moved()
         out_size = staged.stat().st_size if staged else None
         if outcome.file_name and not staged:
-            out_size = folder.stat_of(outcome.file_name)[0]
+            try:
+                out_size = folder.stat_of(outcome.file_name)[0]
+            except FileNotFoundError:
+                outcome, seen = _taken_away(outcome), ABSENT
         row = (
             os.fsencode(outcome.source), json.dumps(outcome.row()), outcome.status, seen.size, seen.mtime, seen.wanted,
             made_with(outcome.status, job), out_size, *mask_of(folder, outcome), self.round,
@@ -173,6 +198,8 @@ class Manifest:
         before = self.outcome(outcome.source)
         try:
             with self.file:
+                if outcome.settings is not None:
+                    self._adopt()
                 self.file.execute(
                     f"insert or replace into pictures (name, row, {COLUMNS}) values ({', '.join('?' * len(row))})", row
                 )
@@ -184,6 +211,7 @@ class Manifest:
         self.moves.append((folder, outcome.source, _stat(folder, outcome.source)))
         if staged:
             self.sync()
+        return outcome
 
     def sync(self) -> None:
         """Have the disk hold every row, and put the masks in their places that these rows tell of.
@@ -198,7 +226,8 @@ class Manifest:
             if not folder.has(files.pending_mask):
                 continue
             if _stat(folder, name) == before:
-                folder.move(files.pending_mask, files.mask)
+                with contextlib.suppress(FileNotFoundError):  # taken away in this moment
+                    folder.move(files.pending_mask, files.mask)
             else:  # somebody corrected it meanwhile: the next run uses that
                 folder.remove(files.pending_mask)
 
@@ -261,6 +290,11 @@ class Manifest:
 
     def _count(self, condition: str) -> int:
         return self.file.execute(f"select count(*) from pictures where {condition}").fetchone()[0]
+
+
+def _taken_away(outcome: Outcome) -> Outcome:
+    reason = f"{outcome.file_name} was moved or removed while the run went on; the next run does it again"
+    return replace(outcome, status="failed", reason=reason, file_name=None, sha256_out=None, verdict=None, doubt=None)
 
 
 def _stat(folder: Folder, name: str) -> Stat | None:

@@ -124,11 +124,16 @@ class _About:
 
     def _pictures(self, paths: dict[str, str]) -> dict[str, str]:
         shown = {kind: path for kind, path in paths.items() if self.originals or kind != "before"}
-        return {kind: self._as_data(path) for kind, path in shown.items()} if self.inline else shown
+        if not self.inline:
+            return shown
+        return {kind: data for kind, path in shown.items() if (data := self._as_data(path))}
 
-    def _as_data(self, path: str) -> str:
+    def _as_data(self, path: str) -> str | None:
         kind = "png" if path.endswith("png") else "jpeg"
-        return f"data:image/{kind};base64,{base64.b64encode(self.folder.fetch(path)).decode()}"
+        try:
+            return f"data:image/{kind};base64,{base64.b64encode(self.folder.fetch(path)).decode()}"
+        except FileNotFoundError:  # taken away in this moment
+            return None
 
     def _attempt(self, source: str, number: int) -> dict[str, Any]:
         try:

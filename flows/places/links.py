@@ -21,11 +21,13 @@ def refuse_links(target: Path) -> None:
     for name in FOLDERS:
         path = target / name
         if os.path.lexists(path) and not path.is_symlink() and not path.is_dir():
-            raise EnvironmentFault(f"{path} is a file, and a folder belongs there; move it away, then run again")
+            raise EnvironmentFault(
+                f"{path} cannot be written to: it is a file, and a folder belongs there; move it away, then run again"
+            )
     for name in RECORDS:
         if (target / name).is_dir():
             raise EnvironmentFault(
-                f"{target / name} is a folder, and a file belongs there; move it away, then run again"
+                f"{target / name} cannot be written: it is a folder, and a file belongs there; move it away, then run again"
             )
     out = [link for name in FOLDERS for link in links(target / name) if leads_out(target, link)]
     if out:

@@ -82,6 +82,14 @@ def read_job(folder: Folder) -> dict[str, Any] | None:
     return {key: job[key] for key in WHAT if key in job} or None
 
 
+def job_of(folder: Folder, place: str = "") -> Job | None:
+    """The job of an earlier run, from its job.toml; None where there is none, or none that can be read."""
+    try:
+        return Job(**tomllib.loads(folder.fetch(f"{place}job.toml").decode()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 @dataclass(frozen=True)
 class Standing:
     """How a target stands: its pictures by status, how many are doubtful or rejected, how many of the doubtful

@@ -248,12 +248,12 @@ def test_a_file_in_the_place_of_a_folder_is_refused_before_the_run(tmp_path):
     job = small(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out/masks").write_bytes(b"mine")
-    with pytest.raises(EnvironmentFault, match="masks is a file, and a folder belongs there"):
+    with pytest.raises(EnvironmentFault, match="masks cannot be written to: it is a file, and a folder belongs there"):
         run(job)
     assert everything(tmp_path / "out") == {str(tmp_path / "out/masks"): b"mine"}
     (tmp_path / "out/masks").unlink()
     (tmp_path / "out/report.html").mkdir()
-    with pytest.raises(EnvironmentFault, match=r"report\.html is a folder, and a file belongs there"):
+    with pytest.raises(EnvironmentFault, match=r"report\.html cannot be written: it is a folder, and a file belongs there"):
         run(job)
     assert os.listdir(tmp_path / "out") == ["report.html"]
 

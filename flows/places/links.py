@@ -27,7 +27,8 @@ def refuse_links(target: Path) -> None:
     for name in RECORDS:
         if (target / name).is_dir():
             raise EnvironmentFault(
-                f"{target / name} cannot be written: it is a folder, and a file belongs there; move it away, then run again"
+                f"{target / name} cannot be written: it is a folder, and a file belongs there; "
+                "move it away, then run again"
             )
     out = [link for name in FOLDERS for link in links(target / name) if leads_out(target, link)]
     if out:

@@ -253,7 +253,9 @@ def test_a_file_in_the_place_of_a_folder_is_refused_before_the_run(tmp_path):
     assert everything(tmp_path / "out") == {str(tmp_path / "out/masks"): b"mine"}
     (tmp_path / "out/masks").unlink()
     (tmp_path / "out/report.html").mkdir()
-    with pytest.raises(EnvironmentFault, match=r"report\.html cannot be written: it is a folder, and a file belongs there"):
+    with pytest.raises(
+        EnvironmentFault, match=r"report\.html cannot be written: it is a folder, and a file belongs there"
+    ):
         run(job)
     assert os.listdir(tmp_path / "out") == ["report.html"]
 

@@ -18,7 +18,7 @@ from flows.formats.metadata import LOSSY_QUALITY, Kept
 from flows.formats.orientation import stored
 from flows.formats.pictures import Picture, UnsupportedPicture, decode
 from flows.formats.png import chunk, described, encode_png, kinds, xmp_chunk
-from flows.formats.provenance import BY_ALGORITHM, BY_MODEL, with_provenance
+from flows.formats.provenance import BY_ALGORITHM, BY_MODEL, UNTRAINED, with_provenance
 from flows.formats.tiff import encode_tiff
 
 CONTAINERS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
@@ -82,7 +82,7 @@ def reencoded(data: bytes, container: str, quality: int | None) -> bytes:
 
 def marked(picture: Picture, method: str | None) -> Picture:
     """`picture` with an XMP that says that a part of it was painted by this method, if that has room for it."""
-    said = with_provenance(picture.kept.xmp, BY_ALGORITHM if method == "telea" else BY_MODEL)
+    said = with_provenance(picture.kept.xmp, BY_ALGORITHM if method in UNTRAINED else BY_MODEL)
     if picture.format == "JPEG" and len(said) > JPEG_XMP:
         return picture
     return replace(picture, kept=replace(picture.kept, xmp=said))

@@ -7,6 +7,7 @@ from flows.formats.xmp import RDF, Name, Unreadable, read
 CODES = "http://cv.iptc.org/newscodes/digitalsourcetype"
 BY_MODEL = f"{CODES}/compositeWithTrainedAlgorithmicMedia"
 BY_ALGORITHM = f"{CODES}/compositeSynthetic"  # by one that was not trained on anything, such as Telea's
+UNTRAINED = frozenset({"telea", "patchmatch"})  # the methods of that kind
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'

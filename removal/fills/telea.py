@@ -22,8 +22,11 @@ def load(checkpoint: Checkpoint, options: Options) -> Fill:
     return fill
 
 
-def fill(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """`image` (H×W×3 uint8) with its masked pixels (H×W bool) filled, in a window just larger than the mask."""
+def fill(image: np.ndarray, mask: np.ndarray, avoid: np.ndarray | None = None) -> np.ndarray:
+    """`image` (H×W×3 uint8) with its masked pixels (H×W bool) filled, in a window just larger than the mask.
+
+    `avoid` does not matter, since nothing is copied from elsewhere: a hole takes the colours at its edge.
+    """
     result = image.copy()
     if not mask.any():
         return result

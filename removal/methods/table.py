@@ -35,5 +35,6 @@ METHODS = {
     "blending": Method("removal.methods.blending", channels=(4,)),
     "attentive": Method("removal.methods.attentive", channels=(4, 9)),
     "controlnet": Method("removal.methods.controlnet", channels=(4,), family="sd15"),
+    "patchmatch": Method("removal.fills.patchmatch"),
     "telea": Method("removal.fills.telea"),
 }

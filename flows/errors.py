@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import shlex
+import shutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from flows.threads.watchdog import expect
@@ -45,6 +49,15 @@ class Obstructed(ValueError):
 
 class LedAway(Obstructed):
     """A link leads out of the target where a folder of ours belongs."""
+
+
+def pip() -> str:
+    """The pip of the environment that runs this, as it is typed here: a bare `pip` may be another's, or none."""
+    own = Path(sys.executable)
+    if shutil.which("python") == str(own):  # the environment is active
+        return "python -m pip"
+    near = own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own
+    return f"{shlex.quote(str(near))} -m pip"
 
 
 def raise_if_environment(error: BaseException) -> None:

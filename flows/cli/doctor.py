@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from flows.cli.symptoms import FITTING, OPENCV_FIX, fix_of
+from flows.cli.symptoms import FITTING, OPENCV_FIX, PIP, fix_of
 from flows.job import Job
 from flows.places.file_system import try_out
 from flows.steps.loading import quiet_libraries
@@ -171,11 +171,11 @@ def there(path: Path) -> Path:
 CHECKS: list[Check] = [
     ("Python", _python, "Install Python 3.11 or newer."),
     ("OpenCV", opencv, f"OpenCV needs system libraries: {OPENCV_FIX}."),
-    ("torch", _torch, "pip install torch torchvision"),
+    ("torch", _torch, f"{PIP} install torch torchvision"),
     ("device", _device, f"See what nvidia-smi says, and {FITTING}. With --device cpu it goes on without the GPU."),
     ("torchvision's operators", _torchvision, f"torch and torchvision do not fit: {FITTING}"),
-    ("Prefect's server", _server, "pip install 'fastapi<0.151'"),
-    ("Prefect's schedules", _schedules, "pip install 'sqlalchemy<2.1'"),
+    ("Prefect's server", _server, f"{PIP} install 'fastapi<0.151'"),
+    ("Prefect's schedules", _schedules, f"{PIP} install 'sqlalchemy<2.1'"),
     ("hub cache", _cache, "Set HF_HOME to a folder that can be written."),
     ("hub", _hub, "hf auth login"),
     ("weights", _weights, "cleanplate models pull sd15"),

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from flows.errors import pip
+
+PIP = pip()
 OPENCV_FIX = (
     "apt-get install -y libgl1 libglib2.0-0 (libglib2.0-0t64 on newer systems), "
-    "or pip uninstall -y opencv-python && pip install opencv-python-headless"
+    f"or {PIP} uninstall -y opencv-python && {PIP} install opencv-python-headless"
 )
-FITTING = "pip install --upgrade torch torchvision, both from one place"
+FITTING = f"{PIP} install --upgrade torch torchvision, both from one place"
 FIXES = {  # the first part that is found in a message says the fix
     "libxcb.so.1": f"OpenCV needs system libraries: {OPENCV_FIX}",
     "libGL.so.1": f"OpenCV needs system libraries: {OPENCV_FIX}",
     "libgthread-2.0.so.0": f"OpenCV needs system libraries: {OPENCV_FIX}",
     "module 'cv2' has no attribute": "two OpenCVs were installed and one taken away: "
-    "pip uninstall -y opencv-python opencv-python-headless && pip install opencv-python",
+    f"{PIP} uninstall -y opencv-python opencv-python-headless && {PIP} install opencv-python",
     "operator torchvision::nms does not exist": f"torch and torchvision do not fit: {FITTING}",
-    "No module named 'torchvision'": "segment-anything needs it and does not say so: pip install torchvision",
+    "No module named 'torchvision'": f"segment-anything needs it and does not say so: {PIP} install torchvision",
     "Torch not compiled with CUDA enabled": f"this torch is for the CPU alone: {FITTING}",
     "no kernel image is available for execution": f"this torch is too old or too new for the GPU: {FITTING}",
     "driver on your system is too old": "install a newer NVIDIA driver, or run with --device cpu",
     "out of memory": "run with --batch-size 1 --dtype float16, close what else uses the GPU, or use --device cpu",
-    "Numpy is not available": "numpy and torch do not fit: pip install --upgrade numpy torch torchvision",
-    "unexpected keyword argument 'min_items'": "Prefect's server and FastAPI do not fit: pip install 'fastapi<0.151'",
-    "schedules never create a run": "Prefect does not fit SQLAlchemy 2.1: pip install 'sqlalchemy<2.1'",
+    "Numpy is not available": f"numpy and torch do not fit: {PIP} install --upgrade numpy torch torchvision",
+    "unexpected keyword argument 'min_items'": f"Prefect's server does not fit FastAPI: {PIP} install 'fastapi<0.151'",
+    "schedules never create a run": f"Prefect does not fit SQLAlchemy 2.1: {PIP} install 'sqlalchemy<2.1'",
     "Failed to reach API": "start Prefect's server (prefect server start), or run without it: --no-flow",
     "outgoing traffic has been disabled": "HF_HUB_OFFLINE is set: unset it, or fetch the weights before and elsewhere: "
     "cleanplate models pull MODEL",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flows.errors import EnvironmentFault
+from flows.errors import EnvironmentFault, pip
 
 VARIABLE = "CLEANPLATE_RAY"
 TRIES_AGAIN = 2  # of a portion whose process or machine was lost; what it wrote until then is written again, the same
@@ -30,7 +30,7 @@ def task_runner() -> Any:
     try:
         from prefect_ray import RayTaskRunner
     except ImportError as error:
-        raise EnvironmentFault(f"{VARIABLE} is set, and Ray is not there: pip install 'cleanplate[ray]'") from error
+        raise EnvironmentFault(f"{VARIABLE} is set, and Ray is not there: {pip()} install 'cleanplate[ray]'") from error
     address = os.environ[VARIABLE]
     return RayTaskRunner(init_kwargs={"include_dashboard": False}) if address == "local" else RayTaskRunner(address)
 

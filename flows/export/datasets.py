@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.annotations.without import without
-from flows.errors import UsageError
+from flows.errors import UsageError, pip
 from flows.places.disk import write_whole
 from flows.places.folder import Folder
 from flows.records.card import read_job
@@ -96,7 +96,7 @@ def _write_shard(file: Path, rows: list[dict[str, Any]], pictures: list[str]) ->
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise UsageError("parquet needs pyarrow: pip install 'cleanplate[parquet]'") from error
+        raise UsageError(f"parquet needs pyarrow: {pip()} install 'cleanplate[parquet]'") from error
     picture = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     numbers = {"mask_area": pa.float64(), "score": pa.float64()}
     types = dict.fromkeys(pictures, picture) | {name: numbers.get(name, pa.string()) for name in COLUMNS}

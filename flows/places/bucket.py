@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO
 
-from flows.errors import EnvironmentFault, UsageError
+from flows.errors import EnvironmentFault, UsageError, pip
 from flows.places.disk import inside
 from flows.places.listing import Listing
 
@@ -55,7 +55,7 @@ class Bucket:
             self.fs, root = url_to_fs(url, use_listings_cache=False)
         except ImportError as error:
             kind = url.split("://")[0]
-            library = f"pip install 'cleanplate[{kind}]'"
+            library = f"{pip()} install 'cleanplate[{kind}]'"
             raise EnvironmentFault(f"{kind}:// needs one more library ({error}): {library}") from error
         except ValueError as error:
             raise UsageError(f"{self.url}: {error}") from error

@@ -15,13 +15,13 @@ from flows.cli import main as cli
 from flows.cli.symptoms import FIXES, fix_of
 from flows.cli.verbs.machine import doctor as verb
 from flows.cli.verbs.talk import words_of
-from flows.errors import EnvironmentFault
+from flows.errors import EnvironmentFault, pip
 
 SAID = {  # whole messages, as machines gave them, and a part of what mends each
     "libxcb.so.1: cannot open shared object file: No such file or directory": "apt-get install -y libgl1 libglib2.0-0",
     "libGL.so.1: cannot open shared object file: No such file or directory": "apt-get install -y libgl1 libglib2.0-0",
     "libgthread-2.0.so.0: cannot open shared object file: No such file or directory": "libglib2.0-0t64",
-    "module 'cv2' has no attribute '__version__'": "pip uninstall -y opencv-python opencv-python-headless",
+    "module 'cv2' has no attribute '__version__'": f"{pip()} uninstall -y opencv-python opencv-python-headless",
     "operator torchvision::nms does not exist": "pip install --upgrade torch torchvision",
     "No module named 'torchvision'": "pip install torchvision",
     "Torch not compiled with CUDA enabled": "pip install --upgrade torch torchvision",
@@ -76,6 +76,19 @@ def test_doctor_names_the_fix_of_every_literal_error(found, message):
 @pytest.mark.parametrize("message", SAID)
 def test_a_run_that_ends_by_such_an_error_names_its_fix_too(message):
     assert SAID[message] in words_of(EnvironmentFault(f"the models cannot be loaded: {message}")).splitlines()[-1]
+
+
+def test_a_fix_names_the_pip_of_the_environment_that_runs(monkeypatch, tmp_path):
+    """Outside an active environment there may be no `pip`, or that of another."""
+    own = tmp_path / ".venv/bin/python"
+    own.parent.mkdir(parents=True)
+    own.touch(0o755)
+    monkeypatch.setattr(sys, "executable", str(own))
+    assert pip() == f"{own} -m pip"
+    monkeypatch.chdir(tmp_path)
+    assert pip() == ".venv/bin/python -m pip"
+    monkeypatch.setenv("PATH", str(own.parent))
+    assert pip() == "python -m pip"
 
 
 def test_an_opencv_that_is_an_empty_shell_is_named(found, monkeypatch):

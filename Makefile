@@ -75,7 +75,7 @@ soak: $(READY)  ## thousands of pictures and a hundred random faults without a m
 	$(BIN)/python -m tests.benchmarks.soak
 
 train: $(READY) ## train the bundled checkpoints again, from a seed; hours without a GPU, resumes (QUICK=--quick: a minute)
-	$(BIN)/python -m removal.bundled.train $(QUICK)
+	$(BIN)/python -m tests.training $(QUICK)
 
 clean:          ## remove the virtual environment and the demo
 	rm -rf $(VENV) .venv-newest demo

@@ -27,7 +27,6 @@ LIGHT = [  # what is imported before anyone knows whether a model is needed
     "flows/outcome.py",
     "flows/job.py",
 ]
-ABOVE_BOTH_ROOMS = "removal/bundled/train.py"  # a program of its own, which trains what both rooms ship
 
 
 def imports(name: str, at_once: bool = False) -> set[str]:
@@ -65,19 +64,9 @@ def importers(package: str, at_once: bool = False) -> set[str]:
 def test_masks_and_removal_import_neither_each_other_nor_flows_but_for_the_room_of_weights(room):
     others = set(ROOMS) - {room}
     for name in FILES:
-        if name.startswith(f"{room}/") and name != ABOVE_BOTH_ROOMS:
+        if name.startswith(f"{room}/"):
             taken = [i for i in imports(name) if i.split(".")[0] in others]
             assert not [i for i in taken if not i.startswith("removal.weights.")], name
-
-
-def test_the_program_that_trains_both_rooms_takes_only_what_is_bundled_and_nobody_imports_it():
-    taken = {i for i in imports(ABOVE_BOTH_ROOMS) if i.split(".")[0] in ("masks", "flows")}
-    assert taken
-    assert all(i.startswith("masks.bundled.") for i in taken)
-    for name in FILES:
-        assert not any(i == "removal.bundled.train" or i.startswith("removal.bundled.train.") for i in imports(name)), (
-            name
-        )
 
 
 def test_only_the_flow_imports_prefect_and_what_serves_or_examines_it():
@@ -124,9 +113,8 @@ def test_only_the_command_line_exits_and_the_watchdog_and_a_worker_where_nothing
     may = {"flows/cli/main.py": {"sys.exit"}}
     may |= {name: {"os._exit"} for name in ("flows/threads/watchdog.py", "flows/formats/jpeg_worker.py")}
     for name, file in FILES.items():
-        if name != ABOVE_BOTH_ROOMS:
-            called = {ast.unparse(n.func) for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)}
-            assert called & {"sys.exit", "exit", "os._exit", "SystemExit"} == may.get(name, set()), name
+        called = {ast.unparse(n.func) for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)}
+        assert called & {"sys.exit", "exit", "os._exit", "SystemExit"} == may.get(name, set()), name
 
 
 @pytest.mark.parametrize("name", FILES)

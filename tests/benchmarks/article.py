@@ -3,7 +3,7 @@
 Latent blending with a plain checkpoint is said to paint a new object where the old one was, and a checkpoint fine-tuned
 for inpainting to remove it. Without --work the shipped checkpoints are compared, and what helps blending. With it two
 children of one parent that saw the same batches and the same loss for the same number of steps: `control` with 4
-channels, `inpainting-equal` with 9; `python -m removal.bundled.train` leaves them there. Blending is as the article has
+channels, `inpainting-equal` with 9; `python -m tests.training` leaves them there. Blending is as the article has
 it (no pre-fill, full strength) where nothing else is said.
 """
 

@@ -15,10 +15,11 @@ from safetensors.torch import save_file
 
 from masks import BoxPrompt, PointPrompt, sam
 from masks.attention import FusedAttention, fuse
-from masks.bundled.networks import SAM_CONFIG, build_sam
+from masks.bundled.networks import build_sam
 from masks.morphology import outline
 from masks.segmenters import BUNDLED
 from masks.shapes import BOXES, ShapeSegmenter
+from tests.training.segmenter_networks import SAM_CONFIG
 
 
 @pytest.fixture(scope="module")

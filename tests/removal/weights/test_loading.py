@@ -77,7 +77,6 @@ def test_nobody_loads_by_the_libraries_own_functions_but_the_one_that_has_the_lo
                 found[file.relative_to(ROOT).as_posix()] = names
     assert found.pop("removal/weights/loading.py") == {"from_pretrained"}
     assert found.pop("removal/checkpoints/single_file.py") == {"from_single_file"}
-    found.pop("removal/bundled/train.py", None)
     assert found == {}
 
 

@@ -1,4 +1,4 @@
-"""What the bundled segmenters learn from: losses and batches. `removal.bundled.train` runs the loop."""
+"""What the bundled segmenters learn from: losses and batches. `tests.training` runs the loop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from masks.bundled.networks import SAM_CONFIG, SIDE, build_clipseg, build_sam
+from masks.bundled.networks import build_sam
+from tests.training.segmenter_networks import SAM_CONFIG, SIDE, build_clipseg
 
 LESSONS = ("colour", "shape")
 

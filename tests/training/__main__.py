@@ -1,4 +1,4 @@
-"""Trains every bundled checkpoint again: `python -m removal.bundled.train`. From a seed, resumable, hours on a CPU.
+"""Trains every bundled checkpoint again: `python -m tests.training`. From a seed, resumable, hours on a CPU.
 
 A program, not a library: the one place that stands above both rooms, since the segmenters learn from the same scenes.
 State goes to --work every few hundred steps; the same command goes on from there. Finished checkpoints replace the
@@ -8,6 +8,7 @@ package's own (with --quick they go to --work, since a minute teaches nothing wo
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -17,11 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from masks.bundled import training as segmenters
-from removal.bundled import autoencoder, diffusion, networks
 from removal.bundled.scenes import BACKGROUNDS, COLOURS, SHAPES, TRAINING_SEEDS, scene
-from removal.bundled.sums import record
-from removal.bundled.training import Lesson, Schedule, fit
+from tests.training import autoencoder, diffusion, networks, segmenters
+from tests.training.loop import Lesson, Schedule, fit
 
 PACKAGE = Path(__file__).parents[2]
 SCHEDULES = {
@@ -80,6 +79,15 @@ def main() -> None:
     for folder in (run.diffusers, run.segmenters):
         if folder.exists():
             record(folder)
+
+
+def record(folder: Path) -> None:
+    """Write the hashes of every weight file below `folder`, as `sha256sum --check` reads them."""
+    files = sorted(file for file in folder.rglob("*") if file.suffix in (".safetensors", ".pth"))
+    lines = (
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(folder).as_posix()}\n" for file in files
+    )
+    (folder / "SHA256SUMS").write_text("".join(lines))
 
 
 def _publish_losses(run: Run) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from removal.bundled.holes import KEPT, training_pair
 from removal.bundled.scenes import TRAINING_SEEDS, scene
+from tests.training.holes import KEPT, training_pair
 
 SEEDS = st.integers(TRAINING_SEEDS, TRAINING_SEEDS + 2_000_000)
 

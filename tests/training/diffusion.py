@@ -10,10 +10,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from removal.bundled.holes import training_pair
-from removal.bundled.networks import LATENT, build_scheduler, build_text_encoder, build_unet, widen
 from removal.bundled.scenes import SIZE, TRAINING_SEEDS, scene
-from removal.bundled.training import Lesson, Schedule, fit
+from tests.training.holes import training_pair
+from tests.training.loop import Lesson, Schedule, fit
+from tests.training.networks import LATENT, build_scheduler, build_text_encoder, build_unet, widen
 
 EMPTY_CAPTIONS = 0.3  # removal asks with an empty prompt, so the base must have heard it often
 FRESH_EVERY = 450  # steps between two chunks of fresh scenes and holes

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from removal.bundled.scenes import SIZE, TRAINING_SEEDS, scene
-from removal.bundled.training import Lesson, Schedule, fit
+from tests.training.loop import Lesson, Schedule, fit
 
 RGB = slice(0, 3)
 LIFT = 3.0  # keeps the carried channels where SiLU is nearly the identity

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from masks.bundled.training import ClipSegTask, Labelled, SamTask, build_sam
-from removal.bundled import autoencoder, diffusion, networks, training
 from removal.bundled.scenes import TRAINING_SEEDS, scene
-from removal.bundled.training import Lesson, Schedule, Shares, fit
+from tests.training import autoencoder, diffusion, loop, networks
+from tests.training.loop import Lesson, Schedule, Shares, fit
+from tests.training.segmenters import ClipSegTask, Labelled, SamTask, build_sam
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def tokenizer(tmp_path):
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "SAVE_EVERY", 2)
+    monkeypatch.setattr(loop, "SAVE_EVERY", 2)
     data = torch.randn(64, 3, generator=torch.Generator().manual_seed(1))
 
     def train(folder, stop_at=None):
@@ -113,7 +113,7 @@ def test_the_loss_falls_in_every_task(tmp_path, labelled, tokenizer):
 
 
 def sam_config():
-    from masks.bundled.networks import SAM_CONFIG
+    from tests.training.segmenter_networks import SAM_CONFIG
 
     return SAM_CONFIG
 

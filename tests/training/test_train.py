@@ -24,8 +24,8 @@ STAGES = ("autoencoder", "early", "inpainting", "control", "base", "style", "sam
 def quick(tmp_path_factory) -> tuple[Path, str]:
     """The folder and the talk of a quick training of everything."""
     work = tmp_path_factory.mktemp("training")
-    command = [sys.executable, "-m", "removal.bundled.train", "--quick", "--work", str(work)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3])
+    command = [sys.executable, "-m", "tests.training", "--quick", "--work", str(work)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     return work, done.stdout
 
 

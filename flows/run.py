@@ -249,8 +249,8 @@ def explain(job: Job, wishes: Wishes, watch: Watch, masks_only: bool) -> None:
         return
     choice = chosen(job)
     if choice.method != "auto":
-        watch.say(f"{job.model}: {choice.method} ({choice.reason})")
-    if segmenter == "bundled" and choice.method != "telea":
+        watch.say(f"{f'{job.model}: ' if choice.uses_weights else ''}{choice.method} ({choice.reason})")
+    if segmenter == "bundled" and choice.uses_weights:
         watch.say("the bundled models know only the sample scenes; on photos they find and fill poorly")
 
 
@@ -258,7 +258,7 @@ def chosen(job: Job) -> Choice:
     """The checkpoint and method of a job. Raises UsageError for what cannot be done."""
     try:
         choice = choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt)
-        if choice.method != "telea":
+        if choice.uses_weights:
             license = license_before(choice.checkpoint, offline=True)
             refuse_unaccepted(choice.checkpoint.repo, license, job.accept_license)
         return choice

@@ -148,6 +148,7 @@ def _describe(target: Path, part: Path, dest: Path, rows: list[Row], originals: 
     made.write("failures.jsonl", b"")
     named = job.model_copy(update={"source": Path(job.source).name})
     doubtful = sum(row["verdict"] == "doubtful" for row in rows)
-    card = write_splits(made, rows) + cards.card(named, Counter(row["status"] for row in rows), doubtful, whole=False)
+    counts, painters = Counter(row["status"] for row in rows), cards.painters_of(rows)
+    card = write_splits(made, rows) + cards.card(named, counts, doubtful, painters, whole=False)
     made.write("README.md", card.encode(errors="backslashreplace"))
     review.write(made, rows, originals, dest)

@@ -36,16 +36,29 @@ WHAT = (
     "protect",
 )
 ONCE = {"existing", "limit", "shard"}  # said for one run, not for its repetition
+Painters = Counter[tuple[str | None, str | None]]
 FILES_OF_A_SHARD = ("metadata.jsonl", "failures.jsonl", "job.toml")
 
 
 def write(folder: Folder, job: Job, outcomes: Iterable[Outcome]) -> None:
     """Write metadata.jsonl, failures.jsonl, README.md and job.toml from the manifest's rows."""
-    counts, doubtful = write_rows(folder, outcomes)
+    painters: Painters = Counter()
+    counts, doubtful = write_rows(folder, _counting(painters, outcomes))
     write_job(folder, job)
     with folder.open("metadata.jsonl") as lines:
         head = write_splits(folder, map(json.loads, lines))
-    folder.write("README.md", (head + card(job, counts, doubtful)).encode(errors="backslashreplace"))
+    folder.write("README.md", (head + card(job, counts, doubtful, painters)).encode(errors="backslashreplace"))
+
+
+def _counting(painters: Painters, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        painters.update(painters_of([outcome.row()]))
+        yield outcome
+
+
+def painters_of(rows: Iterable[Mapping[str, Any]]) -> Painters:
+    """How many pictures were painted by each model and method; the model is None for what uses no weights."""
+    return Counter((row["model"], row["method"]) for row in rows if row["status"] == "removed")
 
 
 def write_job(folder: Folder, job: Job, place: str = "") -> None:
@@ -184,11 +197,10 @@ WHOLE = """Every picture of the source is named once, in `metadata.jsonl`
 A_PART = "`metadata.jsonl` has a row for every picture in `images/`."
 
 
-def card(job: Job, counts: Mapping[str, int], doubtful: int, whole: bool = True) -> str:
-    """A data-set card in Markdown, of the whole target or of what was exported of it."""
-    asked = {
-        key: value for key, value in job.model_dump(mode="json").items() if key not in (*PATHS, "report_url") and value
-    }
+def card(job: Job, counts: Mapping[str, int], doubtful: int, painters: Mapping[Any, int], whole: bool = True) -> str:
+    """A data-set card in Markdown, of the whole target or of what was exported of it. `painters` as `painters_of`."""
+    unsaid = {*PATHS, "report_url"} | ({"model", "revision"} if painters and not any(m for m, _ in painters) else set())
+    asked = {key: value for key, value in job.model_dump(mode="json").items() if key not in unsaid and value}
     rows = "\n".join(f"| {status} | {count} |" for status, count in counted(counts, doubtful))
     return f"""# Pictures with objects removed
 
@@ -198,7 +210,7 @@ Made by Cleanplate from `{job.source}`. {WHOLE if whole else A_PART} Outside its
 |---|---|
 {rows}
 
-Inside the masks (`masks/`, white) the pixels are synthetic: painted by `{job.model}`.
+{_synthetic(painters)}
 
 ```python
 from datasets import load_dataset
@@ -207,3 +219,14 @@ pictures = load_dataset("TARGET")  # columns image and mask
 
 Settings: `{json.dumps(asked, sort_keys=True)}`
 """
+
+
+def _synthetic(painters: Mapping[tuple[str | None, str], int]) -> str:
+    if not painters:
+        return "No picture of it was painted on."
+    each = [
+        (f"by `{model}` ({method})" if model else f"by {method}, an algorithm without a model", count)
+        for (model, method), count in sorted(painters.items(), key=lambda one: -one[1])
+    ]
+    words = [f"{by} in {count} of them" for by, count in each] if len(each) > 1 else [each[0][0]]
+    return f"Inside the masks (`masks/`, white) the pixels are synthetic: painted {', '.join(words)}."

@@ -110,8 +110,9 @@ class Climb:
 
     def _row(self, job: Job, attempt: Attempt, reason: str) -> Outcome:
         remover, verdict = attempt.rung.remover, attempt.verdict
+        model = job.model if remover.choice.uses_weights else None
         return replace(
-            attempt.masked.outcome, model=job.model, method=remover.choice.method, reason=reason,
+            attempt.masked.outcome, model=model, method=remover.choice.method, reason=reason,
             revision=remover.choice.checkpoint.revision, steps=remover.steps, strength=remover.strength,
             seed=attempt.seed, attempt=attempt.number, verdict=verdict.word if verdict else None,
             doubt=round(verdict.doubt, 3) if verdict else None,

@@ -49,6 +49,11 @@ class Choice:
     method: str
     reason: str
 
+    @property
+    def uses_weights(self) -> bool:
+        """Whether a model paints; other methods, such as telea, use none, and then none may be named."""
+        return bool(self.checkpoint.repo)
+
 
 SD15, SD15_INPAINTING = (
     "stable-diffusion-v1-5/stable-diffusion-v1-5",

@@ -31,6 +31,9 @@ def prune(manifest: Manifest, folder: Folder, present: set[str]) -> int:
         with manifest.file:
             for table in ("pictures", *OVERRIDES, *JOURNAL):
                 manifest.file.execute(f"delete from {table} where name = ?", (os.fsencode(name),))
+    if gone:
+        manifest.file.execute("vacuum")  # or earlier rows would still be in its free pages
+        manifest.file.execute("pragma wal_checkpoint(truncate)")
     return len(gone)
 
 

@@ -179,10 +179,12 @@ class Folder:
         self.remove_traces(name)
         self.clear(files.staged().attempts)
         self.remove_thumbnails(files.staged())
-        for path in (*files.files, image_name(name), *published, *files.staged().files):
+        paths = (*files.files, image_name(name), *published, *files.staged().files)
+        for path in paths:
             if path not in but:
                 self.remove(path)
-            if isinstance(self.files, Disk) and is_file_name(path):
+        if isinstance(self.files, Disk):
+            for path in filter(is_file_name, (*paths, files.attempts)):
                 self.files.remove_empty_folders(path)
 
     def refuse_obstacles(self, relative: str) -> None:

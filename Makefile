@@ -58,7 +58,7 @@ constraints: $(READY) ## resolve tests/constraints.txt again, for every Python a
 	  --custom-compile-command "make constraints" --quiet $(NEWER) --output-file tests/constraints.txt
 
 fresh:          ## both commands in an empty Debian 12 and 13, as a new user meets them; root only (FRESH="--help")
-	$(PYTHON) -m tests.setup.fresh $(FRESH)
+	@$(PYTHON) -m tests.setup.fresh $(FRESH)
 
 quality: $(READY) ## the bundled models on 200 unseen scenes beside simple fills; sheets to look at in demo/quality
 	$(BIN)/python -m tests.benchmarks.quality

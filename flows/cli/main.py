@@ -9,6 +9,7 @@ from typing import Any
 
 from cyclopts import App, Parameter
 
+from flows import __version__
 from flows.cli.flags import METHODS, ONLY, signed
 from flows.cli.verbs import job, machine, merge, pages, results, samples
 from flows.cli.verbs.models import models_app
@@ -43,6 +44,7 @@ app = App(
     name="cleanplate",
     default_parameter=Parameter(negative_iterable=()),
     help="Removes objects from whole folders of pictures: a folder in, a clean folder out.",
+    version=__version__,
     version_flags=["--version"],
     help_epilogue=example("run photos cleaned --text person"),
     suppress_keyboard_interrupt=False,

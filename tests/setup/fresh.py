@@ -120,25 +120,27 @@ def _paths_of_pip() -> Iterable[Path]:
 
 
 def _paths_in(texts: Iterable[str]) -> Iterable[Path]:
-    """Whatever exists of the paths and file:// addresses in these."""
-    for path in re.findall(r"(?<![:/\w.])(?:file://)?(/[^\s'\",:]+)", "\n".join(texts)):
+    """Whatever exists of the paths in these; of an index on disk (file://) the folder above, where its files lie."""
+    for kind, path in re.findall(r"(?<![:/\w.])(file://)?(/[^\s'\",:]+)", "\n".join(texts)):
         if Path(path).exists():
-            yield Path(path)
+            yield Path(path).parent if kind else Path(path)
 
 
 def _bring(root: Path, paths: Iterable[Path]) -> list[Path]:
     """Copy what the network needs to the same places below a root. Folders outside /etc may be large: returned, to be
     bound there while a command runs."""
     bound = []
-    for path in {Path("/etc/resolv.conf"), Path("/etc/hosts"), *paths}:
+    for path in sorted({Path("/etc/resolv.conf"), Path("/etc/hosts"), *paths}):
         place = root / path.relative_to("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file():
-            place.parent.mkdir(parents=True, exist_ok=True)
+            place.unlink(missing_ok=True)  # it may be a link, which seen from here leads out of the root
             shutil.copyfile(path, place)
         elif path.is_relative_to("/etc"):
-            shutil.copytree(path, place, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(path, place, ignore_dangling_symlinks=True)
         elif path.is_dir():
-            place.mkdir(parents=True, exist_ok=True)
+            place.mkdir(exist_ok=True)
             bound.append(path)
     return bound
 

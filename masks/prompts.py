@@ -153,7 +153,7 @@ def union(found: list[Found]) -> Found:
     hits = [f for f in found if f]
     if not hits:
         return found[0]
-    mask = np.logical_or.reduce([f.mask for f in hits])
+    mask = np.any([f.mask for f in hits], axis=0)
     told = all(f.instances for f in hits)  # else some of the mask would belong to no instance
     instances = tuple(one for f in hits for one in f.instances) if told else ()
     return Found(mask, min(f.score for f in hits), tuple(box for f in hits for box in f.boxes), instances)

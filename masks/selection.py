@@ -97,5 +97,5 @@ def _overlap(one: Instance, other: Instance) -> float:
     parts = (
         each.mask[top - each.top : bottom - each.top, left - each.left : right - each.left] for each in (one, other)
     )
-    both = np.count_nonzero(np.logical_and(*parts))
+    both = int(np.count_nonzero(np.logical_and(*parts)))
     return both / (one.area + other.area - both)

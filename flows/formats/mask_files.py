@@ -66,7 +66,7 @@ def taken_by_alpha(reason: str | None) -> str | None:
 
 def mask_area(mask: np.ndarray) -> float:
     """The share of the picture that a mask (H×W bool) covers, as it stands in a row."""
-    return round(np.count_nonzero(mask) / mask.size, 6)
+    return round(int(np.count_nonzero(mask)) / mask.size, 6)
 
 
 def _alpha(opened: Image.Image, upright: Image.Image, data: bytes) -> np.ndarray | None:

@@ -127,8 +127,8 @@ def _soft(grey: np.ndarray, values: np.ndarray, levels: np.ndarray, top: int) ->
         raise ValueError(f"{_these(values)} are no labels, and none of them is brighter than the middle")
     near = int((int(values[-1]) - int(values[0])) * NEAR)
     for level in levels[1:][levels[1:] <= top * MIDDLE]:
-        alike = np.count_nonzero((grey >= level - min(near, level)) & (grey <= int(level) + near))
-        if np.count_nonzero(grey == level) > max(PLATEAU * grey.size, alike / 2):  # no part of a gradient
+        alike = int(np.count_nonzero((grey >= level - min(near, level)) & (grey <= int(level) + near)))
+        if int(np.count_nonzero(grey == level)) > max(PLATEAU * grey.size, alike / 2):  # no part of a gradient
             raise ValueError(f"{_these(values)} are a soft mask that would leave out the areas of {level}")
     return meant
 

@@ -32,7 +32,7 @@ def spare(
     if protected is None:
         return dilate(found, radius), None
     left = found & ~protected
-    names, share = ", ".join(protect), 1 - np.count_nonzero(left) / np.count_nonzero(found)
+    names, share = ", ".join(protect), 1 - int(np.count_nonzero(left)) / int(np.count_nonzero(found))
     if not left.any():
         return left, f"all that was found is protected ({names})"
     said = f"{max(share, 0.01):.0%} of what was found is protected ({names})" if share else None

@@ -74,7 +74,7 @@ def _star(x: np.ndarray, y: np.ndarray, r: float) -> np.ndarray:
 
 def _triangle(x: np.ndarray, y: np.ndarray, r: float) -> np.ndarray:
     third = 2 * np.pi / 3
-    return np.maximum.reduce([x * np.cos(k * third) + y * np.sin(k * third) for k in range(3)]) - 0.52 * r
+    return np.max([x * np.cos(k * third) + y * np.sin(k * third) for k in range(3)], axis=0) - 0.52 * r
 
 
 def _cross(x: np.ndarray, y: np.ndarray, r: float) -> np.ndarray:

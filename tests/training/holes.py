@@ -24,7 +24,7 @@ def training_pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _hides_an_object(hole: np.ndarray, drawn: Scene) -> bool:
-    return any((visible & hole).sum() > KEPT * max(visible.sum(), 1) for visible in drawn.objects)
+    return any(int((visible & hole).sum()) > KEPT * max(int(visible.sum()), 1) for visible in drawn.objects)
 
 
 def _hole(random: np.random.Generator) -> np.ndarray:

@@ -22,7 +22,6 @@ from flows.formats.provenance import BY_ALGORITHM, BY_MODEL, UNTRAINED, with_pro
 from flows.formats.tiff import encode_tiff
 
 CONTAINERS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
-UNTRAINED = frozenset({"telea", "patchmatch"})  # methods that nobody trained on pictures
 JPEG_QUALITY = 95
 JPEG_XMP = 65504  # bytes that fit into the one segment which XMP has
 PLAIN: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True, "exact": True}, "JPEG": {"quality": 90}}

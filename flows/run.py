@@ -20,6 +20,7 @@ from flows.ledger.pruning import prune
 from flows.ledger.shards import parse_shard, records_of
 from flows.ledger.tables import ledger_of
 from flows.outcome import Outcome
+from flows.places import unread
 from flows.places.folder import Folder
 from flows.places.sidecars import copy_others
 from flows.places.source import Survey
@@ -278,8 +279,13 @@ def _last_words(job: Job, manifest: Manifest) -> str:
 
 
 def _left_out(there: Survey) -> list[str]:
-    """What to say of things that are no pictures."""
+    """What to say of things that are no pictures. Raises UsageError where there is nothing else."""
     said = []
+    if there.unread:
+        not_read = f"files that are not read: {unread.in_words(there.unread)}; {unread.AS_PICTURES}"
+        if not there.all:
+            raise UsageError(f"there is no picture, but {not_read}")
+        said.append(not_read)
     if there.others:
         name = min(there.others)
         said.append(f"{len(there.others)} left out, such as {name}: {there.others[name]}")

@@ -21,7 +21,7 @@ from flows.formats.png import tells_late
 from flows.job import MAX_PIXELS
 
 CONTAINERS = {
-    **dict.fromkeys([".jpg", ".jpeg", ".jfif"], "JPEG"), **dict.fromkeys([".tif", ".tiff"], "TIFF"),
+    **dict.fromkeys([".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"], "JPEG"), **dict.fromkeys([".tif", ".tiff"], "TIFF"),
     ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".avif": "AVIF", ".gif": "GIF",
     **dict.fromkeys(heic.SUFFIXES if heic.installed() else [], "HEIF"),
 }  # fmt: skip

@@ -40,7 +40,7 @@ class Shard:
         names = [name for name in there.names if self.holds(name)]
         others = {name: why for name, why in there.others.items() if self.holds(name)}
         barred = {name: why for name, why in there.barred.items() if self.holds(name)}
-        return Survey(names, others, there.links, barred)
+        return Survey(names, others, there.links, barred, there.unread)
 
     def holds(self, name: str) -> bool:
         """Whether a picture is of this share."""

@@ -17,7 +17,11 @@ ATTEMPTS = f"{PRIVATE}/attempts"
 REPORT = f"{PRIVATE}/report"
 STAGE = f"{PRIVATE}/redo"  # takes the place of the target while pictures are done again
 THUMBNAILS = {"before": "jpg", "after": "jpg", "mask": "png"}  # kinds, with their suffixes
-CONTAINERS = {"png": (".png",), "jpeg": (".jpg", ".jpeg", ".jfif"), "webp": (".webp",)}  # the first when converted
+CONTAINERS = {
+    "png": (".png",),
+    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "webp": (".webp",),
+}  # the first when converted
 
 
 @dataclass(frozen=True)

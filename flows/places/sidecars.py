@@ -9,6 +9,7 @@ from pathlib import Path
 from flows.formats.pictures import SUFFIXES, suffix_of
 from flows.places.folder import Folder
 from flows.places.layout import image_name
+from flows.places.unread import is_left_out
 
 
 def copy_others(folder: Folder) -> int:
@@ -21,13 +22,8 @@ def copy_others(folder: Folder) -> int:
 
 def _others(source: Path) -> Iterator[str]:
     for directory, folders, files in os.walk(source, followlinks=False):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_left_out(name))
         for name in sorted(files):
             path = Path(directory, name)
-            if (
-                not name.startswith(".")
-                and suffix_of(name) not in SUFFIXES
-                and path.is_file()
-                and not path.is_symlink()
-            ):
+            if not is_left_out(name) and suffix_of(name) not in SUFFIXES and path.is_file() and not path.is_symlink():
                 yield path.relative_to(source).as_posix()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from flows.errors import EnvironmentFault
 from flows.formats import heic
 from flows.formats.pictures import SUFFIXES, suffix_of
 from flows.nearest import path_beside
+from flows.places import unread
 from flows.places.bucket import Bucket
 
 LINK = "it is a link, and links are not followed out of the source; put the picture itself in its place"
@@ -24,13 +26,14 @@ class Survey:
     """Everything that is called like a picture: `names` of pictures, `others` by name with the reason why not.
 
     `barred` are pictures whose results would have no place, with the reason. `links` are links to folders: whatever is
-    behind them is left out.
+    behind them is left out. `unread` counts by suffix the files that are neither pictures nor what lies beside them.
     """
 
     names: list[str] = field(default_factory=list)
     others: dict[str, str] = field(default_factory=dict)
     links: list[str] = field(default_factory=list)
     barred: dict[str, str] = field(default_factory=dict)
+    unread: Counter[str] = field(default_factory=Counter)
 
     @property
     def all(self) -> set[str]:
@@ -86,12 +89,15 @@ class StoredSource:
         if self.single:
             return Survey([self.single])
         self.listed = self.bucket.find()
-        there = [name for name in self.listed if not is_hidden(name)]
+        there = [name for name in self.listed if not is_passed_over(name)]
         seen = [name for name in there if is_file_name(name)]
         odd = {*there}.difference(seen)
         others = {name: KEY for name in odd if suffix_of(name) in SUFFIXES | heic.SUFFIXES}
         others |= {name: heic.MISSING for name in seen if suffix_of(name) in heic.SUFFIXES - SUFFIXES}
-        return Survey(sorted(name for name in seen if suffix_of(name) in SUFFIXES), others)
+        found = Survey(sorted(name for name in seen if suffix_of(name) in SUFFIXES), others)
+        for name in {*there}.difference(found.names, others):
+            unread.count(found.unread, name)
+        return found
 
     def read(self, name: str) -> bytes:
         return self.bucket.read(name)
@@ -105,8 +111,8 @@ def is_file_name(name: str) -> bool:
     return not any(part in ("", ".", "..") for part in name.split("/"))
 
 
-def is_hidden(name: str) -> bool:
-    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
+def is_passed_over(name: str) -> bool:
+    return any(unread.is_left_out(part) and part not in (".", "..") for part in name.split("/"))
 
 
 def survey(source: Path) -> Survey:
@@ -130,7 +136,7 @@ def survey(source: Path) -> Survey:
 
 def _enter(found: Survey, entry: os.DirEntry[str], source: Path) -> bool:
     """Enter a thing in a survey. Returns whether it is a folder to go through."""
-    if entry.name.startswith("."):
+    if unread.is_left_out(entry.name):
         return False
     name = Path(entry.path).relative_to(source).as_posix()
     picture, folder = suffix_of(entry.name) in SUFFIXES, entry.is_dir(follow_symlinks=False)
@@ -142,6 +148,8 @@ def _enter(found: Survey, entry: os.DirEntry[str], source: Path) -> bool:
         found.others[name] = heic.MISSING
     elif entry.is_symlink() and os.path.isdir(entry.path):  # entry.is_dir() raises for a link to itself
         found.links.append(name)
+    elif not folder:
+        unread.count(found.unread, name)
     return folder
 
 

@@ -4,8 +4,12 @@ import os
 
 import pytest
 
-from flows.errors import EnvironmentFault
+from flows.errors import EnvironmentFault, UsageError
+from flows.formats.encoding import encode_image
+from flows.formats.mask_files import encode_mask
 from flows.places.folder import Folder
+from flows.run import look, run
+from tests.flows.small import Following, image, mask, rows, small
 
 
 @pytest.fixture
@@ -130,3 +134,44 @@ def test_published_files_are_as_readable_as_any_other(folder, tmp_path):
     folder.write("images/a.png", b"x")
     (tmp_path / "plain").write_bytes(b"x")
     assert folder.path("images/a.png").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_what_machines_put_into_folders_is_left_out(folder):
+    for name in ("a.jpe", "b.MPO", "x/@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/b.jpg", "__MACOSX/c.png"):
+        (folder.source / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.source / name).write_bytes(b"x")
+    assert folder.names() == ["a.jpe", "b.MPO"]
+
+
+def test_files_that_are_not_read_are_counted_and_said_by_suffix(tmp_path):
+    job = small(tmp_path, 1)
+    for name in ("1.CR2", "deep/2.cr2", "3.dng", "notes.txt", "p00.json", ".hidden.tga", "@eaDir/4.raf"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"x")
+    for work in (look, run):
+        watch = Following()
+        work(job, watch)
+        assert [said for said in watch.said if "not read" in said] == [
+            "files that are not read: 2 .cr2, 1 .dng; convert them to TIFF, PNG or JPEG first"
+        ]
+
+
+def test_a_folder_of_nothing_but_such_files_is_refused_and_not_called_done(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "1.nef").write_bytes(b"x")
+    job = small(tmp_path, 0, text=["red ball"], masks="")
+    for work in (look, run):
+        with pytest.raises(UsageError, match=r"there is no picture, but files that are not read: 1 \.nef"):
+            work(job, Following())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["a.jpe", "a.mpo"])
+def test_a_jpeg_by_another_suffix_is_cleaned_as_a_jpeg(tmp_path, name):
+    job = small(tmp_path, 0)
+    for place, data in (("in", encode_image(image(), "JPEG")), ("masks", encode_mask(mask()))):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / (name if place == "in" else f"{name}.png")).write_bytes(data)
+    run(job)
+    assert rows(job.target)[name]["status"] == "removed"
+    assert (tmp_path / "out/images" / name).read_bytes().startswith(b"\xff\xd8\xff")

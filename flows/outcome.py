@@ -53,6 +53,10 @@ class Outcome:
         """Whether the row belongs to failures.jsonl: the picture is not in images/ and will not be."""
         return self.status in ("failed", "skipped")
 
+    def entry(self) -> dict[str, Any]:
+        """What the manifest keeps of it beside columns of its own: the row, and what that leaves out."""
+        return self.row() | ({"mask_outline": self.mask_outline} if self.mask_outline else {})
+
     def row(self) -> dict[str, Any]:
         """What stands in the records."""
         return {key: value for key, value in asdict(self).items() if key not in FOR_THE_MANIFEST}

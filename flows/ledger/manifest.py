@@ -162,7 +162,7 @@ class Manifest:
 
     def amend(self, outcome: Outcome) -> None:
         """Change what a row says without another look at its picture. The caller commits."""
-        row = (json.dumps(outcome.row()), os.fsencode(outcome.source))
+        row = (json.dumps(outcome.entry()), os.fsencode(outcome.source))
         self.file.execute("update pictures set row = ? where name = ?", row)
 
     def touched(self, name: str, mtime: int) -> None:
@@ -192,7 +192,7 @@ class Manifest:
             except FileNotFoundError:
                 outcome, seen = _taken_away(outcome), ABSENT
         row = (
-            os.fsencode(outcome.source), json.dumps(outcome.row()), outcome.status, seen.size, seen.mtime, seen.wanted,
+            os.fsencode(outcome.source), json.dumps(outcome.entry()), outcome.status, seen.size, seen.mtime, seen.wanted,
             made_with(outcome.status, job), out_size, *mask_of(folder, outcome), self.round,
         )  # fmt: skip
         before = self.outcome(outcome.source)

@@ -191,8 +191,9 @@ class Manifest:
                 out_size = folder.stat_of(outcome.file_name)[0]
             except FileNotFoundError:
                 outcome, seen = _taken_away(outcome), ABSENT
+        name, entry = os.fsencode(outcome.source), json.dumps(outcome.entry())
         row = (
-            os.fsencode(outcome.source), json.dumps(outcome.entry()), outcome.status, seen.size, seen.mtime, seen.wanted,
+            name, entry, outcome.status, seen.size, seen.mtime, seen.wanted,
             made_with(outcome.status, job), out_size, *mask_of(folder, outcome), self.round,
         )  # fmt: skip
         before = self.outcome(outcome.source)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from flows.formats.bmp import encode_bmp
 from flows.formats.deep import deepened
 from flows.formats.exif import PREFIX
 from flows.formats.jpeg_segments import with_markers
@@ -43,6 +44,8 @@ def changed(picture: Picture, image: np.ndarray) -> tuple[bytes, str | None]:
 
 def encode(picture: Picture, image: np.ndarray) -> bytes:
     """`image` (H×W×3 uint8) in the container of `picture`, with its alpha, depth and metadata, encoded as a whole."""
+    if picture.format == "BMP" and picture.alpha is not None:
+        return encode_bmp(image, picture.alpha, picture.kept.dpi)
     if picture.format not in ("PNG", "TIFF"):
         return _by_pillow(picture, image)
     colours = _grey(image) if picture.grey else image

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import struct
+
 from PIL import Image
+
+from flows.formats.png import end_of
+from flows.formats.provenance import tells_of_video
 
 MP_ENTRIES = 0xB002  # of CIPA DC-007, by which a JPEG holds others
 PREVIEW, UNSAID = "Large Thumbnail", "Undefined"  # UNSAID is what gain maps are (Ultra HDR, ISO 21496-1)
+VIDEO = "the video in it was left out, and what tells of that"
+MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # of a JPEG, within a scan: any but what belongs to that
 MAPS = "its gain or depth map was left out, since it shows what was removed"
 
 
@@ -28,3 +36,33 @@ def left_out(opened: Image.Image) -> str | None:
     if frames > 1:
         raise ValueError(f"it holds {frames} frames or pages; only single pictures can be changed")
     return MAPS if opened.info.get("aux") or opened.info.get("depth_images") else None
+
+
+def behind(opened: Image.Image, data: bytes) -> str | None:
+    """What is said of a picture that is changed, since something behind it is left out: a video, or bytes of any kind.
+
+    Of several pictures in one file, `left_out` says it.
+    """
+    if tells_of_video(opened.info.get("xmp")):
+        return VIDEO
+    end = len(data)
+    if opened.format == "PNG":
+        end = end_of(data)
+    elif opened.format == "JPEG":
+        end = _jpeg_end(data)
+    elif opened.format == "WEBP":
+        end = 8 + struct.unpack_from("<I", data, 4)[0]
+    more = data[end:].strip(b"\0\r\n")  # padding, and what a transfer as text adds
+    return f"{len(data) - end} bytes behind its end were left out" if more else None
+
+
+def _jpeg_end(data: bytes) -> int:
+    """Where a JPEG ends; where it does not, the end of the file."""
+    at = 2
+    while found := MARKER.search(data, at):
+        at = found.end()
+        if data[at - 1] == 0xD9:
+            return at
+        if data[at - 1] not in (0x01, 0xD8) and at + 2 <= len(data):
+            at += max(2, struct.unpack_from(">H", data, at)[0])
+    return len(data)

@@ -11,10 +11,10 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
-from flows.formats import heic
+from flows.formats import heic, png_packed
 from flows.formats.containers import Av1, av1
 from flows.formats.deep import GREY, is_deep, read_deep, view_of
-from flows.formats.frames import container, left_out
+from flows.formats.frames import behind, container, left_out
 from flows.formats.metadata import Kept, kept, stored_orientation
 from flows.formats.orientation import LYING, STEPS, TAG
 from flows.formats.png import tells_late
@@ -73,7 +73,7 @@ class Picture:
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode a whole picture. Raises UnsupportedPicture or BrokenPicture; never narrows or fills in silently."""
     opened, upright, orientation = _not_broken(lambda: _loaded(data, max_pixels), data)
-    of, without = container(opened), left_out(opened)
+    of, without = container(opened), _left_out(opened, data)
     beside = _not_broken(lambda: kept(opened, orientation, data), data)
     if is_deep(opened, data):
         deep = _deep(opened, data)
@@ -84,6 +84,12 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     grey = upright.mode in ("1", "L", "LA")
     source = data if of == "JPEG" else None
     return Picture(np.ascontiguousarray(whole[..., :3]), alpha, grey, of, beside, None, without, source, orientation)
+
+
+def _left_out(opened: Image.Image, data: bytes) -> str | None:
+    """What is said of a picture that is changed, since something beside it is left out."""
+    said = [left_out(opened), png_packed.shown(data).left_out, behind(opened, data)]
+    return "; ".join(filter(None, said)) or None
 
 
 def open_upright(data: bytes, max_pixels: int = MAX_PIXELS, as_mask: bool = False) -> tuple[Image.Image, Image.Image]:
@@ -137,7 +143,10 @@ def suffix_of(name: str) -> str:
 
 def _opened(data: bytes, max_pixels: int, as_mask: bool = False) -> Image.Image:
     """A picture whose pixels are not loaded, unless what its file tells of it speaks against it."""
-    opened = Image.open(io.BytesIO(data), formats=(*FORMATS, *(heic.opening() if data[4:8] == b"ftyp" else ())))
+    read = png_packed.shown(data)
+    more = heic.opening() if data[4:8] == b"ftyp" else ()
+    opened = Image.open(io.BytesIO(read.data), formats=(*FORMATS, *more))
+    opened.info |= {key: value for key, value in (("icc_profile", read.icc), ("xmp", read.xmp)) if value}
     _refuse(opened, max_pixels)
     if not as_mask:
         _refuse_narrowing(opened, data)

@@ -66,19 +66,26 @@ def described(data: bytes) -> list[bytes]:
     out, its fourth where it does not depend on the pixels. What tells of colour does not, and is listed.
     """
     kept = []
-    for kind, place in _chunks(data):
+    for kind, place in chunks_of(data):
         if not kind[0] & 0x20 or not (kind[3] & 0x20 or kind in OF_COLOUR) or kind == b"eXIf":
             continue
         whole = data[place]
+        if zlib_ng.crc32(whole[4:-4]) != int.from_bytes(whole[-4:]):
+            continue  # damaged, and readers would give up on the new file where they found it
         key = whole[8:].partition(b"\0")[0] if kind in (b"tEXt", b"zTXt", b"iTXt") else b""
         if key not in (XMP, *EXIF_AS_TEXT):
             kept.append(whole)
     return kept
 
 
+def end_of(data: bytes) -> int:
+    """Where a PNG ends; there may be bytes behind it."""
+    return max((place.stop for _, place in chunks_of(data)), default=len(data))
+
+
 def tells_late(data: bytes) -> bool:
     """Whether a PNG says something of its picture behind the pixels."""
-    all_kinds = [kind for kind, _ in _chunks(data)]
+    all_kinds = [kind for kind, _ in chunks_of(data)]
     return b"IDAT" in all_kinds and not TELLING.isdisjoint(all_kinds[all_kinds.index(b"IDAT") :])
 
 
@@ -86,13 +93,17 @@ def kinds(chunks: Iterable[bytes]) -> set[bytes]:
     return {one[4:8] for one in chunks}
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, slice]]:
-    """Every chunk of a PNG: its kind, and where the whole of it is (length, kind, content and check sum).
+def chunks_of(data: bytes) -> Iterator[tuple[bytes, slice]]:
+    """Every whole chunk of a PNG up to its end: kind, and where all of it is (length, kind, content and check sum).
 
     Not the chunk itself: the pixels are in chunks too, and nobody here wants a copy of these.
     """
     at = len(SIGNATURE)
-    while at + 8 <= len(data):
+    kind = b""
+    while kind != b"IEND" and at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
-        yield data[at + 4 : at + 8], slice(at, at + length + 12)
-        at += length + 12
+        kind, end = data[at + 4 : at + 8], at + length + 12
+        if end > len(data):
+            return
+        yield kind, slice(at, end)
+        at = end

@@ -10,12 +10,11 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from PIL import PngImagePlugin
-
 from flows.formats.png import SIGNATURE, XMP, chunks_of
 
 READ = frozenset({b"iCCP", b"tEXt", b"zTXt", b"iTXt"})  # of which Pillow reads everything
 PROFILE, XMP_PACKET = "colour profile", "XMP"
+OF_PILLOW, OF_PILLOW_IN_ALL = 1 << 20, 64 << 20  # bytes that it unpacks of one chunk, and reads of all text
 MOST = 64 << 20  # bytes of a profile or an XMP once unpacked
 
 
@@ -45,11 +44,11 @@ def shown(data: bytes) -> Shown:
         content = data[place.start + 8 : place.stop - 4]
         packed = _packed(kind, content)
         name = PROFILE if kind == b"iCCP" else XMP_PACKET if content.startswith(XMP + b"\0") else ""
-        if total <= PngImagePlugin.MAX_TEXT_MEMORY:  # beyond it nothing is unpacked to see how large it is
-            size = len(content) if packed is None else len(_unpacked(packed, PngImagePlugin.MAX_TEXT_CHUNK))
+        if total <= OF_PILLOW_IN_ALL:  # beyond it nothing is unpacked to see how large it is
+            size = len(content) if packed is None else len(_unpacked(packed, OF_PILLOW))
             total += size
-            small = packed is None or size <= PngImagePlugin.MAX_TEXT_CHUNK
-            if small and total <= PngImagePlugin.MAX_TEXT_MEMORY:
+            small = packed is None or size <= OF_PILLOW
+            if small and total <= OF_PILLOW_IN_ALL:
                 continue
         hidden.append(place)
         if name and name not in found:

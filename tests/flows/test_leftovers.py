@@ -9,12 +9,12 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from flows.formats.encoding import encode, reencoded
 from flows.formats.pictures import decode
 from flows.formats.png import XMP, chunk, end_of
-from flows.formats.png_packed import MOST
+from flows.formats.png_packed import MOST, OF_PILLOW, OF_PILLOW_IN_ALL
 from flows.run import run
 from tests.flows.small import image, put, rows, small
 
@@ -50,6 +50,11 @@ PACKED = {
     "many": b"".join(chunk(b"zTXt", b"k%d\0\0" % k + zlib.compress(bytes(900_000))) for k in range(75)),
     "plain": b"".join(chunk(b"tEXt", b"k%d\0" % k + b"y" * 900_000) for k in range(80)),
 }
+
+
+def test_pillow_reads_as_much_as_is_left_to_it():
+    assert OF_PILLOW <= PngImagePlugin.MAX_TEXT_CHUNK
+    assert OF_PILLOW_IN_ALL <= PngImagePlugin.MAX_TEXT_MEMORY
 
 
 @pytest.mark.parametrize("behind", [False, True], ids=["before the pixels", "behind them"])

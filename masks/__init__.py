@@ -1,8 +1,8 @@
 """Which pixels go: prompts in, boolean masks out. Knows nothing of files, Prefect or removal."""
 
 from masks.morphology import dilate, dilation_radius, fill_holes, hull
-from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, TextPrompt
-from masks.segmenters import SEGMENTERS, Segmenter, load_segmenter
+from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, Segmenter, TextPrompt
+from masks.segmenters import SEGMENTERS, load_segmenter
 from masks.shadows import shadow_of
 
 __all__ = [

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from masks import sam
-from masks.bundled import sums
+from masks.bundled import BUNDLED, sums
 from masks.clipseg import ClipSegSegmenter
 from masks.detectors import GroundingDino, Owlv2
 from masks.grounding import ByKind, GroundedSegmenter
+from masks.prompts import Segmenter
 from masks.sam2 import Sam2Network
-from masks.segmenters import BUNDLED, Segmenter
 from masks.shapes import ShapeSegmenter
 from removal.weights.devices import precision
 from removal.weights.networks import Weights

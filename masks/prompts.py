@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -127,6 +128,12 @@ class Found:
 
     def __bool__(self) -> bool:
         return bool(self.mask.any())
+
+
+class Segmenter(Protocol):
+    """Anything of this shape fits: one Found per image, for one prompt each."""
+
+    def __call__(self, images: list[np.ndarray], prompts: list[Prompt]) -> list[Found]: ...
 
 
 def outside(prompt: Prompt, image: np.ndarray) -> str | None:

@@ -7,22 +7,11 @@ import os
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-
-from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, TextPrompt
+from masks.bundled import BUNDLED
+from masks.prompts import BoxPrompt, PointPrompt, Prompt, Segmenter, TextPrompt
 from removal.weights.devices import devices
 from removal.weights.loading import LOADING
-
-BUNDLED = Path(__file__).parent / "bundled"
-
-
-class Segmenter(Protocol):
-    """Anything of this shape fits: one Found per image, for one prompt each."""
-
-    def __call__(self, images: list[np.ndarray], prompts: list[Prompt]) -> list[Found]: ...
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,7 @@ def _commands_in(root: Path, debian: str, wanted: argparse.Namespace, log) -> tu
             return [f"Debian {debian}: debootstrap failed"], False
     variables = {name: value for name, value in os.environ.items() if OF_NETWORK.fullmatch(name)}
     bound = _bring(root, [*_paths_of_pip(), *_paths_in(variables.values())])
-    if not (root / HOME).exists():
-        subprocess.run(["git", "clone", "--quiet", str(REPO), str(root / HOME)], check=True)
+    _clone(root / HOME)
     lines, well = [f"Debian {debian}, {_output('chroot', str(root), 'python3', '--version').strip()}:"], True
     for name in wanted.commands:
         command = COMMANDS[name]
@@ -105,11 +104,18 @@ def _commands_in(root: Path, debian: str, wanted: argparse.Namespace, log) -> tu
         fetched = sum(float(size) * GIGABYTES[unit] for size, unit in FETCHED.findall(_text(log, place)))
         lines.append(
             f"  {command}: {'well' if code == 0 else f'exit code {code}'}, {seconds / 60:.1f} min, "
-            f"{fetched:.1f} GB fetched by pip, .venv {_gigabytes(root / HOME / '.venv'):.1f} GB, "
+            f"{fetched:.1f} GB fetched by pip (without what lies on this disk), .venv {_gigabytes(root / HOME / '.venv'):.1f} GB, "
             f"the whole root {_gigabytes(root):.1f} GB"
         )
         well = well and code == 0
     return lines, well
+
+
+def _clone(place: Path) -> None:
+    """The last commit of this repository; a clone that was kept gets it too."""
+    if not place.exists():
+        subprocess.run(["git", "clone", "--quiet", str(REPO), str(place)], check=True)
+    subprocess.run(["git", "-C", str(place), "pull", "--quiet", "--ff-only"], check=True)
 
 
 def _paths_of_pip() -> Iterable[Path]:

@@ -102,10 +102,10 @@ def _commands_in(root: Path, debian: str, wanted: argparse.Namespace, log) -> tu
         code = _run(root, bound, variables, command, log)
         seconds = time.monotonic() - began
         fetched = sum(float(size) * GIGABYTES[unit] for size, unit in FETCHED.findall(_text(log, place)))
+        sizes = [f"{_gigabytes(place):.1f} GB" for place in (root / HOME / ".venv", root)]
         lines.append(
-            f"  {command}: {'well' if code == 0 else f'exit code {code}'}, {seconds / 60:.1f} min, "
-            f"{fetched:.1f} GB fetched by pip (without what lies on this disk), .venv {_gigabytes(root / HOME / '.venv'):.1f} GB, "
-            f"the whole root {_gigabytes(root):.1f} GB"
+            f"  {command}: {'well' if code == 0 else f'exit code {code}'}, {seconds / 60:.1f} min, {fetched:.1f} GB "
+            f"fetched by pip (besides what lies on this disk), .venv {sizes[0]}, the whole root {sizes[1]}"
         )
         well = well and code == 0
     return lines, well

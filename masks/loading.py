@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from masks import sam
+from masks import sam, sam3
 from masks.bundled import BUNDLED, sums
 from masks.clipseg import ClipSegSegmenter
 from masks.detectors import GroundingDino, Owlv2
@@ -43,6 +43,10 @@ def _sam2(setup: Setup) -> Segmenter:
     return ShapeSegmenter(Sam2Network(weights, setup.device, setup.encoder_dtype()))
 
 
+def _sam3(setup: Setup) -> Segmenter:
+    return sam3.load(Weights.parse(setup.weights, setup.offline), setup.device, setup.threshold, setup.encoder_dtype())
+
+
 def _clipseg(setup: Setup) -> Segmenter:
     return ClipSegSegmenter(Weights.parse(setup.weights, setup.offline), setup.device, setup.threshold)
 
@@ -67,7 +71,9 @@ LOADERS: dict[str, Callable[[Setup], Segmenter]] = {
     "clipseg": _clipseg,
     "grounded-sam": _with(GroundingDino, _sam),
     "grounded-sam2": _with(GroundingDino, _sam2),
+    "llmdet-sam": _with(GroundingDino, _sam),
     "owlv2-sam": _with(Owlv2, _sam),
     "sam": _sam,
     "sam2": _sam2,
+    "sam3": _sam3,
 }

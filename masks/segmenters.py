@@ -33,24 +33,30 @@ TEXT, SHAPES = (TextPrompt,), (PointPrompt, BoxPrompt)
 ALL = (*TEXT, *SHAPES)
 FREE = "apache-2.0"  # of every published one here
 DINO = "IDEA-Research/grounding-dino-tiny"
+LLMDET = "iSEE-Laboratory/llmdet_tiny"
+SAM3 = "facebook/sam3"
 SAM2 = "facebook/sam2.1-hiera-base-plus"
 SEGMENTERS = {
     "bundled": Row(ALL, 0.5, "", FREE, "ships inside the package; knows only the sample scenes"),
     "clipseg": Row(TEXT, 0.4, "CIDAS/clipseg-rd64-refined", FREE, "CLIPSeg's heat map: coarse and quick"),
     "grounded-sam": Row(ALL, 0.3, "vit_b", FREE, "boxes for a text by Grounding DINO, masks by SAM", DINO),
     "grounded-sam2": Row(ALL, 0.3, SAM2, FREE, "boxes for a text by Grounding DINO, masks by SAM 2.1", DINO),
+    "llmdet-sam": Row(ALL, 0.3, "vit_b", FREE, "boxes for a text by LLMDet, masks by SAM", LLMDET),
     "owlv2-sam": Row(
         ALL, 0.2, "vit_b", FREE, "boxes for a text by OWLv2, masks by SAM", "google/owlv2-base-patch16-ensemble"
     ),
     "sam": Row(SHAPES, 0.0, "vit_b", FREE, "Segment Anything: vit_b, vit_l, vit_h or a .pth file"),
     "sam2": Row(SHAPES, 0.0, SAM2, FREE, "Segment Anything 2.1"),
+    "sam3": Row(ALL, 0.3, SAM3, "SAM License", "Segment Anything 3; the hub asks for consent and may refuse"),
 }
 SIZES = {  # bytes of the published weights, before they are fetched
     "vit_b": 375_042_383,
     "vit_l": 1_249_524_607,
     "vit_h": 2_564_550_879,
     DINO: 690_000_000,
+    LLMDET: 690_000_000,
     SAM2: 324_000_000,
+    SAM3: 3_440_000_000,
     "google/owlv2-base-patch16-ensemble": 620_000_000,
     "CIDAS/clipseg-rd64-refined": 603_000_000,
 }

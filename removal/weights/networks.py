@@ -46,15 +46,19 @@ class Weights:
             pinned = f" at {self.revision}" if self.revision else ""
             raise hub.Unavailable(f"the weights of {self.repo}{pinned} are unavailable: {error}") from error
 
-    def load(self, kind: Any) -> Any:
+    def load(self, kind: Any, renamed: dict[str, str] | None = None) -> Any:
         """What a class of transformers makes of them; raises OSError, naming them, when they are unavailable.
 
         Weights are read from safetensors alone: the older format can hold code. Raises ValueError when they lack some
         of the network's tensors or hold others: the library would draw the first at random and drop the second.
+        `renamed` maps patterns of tensor names in the file to what the network calls them.
         """
-        folder, options = self.folder, {}
+        folder = self.folder
+        options: dict[str, Any] = {}
         if is_network := not kind.__name__.endswith("Processor"):
             options = {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
+        if renamed:
+            options["key_mapping"] = renamed
         try:
             loaded = pretrained(kind, folder, **options)
         except OSError as error:  # the library's own words do not always say which

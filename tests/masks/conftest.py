@@ -195,3 +195,89 @@ def sam2(tmp_path_factory) -> Path:
     images = Sam2ImageProcessor(size={"height": 64, "width": 64}, mask_size={"height": 16, "width": 16})
     Sam2Processor(images).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def sam3(tmp_path_factory) -> Path:
+    """A folder in the layout of facebook/sam3, whose weights are those of a video model: a detector and a tracker."""
+    import torch
+    from transformers import Sam3Processor, Sam3VideoConfig, Sam3VideoModel
+
+    folder = tmp_path_factory.mktemp("sam3")
+    tracker = {
+        "model_type": "sam3_tracker_video",
+        "vision_config": _SAM3_VISION,
+        "prompt_encoder_config": {"hidden_size": 32, "image_size": 112, "patch_size": 14},
+        "mask_decoder_config": {"hidden_size": 32, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 32},
+        "image_size": 112,
+        "memory_attention_hidden_size": 32,
+        "memory_attention_num_layers": 1,
+        "memory_attention_feed_forward_hidden_size": 32,
+        "memory_attention_rope_feat_sizes": [8, 8],
+        "memory_encoder_hidden_size": 32,
+        "memory_encoder_output_channels": 16,
+        "mask_downsampler_embed_dim": 32,
+        "memory_fuser_embed_dim": 32,
+        "memory_fuser_intermediate_dim": 32,
+    }
+    text = _SAM3_TEXT | {"model_type": "clip_text_model", "max_position_embeddings": 32}
+    detector = {"model_type": "sam3", "text_config": text, **_SAM3_DETECTOR}
+    torch.manual_seed(0)
+    network = Sam3VideoModel(Sam3VideoConfig(detector_config=detector, tracker_config=tracker, low_res_mask_size=32))
+    network.save_pretrained(folder)
+    Sam3Processor(_sam3_images(), _letters()).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sam3_lite(tmp_path_factory) -> Path:
+    """A folder in the layout of SAM3-LiteText: the detector alone, with another text encoder."""
+    import torch
+    from transformers import Sam3LiteTextConfig, Sam3LiteTextModel, Sam3Processor
+
+    folder = tmp_path_factory.mktemp("sam3-lite")
+    torch.manual_seed(0)
+    text = _SAM3_TEXT | {"max_position_embeddings": 77}
+    Sam3LiteTextModel(Sam3LiteTextConfig(text_config=text, **_SAM3_DETECTOR)).save_pretrained(folder)
+    Sam3Processor(_sam3_images(), _letters()).save_pretrained(folder)
+    return folder
+
+
+_SMALL = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32}
+_SAM3_VISION = {
+    "model_type": "sam3_vision_model",
+    "backbone_config": {
+        "model_type": "sam3_vit_model",
+        **_SMALL,
+        "num_hidden_layers": 2,
+        "image_size": 112,
+        "window_size": 4,
+        "global_attn_indexes": [1],
+        "pretrain_image_size": 56,
+    },
+    "fpn_hidden_size": 32,
+    "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
+}
+_SAM3_TEXT = {**_SMALL, "vocab_size": 55, "projection_dim": 16, "num_hidden_layers": 2}
+_SAM3_DETECTOR = {
+    "vision_config": _SAM3_VISION,
+    "geometry_encoder_config": _SMALL | {"num_layers": 1},
+    "detr_encoder_config": _SMALL | {"num_layers": 1},
+    "detr_decoder_config": _SMALL | {"num_layers": 2, "num_queries": 8},
+    "mask_decoder_config": {"hidden_size": 32, "num_attention_heads": 2},
+}
+
+
+def _sam3_images():
+    from transformers import Sam3ImageProcessor
+
+    return Sam3ImageProcessor(size={"height": 112, "width": 112}, mask_size={"height": 32, "width": 32})
+
+
+def _letters():
+    """A tokenizer that spells words letter by letter."""
+    from transformers import CLIPTokenizer
+
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = ["<|pad|>", *letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(vocab={piece: k for k, piece in enumerate(pieces)}, merges=[], model_max_length=32)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from masks import TextPrompt, detectors, load_segmenter
 from masks.clipseg import ClipSegSegmenter
 from masks.sam2 import Sam2Network
+from masks.sam3 import Sam3Network, Sam3TextSegmenter
 from masks.segmenters import BUNDLED
 from removal.weights.networks import Weights
 from tests.stand_in_hub import Hub, ask_it, commit, serving
@@ -82,6 +83,11 @@ def test_a_refused_segmenter_says_what_to_do_as_a_refused_checkpoint_does(online
         load_segmenter(name.replace("owlv2-sam:+", f"owlv2-sam:{BUNDLED / 'sam'}+"))
 
 
+def test_refused_access_to_sam3_is_answered_with_what_is_open_to_everybody(online):
+    with pytest.raises(OSError, match=r"is gated: .*where access is refused, .*sam3-litetext.*llmdet-sam"):
+        load_segmenter("sam3:someone/gated")
+
+
 def test_of_a_segmenter_only_what_it_needs_is_fetched_and_only_once(online: Hub, scenes, monkeypatch):
     image, prompt = scenes[0].image, TextPrompt(scenes[0].target.text)
     (found,) = load_segmenter("clipseg:someone/clipseg", threshold=0.6)([image], [prompt])
@@ -125,7 +131,8 @@ def test_a_folder_whose_weights_are_in_the_older_format_is_not_read(tmp_path, di
         Weights(str(tmp_path / "old")).load(GroundingDinoForObjectDetection)
 
 
-LOADED = ["dino", "mm_dino", "owlv2", "sam2", "clipseg"]
+DETECTOR = "detector_model."  # what the video model calls the network for pictures
+LOADED = ["dino", "mm_dino", "owlv2", "sam2", "sam3", "clipseg"]
 
 
 def _load(name: str, folder: Path) -> None:
@@ -133,6 +140,9 @@ def _load(name: str, folder: Path) -> None:
     weights = Weights(str(folder), offline=True)
     if segmenter:
         getattr(detectors, segmenter)(weights, "cpu", 0.3)
+    elif name == "sam3":
+        Sam3TextSegmenter(weights, "cpu", 0.3, torch.float32)
+        Sam3Network(weights, "cpu", torch.float32)
     elif name == "sam2":
         Sam2Network(weights, "cpu", torch.float32)
     else:
@@ -166,7 +176,7 @@ def test_weights_that_lack_a_tensor_are_refused_with_its_name(copied):
         del state[lost[0]]
 
     _changed(folder, change)
-    with pytest.raises(ValueError, match=rf"they lack .*{re.escape(lost[0])}"):
+    with pytest.raises(ValueError, match=rf"they lack .*{re.escape(lost[0].removeprefix(DETECTOR))}"):
         _load(name, folder)
 
 
@@ -186,7 +196,9 @@ def test_a_tensor_of_another_size_is_refused_with_its_name(copied):
         state[resized[0]] = torch.zeros(2, 2, 2, 2, 2)
 
     _changed(folder, change)
-    with pytest.raises(ValueError, match=rf"they have in another size .*{re.escape(resized[0])}"):
+    with pytest.raises(
+        ValueError, match=rf"they have in another size .*{re.escape(resized[0].removeprefix(DETECTOR))}"
+    ):
         _load(name, folder)
 
 

@@ -53,6 +53,7 @@ ORDER = [
     ("masks/__init__.py",),
     ("masks/segmenters.py",),
     ("masks/loading.py",),
+    ("masks/sam3.py",),  # made of the pieces of others
     ("masks/clipseg.py", "masks/grounding.py", "masks/sam.py", "masks/sam2.py"),
     ("masks/detectors.py", "masks/shapes.py"),
     ("masks",),  # single pieces: prompts, morphology, selection, …, and what ships

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
+from urllib.parse import quote
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import (
@@ -29,6 +30,7 @@ from flows.errors import TooManyFailures, UsageError
 from flows.job import PATHS, Job
 from flows.ledger.shards import parse_shard, records_of
 from flows.outcome import Outcome
+from flows.readable import as_code, as_markdown, readable
 from flows.records import card as cards
 from flows.settings.parameters import parameters
 from flows.steps import find_masks as finding
@@ -36,6 +38,7 @@ from flows.steps import remove_masked as removing
 from flows.threads.run_in_thread import aside
 
 Flowing = TypeVar("Flowing", bound=Callable[..., Any])
+ADDRESS = "%:/?#@!$&'*+,;=~"  # of a URL as it is; what is left out would end a link in Markdown
 IN_THREAD: Any = {"_sync": True}  # for what Prefect would take to be in the event loop, since the flow is async
 SECONDS_TO_STOP = 20.0  # of the thirty that a worker waits before it kills a run that was cancelled
 
@@ -84,7 +87,7 @@ def _clean(settings: Job) -> State:
             summary = job.run(settings, RunLog(), _find, _remove, elsewhere=cluster.at_once())
     except TooManyFailures as error:
         _report(settings)
-        return Failed(message=str(error))
+        return Failed(message=readable(str(error)))
     _report(settings)
     counts = cards.in_words(summary.counts, summary.doubtful)
     if summary.interrupted:
@@ -136,13 +139,13 @@ class RunLog:
     def did(self, outcome: Outcome) -> None:
         self.done += 1
         if outcome.status == "failed":
-            self.log.warning("failed: %s: %s", outcome.source, outcome.reason)
+            self.log.warning("failed: %s: %s", readable(outcome.source), readable(str(outcome.reason)))
         percent = 100 * self.done // self.total
         if percent > 100 * (self.done - 1) // self.total:  # a hundred calls to the server, however many pictures
             self._show(float(percent))
 
     def say(self, message: str) -> None:
-        self.log.info(message)
+        self.log.info(readable(message))
 
     def _show(self, percent: float) -> None:
         try:
@@ -156,16 +159,22 @@ def _report(settings: Job) -> None:
     found = cards.standing_of(settings)
     table = [{"status": status, "pictures": count} for status, count in cards.counted(found.counts, found.doubtful)]
     create_table_artifact(table, key="removal-summary", **IN_THREAD)
-    page = f"[report.html]({settings.report_url})" if settings.report_url else f"`{settings.target}/report.html`"
+    report = as_code(f"{settings.target}/report.html")
+    page = f"[report.html]({quote(settings.report_url, safe=ADDRESS)})" if settings.report_url else report
     review = f"{found.to_review} to review: {page}"
-    worst = "\n".join(f"- `{row['source']}`: {row['reason']}" for row in found.failures[:10]) or "None failed."
+    worst = (
+        "\n".join(f"- {as_code(row['source'])}: {as_markdown(str(row['reason']))}" for row in found.failures[:10])
+        or "None failed."
+    )
     shard = parse_shard(settings.shard)
     again = ["run", settings.source, settings.target, "--job", f"{settings.target}/{records_of(shard)}job.toml"]
-    steps = f"Again: `{_command(*again, *(['--shard', settings.shard] if shard else []))}`"
+    steps = f"Again: {as_code(_command(*again, *(['--shard', settings.shard] if shard else [])))}"
     if shard:
-        steps += f"\n\nWhen all shards have run: `{_command('merge', settings.target)}`"
+        steps += f"\n\nWhen all shards have run: {as_code(_command('merge', settings.target))}"
     create_markdown_artifact(
-        f"# {settings.source} → {settings.target}\n\n{review}\n\n{worst}\n\n{steps}", key="removal-report", **IN_THREAD
+        f"# {as_code(settings.source)} → {as_code(settings.target)}\n\n{review}\n\n{worst}\n\n{steps}",
+        key="removal-report",
+        **IN_THREAD,
     )
 
 

@@ -26,6 +26,7 @@ from flows.places.sidecars import copy_others
 from flows.places.source import Survey
 from flows.portions import Find, Remove, Work, others, outcomes
 from flows.prompt_files import Wishes, read_wishes, without_a_partner, without_masks
+from flows.readable import readable
 from flows.records import card as cards
 from flows.records.forecast import Forecast, forecast, pace_of
 from flows.steps import protection
@@ -273,7 +274,7 @@ def _last_words(job: Job, manifest: Manifest) -> str:
     others = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return (
         f"nothing was finished for {job.hang_timeout:g} seconds a picture, and so this run ends itself, at work on "
-        f"{', '.join(names[:3])}{others}; the same command goes on, and takes these last, each alone. "
+        f"{readable(', '.join(names[:3]))}{others}; the same command goes on, and takes these last, each alone. "
         "If they are only slow, give --hang-timeout more seconds"
     )
 

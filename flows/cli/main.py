@@ -13,7 +13,7 @@ from flows import __version__
 from flows.cli.flags import METHODS, ONLY, signed
 from flows.cli.verbs import job, machine, merge, pages, results, samples
 from flows.cli.verbs.models import models_app
-from flows.cli.verbs.talk import INTERRUPTED, TALK, code_of, say, words_of
+from flows.cli.verbs.talk import INTERRUPTED, TALK, code_of, lines_of, say
 from flows.cli.verbs.usage import example, wrong
 from flows.threads.interrupts import terminable
 
@@ -81,7 +81,7 @@ verb(machine.schema, "schema")
 
 def main(app: App = app) -> None:
     """Run a command line and exit with its code."""
-    warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+    warnings.showwarning = lambda message, *_, **__: say(f"warning: {' '.join(str(message).split())}")
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         with terminable():
@@ -96,7 +96,7 @@ def main(app: App = app) -> None:
         code = code_of(error)
         if code is None:
             raise
-        say(words_of(error))
+        say(*lines_of(error))
     sys.exit(code)
 
 

@@ -66,7 +66,8 @@ def _fetch_segmenter(model: str, segmenter: str, say: Callable[[str], None]) -> 
         except OSError as error:
             if segmenter != "auto" or model in PRESETS:  # a preset is not whole without what finds the objects
                 raise EnvironmentFault(str(error)) from error
-            say(f"{error}\nThe model is here; what finds objects by text, {name}, is not. Another: --segmenter NAME")
+            say(f"{error}")
+            say(f"The model is here; what finds objects by text, {name}, is not. Another: --segmenter NAME")
             return
 
 

@@ -16,6 +16,7 @@ from flows.page.html import Page, as_json, render
 from flows.places.disk import write_whole
 from flows.places.folder import Folder
 from flows.prompt_rows import plain, read_prompts, wanted_row
+from flows.readable import readable
 from flows.wanted import Wanted
 
 PAGE = "pick.html"
@@ -35,7 +36,7 @@ def write(source: str, to: Path, prompts: Path, say: Callable[[str], None]) -> P
     for name in sorted(before.keys() - {row["source"] for row in rows}):
         say(f"{prompts}, line {before[name].line}: there is no picture {name!r}")
     page = Page(
-        title=folder.single or folder.source.resolve().name,
+        title=readable(folder.single or folder.source.resolve().name),
         kind="pick",
         key=digest(str(folder.source.resolve())),
         total=len(rows),

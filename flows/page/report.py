@@ -16,6 +16,7 @@ from flows.outcome import digest
 from flows.page.html import Page, as_json, in_chunks, render
 from flows.places.folder import Folder
 from flows.places.layout import ATTEMPTS, PROCESS, REPORT, files_of
+from flows.readable import readable
 from flows.records import card as cards
 from flows.steps import thumbnails
 
@@ -45,7 +46,7 @@ def write(folder: Folder, rows: Iterable[Mapping[str, Any]], originals: bool = T
     entries = (about.entry(json.loads(row)) for *_, row in ordered)
     files = [] if inline else list(_write_chunks(folder, entries))
     page = Page(
-        title=address.rpartition("/")[2],
+        title=readable(address.rpartition("/")[2]),
         kind="review",
         key=digest(address),
         total=len(ordered),

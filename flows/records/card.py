@@ -19,6 +19,7 @@ from flows.outcome import Outcome
 from flows.places.bucket import is_url, whole_path
 from flows.places.folder import Folder
 from flows.places.layout import PRIVATE, RECORDS
+from flows.readable import as_code
 from flows.records.splits import write_splits
 from flows.records.troubles import Trouble, Troubles
 
@@ -204,7 +205,8 @@ def card(job: Job, counts: Mapping[str, int], doubtful: int, painters: Mapping[A
     rows = "\n".join(f"| {status} | {count} |" for status, count in counted(counts, doubtful))
     return f"""# Pictures with objects removed
 
-Made by Cleanplate from `{job.source}`. {WHOLE if whole else A_PART} Outside its mask, every pixel is the source's.
+Made by Cleanplate from {as_code(job.source)}.
+{WHOLE if whole else A_PART} Outside its mask, every pixel is the source's.
 
 | status | pictures |
 |---|---|
@@ -217,7 +219,7 @@ from datasets import load_dataset
 pictures = load_dataset("TARGET")  # columns image and mask
 ```
 
-Settings: `{json.dumps(asked, sort_keys=True)}`
+Settings: {as_code(json.dumps(asked, sort_keys=True))}
 """
 
 
@@ -225,7 +227,7 @@ def _synthetic(painters: Mapping[tuple[str | None, str], int]) -> str:
     if not painters:
         return "No picture of it was painted on."
     each = [
-        (f"by `{model}` ({method})" if model else f"by {method}, an algorithm without a model", count)
+        (f"by {as_code(model)} ({method})" if model else f"by {method}, an algorithm without a model", count)
         for (model, method), count in sorted(painters.items(), key=lambda one: -one[1])
     ]
     words = [f"{by} in {count} of them" for by, count in each] if len(each) > 1 else [each[0][0]]

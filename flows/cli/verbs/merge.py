@@ -6,7 +6,7 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 
-from flows.cli.verbs.talk import Json, print_json
+from flows.cli.verbs.talk import Json, print_json, show
 
 
 def merge(target: Path, *, json: Json = False) -> int:
@@ -26,7 +26,7 @@ def merge(target: Path, *, json: Json = False) -> int:
     print(in_words(merged.counts, merged.doubtful))
     for (shard, count), step in zip(merged.missing.items(), steps, strict=True):
         print(f"shard {shard} did not finish: {count} pictures are missing")
-        print(f"next: {step}")
+        show(f"next: {step}")
     if steps:
-        print(f"next: {shlex.join(['cleanplate', 'merge', str(target)])}")
+        show(f"next: {shlex.join(['cleanplate', 'merge', str(target)])}")
     return merged.exit_code

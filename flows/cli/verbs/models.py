@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from flows.cli.verbs.talk import TALK, Json, print_json
+from flows.cli.verbs.talk import Json, print_json, say
 from flows.cli.verbs.usage import example
 
 ACCEPTED = Parameter(help="its licence forbids commercial use, and that is fine", negative=(), show_default=False)
@@ -119,7 +119,7 @@ def pull(
         [*(lora or [])],
         vae,
         segmenter,
-        lambda said: TALK.print(said, markup=False),
+        say,
     )
     if json:
         print_json(pulled)

@@ -42,7 +42,7 @@ def status(
     if len(shown) < len(found.troubles):
         print(f"          and {len(found.troubles) - len(shown)} more reasons: --all")
     for step in steps:
-        print(f"next: {step}")
+        show(f"next: {step}")
     return 1 if found.failures else 0
 
 

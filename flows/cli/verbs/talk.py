@@ -14,6 +14,7 @@ from rich.console import Console
 from flows.cli.job_file import complaints
 from flows.cli.symptoms import fix_of
 from flows.errors import Stop
+from flows.readable import readable
 from flows.threads.interrupts import Terminated
 
 TALK = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -22,18 +23,18 @@ Json = Annotated[bool, Parameter(help="one JSON object on stdout", negative=(), 
 INTERRUPTED = "interrupted; the same command goes on from here"
 
 
-def say(message: str) -> None:
-    """Talk: one line on a pipe; on a terminal broken between words, and never within one, such as a long path."""
-    TALK.print(folded(message), markup=False)
+def say(*lines: str) -> None:
+    """Talk: each one line on a pipe; on a terminal broken between words, and never within one, such as a long path."""
+    TALK.print("\n".join(folded(readable(line)) for line in lines), markup=False, emoji=False)
 
 
 def show(line: str, indent: int = 0) -> None:
     """Data: one line on a pipe; on a terminal broken like talk, with what follows indented."""
-    print(_filled(line, indent) if sys.stdout.isatty() else line)
+    print(_filled(readable(line), indent) if sys.stdout.isatty() else readable(line))
 
 
 def folded(message: str) -> str:
-    return "\n".join(map(_filled, message.splitlines())) if on_terminal() else message
+    return "\n".join(map(_filled, message.split("\n"))) if on_terminal() else message
 
 
 def _filled(line: str, indent: int = 0) -> str:
@@ -62,8 +63,16 @@ def code_of(error: BaseException) -> int | None:
     return 2 if isinstance(error, (ValueError, FileNotFoundError)) else None
 
 
+def lines_of(error: BaseException) -> list[str]:
+    """What to say of such an error. A file's name can break a line, but not begin one."""
+    if isinstance(error, ValidationError):
+        return complaints(error).split("\n")
+    first, *others = words_of(error).split("\n")
+    return [first, *(f"  {line.strip()}" for line in others)]
+
+
 def words_of(error: BaseException) -> str:
-    """What to say of such an error."""
+    """The same as one text, as it is."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, ValidationError):

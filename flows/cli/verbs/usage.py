@@ -8,6 +8,7 @@ from cyclopts import App, CycloptsError, UnknownCommandError
 from cyclopts.exceptions import UnusedCliTokensError
 
 from flows.cli.verbs.talk import folded
+from flows.readable import readable
 
 EXAMPLE = "Example: cleanplate "
 
@@ -24,7 +25,8 @@ def wrong(error: CycloptsError) -> str:
     for name in error.command_chain or ():
         verb = verb[name] if name in verb else verb  # noqa: SIM401  an App has no get
     words = _unused(verb, error.unused_tokens or []) if isinstance(error, UnusedCliTokensError) else str(error)
-    return folded(f"{words}\n{verb.help_epilogue or error.app.help_epilogue}")
+    lines = f"{words}\n{verb.help_epilogue or error.app.help_epilogue}".split("\n")
+    return folded("\n".join(map(readable, lines)))
 
 
 def _unused(verb: App, tokens: list[str]) -> str:

@@ -7,7 +7,7 @@ function makeCard(row) {
     element('div', { className: 'about' },
       element('h2', { id, title: name }, element('bdi', {}, name)),
       badges(row),
-      row.reason && !picking ? element('p', { className: 'reason' }, row.reason) : null,
+      row.reason && !picking ? element('p', { className: 'reason' }, readable(row.reason)) : null,
       figures(row),
       buttons(row, name),
       field(row, name),
@@ -105,7 +105,7 @@ function attempts(row, name) {
     const words = [attempt.method, attempt.verdict, attempt.review && `${attempt.review}ed`, attempt.doubt !== undefined && `doubt ${attempt.doubt.toFixed(2)}`];
     return element('figure', { className: published ? 'published' : '' },
       makeView(frame, title, [{ kind: 'after', src, extent: wholeOf(row) }]),
-      element('figcaption', { title: attempt.reason ?? '' }, element('b', {}, title), ` ${words.filter(Boolean).join(', ')}`));
+      element('figcaption', { title: readable(attempt.reason ?? '') }, element('b', {}, title), ` ${words.filter(Boolean).join(', ')}`));
   }));
 }
 

@@ -27,7 +27,7 @@ function element(tag, properties = {}, ...children) {
 /** A name that can be read: what would break the line, turn it round or cannot be drawn is spelled out. */
 function readable(name) {
   const spelled = (sign) => (sign === '\n' ? '↵' : `\\u${sign.codePointAt(0).toString(16).padStart(4, '0')}`);
-  return name.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]|\p{Surrogate}/gu, spelled);
+  return name.replace(/[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]|\p{Surrogate}/gu, spelled);
 }
 
 const addressOf = (row) => row.url ?? row.source;

@@ -26,7 +26,7 @@ function showZoom() {
   const name = readable(row.source);
   byId('zoom-name').replaceChildren(element('bdi', {}, name));
   byId('zoom-place').textContent = `${chosen.indexOf(row) + 1} of ${chosen.length.toLocaleString('en')}`;
-  byId('zoom-reason').textContent = lost ? 'The picture itself cannot be shown here; this is its thumbnail.' : row.reason ?? '';
+  byId('zoom-reason').textContent = lost ? 'The picture itself cannot be shown here; this is its thumbnail.' : readable(row.reason ?? '');
   const view = largeView(row, name);
   view.classList.toggle('masked', !pickingNow && byId('stage').dataset.mask === 'on');
   byId('stage').replaceChildren(view);

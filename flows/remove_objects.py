@@ -155,27 +155,27 @@ class RunLog:
 
 
 def _report(settings: Job) -> None:
-    """A table of counts, and a summary: how many wait for review, the first ten failures, the command to repeat."""
+    """A table of counts, and a summary."""
     found = cards.standing_of(settings)
     table = [{"status": status, "pictures": count} for status, count in cards.counted(found.counts, found.doubtful)]
     create_table_artifact(table, key="removal-summary", **IN_THREAD)
+    create_markdown_artifact(summary_page(settings, found), key="removal-report", **IN_THREAD)
+
+
+def summary_page(settings: Job, found: cards.Standing) -> str:
+    """Markdown: how many wait for review, the first ten failures, the command to repeat. Names in it do nothing."""
     report = as_code(f"{settings.target}/report.html")
-    page = f"[report.html]({quote(settings.report_url, safe=ADDRESS)})" if settings.report_url else report
-    review = f"{found.to_review} to review: {page}"
-    worst = (
-        "\n".join(f"- {as_code(row['source'])}: {as_markdown(str(row['reason']))}" for row in found.failures[:10])
-        or "None failed."
-    )
+    if settings.report_url:
+        report = f"[report.html]({quote(settings.report_url, safe=ADDRESS)})"
+    failed = [f"- {as_code(row['source'])}: {as_markdown(str(row['reason']))}" for row in found.failures[:10]]
     shard = parse_shard(settings.shard)
     again = ["run", settings.source, settings.target, "--job", f"{settings.target}/{records_of(shard)}job.toml"]
-    steps = f"Again: {as_code(_command(*again, *(['--shard', settings.shard] if shard else [])))}"
+    steps = [f"Again: {as_code(_command(*again, *(['--shard', settings.shard] if shard else [])))}"]
     if shard:
-        steps += f"\n\nWhen all shards have run: {as_code(_command('merge', settings.target))}"
-    create_markdown_artifact(
-        f"# {as_code(settings.source)} → {as_code(settings.target)}\n\n{review}\n\n{worst}\n\n{steps}",
-        key="removal-report",
-        **IN_THREAD,
-    )
+        steps.append(f"When all shards have run: {as_code(_command('merge', settings.target))}")
+    title = f"# {as_code(settings.source)} → {as_code(settings.target)}"
+    worst = "\n".join(failed) or "None failed."
+    return "\n\n".join([title, f"{found.to_review} to review: {report}", worst, *steps])
 
 
 def _command(*words: str) -> str:

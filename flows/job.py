@@ -65,7 +65,7 @@ class Job(BaseModel):
     category: list[str] = Field([], description="category of the COCO file to remove; repeat for several")
     masks: str = Field("", description="folder of masks (white = remove), or one mask for all")
     mask_pattern: str = Field("", description="name of a picture's masks, such as {stem}_m*.png; also {name}")
-    mask_label: list[Annotated[int, Field(ge=0)]] = Field(
+    mask_label: list[int] = Field(
         [], description="value of masks that are label maps to remove; repeat for several; none: all but 0"
     )
     mask_alpha: Literal["opaque", "clear"] = Field(
@@ -140,6 +140,13 @@ class Job(BaseModel):
     @classmethod
     def _labels(cls, value: Any) -> Any:
         return [value] if isinstance(value, (int, str)) and value != "" else value or []
+
+    @field_validator("mask_label")
+    @classmethod
+    def _from_0_on(cls, value: list[int]) -> list[int]:
+        if wrong := [label for label in value if label < 0]:
+            raise ValueError(f"a label of a mask is a whole number from 0 on, such as 8, not {wrong[0]}")
+        return value
 
     @field_validator("text", "protect")
     @classmethod

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-SETTLED = 2_000_000_000  # nanoseconds after which a folder's time tells of every change; clocks of disks are coarse
+SECOND = 1_000_000_000  # nanoseconds
+SETTLED = 2 * SECOND  # after which a folder's time tells of every change; the clocks of disks are coarse
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Entries:
 def entries(folder: Path) -> Entries:
     """The entries of a folder; none where there is no such folder."""
     try:
-        changed = folder.stat().st_mtime_ns
-        return _listed(folder, changed if time.time_ns() - changed > SETTLED else time.time_ns())
+        changed, now = folder.stat().st_mtime_ns, time.time_ns()
+        return _listed(folder, changed, now // SECOND if now - changed < SETTLED else 0)
     except OSError:
         return Entries({}, [])
 
@@ -49,7 +50,7 @@ def compose(name: str) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _listed(folder: Path, changed: int) -> Entries:
-    """As it was at that time."""
+def _listed(folder: Path, changed: int, second: int) -> Entries:
+    """As it was at that time; within the same `second`, as long as its time may not tell of a change."""
     paths = {compose(name): folder / name for name in os.listdir(folder) if not name.startswith(".")}
     return Entries(paths, sorted(paths))

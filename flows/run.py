@@ -35,7 +35,7 @@ from flows.steps.needed_weights import in_words, missing, refuse_unreachable
 from flows.steps.remove_masked import GROUP, remove_masked
 from flows.threads.interrupts import interrupted, wind_up
 from flows.threads.watchdog import expect, watched
-from masks.segmenters import refuse, split_name
+from masks.segmenters import objection, split_name
 from removal import Choice, choose
 from removal.checkpoints.fetch import license_before
 from removal.weights.licenses import refuse_unaccepted
@@ -245,7 +245,7 @@ def explain(job: Job, wishes: Wishes, watch: Watch, masks_only: bool) -> None:
     split_name(segmenter)  # an unknown one is refused here
     # What the job itself asks; a bad row of a prompts file fails its own picture.
     for prompt in (*wishes.all.prompts, *protection.phrases(job.protect)):
-        if reason := refuse(segmenter, prompt):
+        if reason := objection(segmenter, prompt):
             raise UsageError(reason)
     if masks_only:
         return

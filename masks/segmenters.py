@@ -96,7 +96,7 @@ def split_name(name: str) -> tuple[Row, str, str]:
     return row, given or row.weights, detector or row.detector
 
 
-def refuse(name: str, prompt: Prompt) -> str | None:
+def objection(name: str, prompt: Prompt) -> str | None:
     """Why a segmenter cannot take a prompt, or None when it can. Loads nothing."""
     row = split_name(name)[0]
     if not isinstance(prompt, row.takes):

@@ -21,7 +21,7 @@ from flows.steps.ladder import Masked, Rung
 from flows.steps.redetect import look_again
 from flows.steps.verdicts import Again, Verdict, judge
 from removal.crops.crop import feather
-from removal.crops.device_turn import waited
+from removal.crops.device_turn import seconds_waited
 from removal.painting.blank import Blank, refuse_black
 
 FADES = 4  # one part in so many of the dilation: farther in, the object's own shadow would come back
@@ -148,7 +148,7 @@ def climb(job: Job, folder: Folder, ready: list[Masked], ladder: Iterable[Rung])
 
 def _at_work() -> float:
     """Seconds on a clock that stands while another portion is painted."""
-    return time.monotonic() - waited()
+    return time.monotonic() - seconds_waited()
 
 
 def concluded(job: Job, climbed: Climb) -> Climb:

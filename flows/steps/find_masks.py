@@ -28,7 +28,7 @@ from flows.threads.pipeline import ahead, in_groups, threads
 from flows.wanted import Wanted
 from masks import Found, Prompt, dilation_radius, fill_holes, load_segmenter, shadow_of
 from masks.prompts import outside, union
-from masks.segmenters import refuse
+from masks.segmenters import objection
 from masks.selection import TooManyFound, select
 from removal import PRESETS
 
@@ -106,7 +106,7 @@ def look_for(job: Job, images: list[np.ndarray], prompts: list[list[Prompt]]) ->
     name = segmenter_of(job)
     possible = []
     for k, prompt in ((k, prompt) for k, asked in enumerate(prompts) for prompt in asked):
-        if reason := refuse(name, prompt) or outside(prompt, images[k]):
+        if reason := objection(name, prompt) or outside(prompt, images[k]):
             hits[k].append(ValueError(reason))
         else:
             possible.append((k, prompt))

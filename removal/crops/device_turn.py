@@ -1,4 +1,4 @@
-"""Turns on a device: one batch is painted at a time, by whichever remover, and a thread knows how long it waited."""
+"""Whose turn it is on a device: one batch is painted at a time; a thread knows how long it waited for its turns."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _waits = threading.local()
 
 
 @contextmanager
-def turn() -> Iterator[None]:
+def device_turn() -> Iterator[None]:
     """Within it nothing else is painted by this process."""
     began = time.monotonic()
     with _painting:
-        _waits.seconds = waited() + time.monotonic() - began
+        _waits.seconds = seconds_waited() + time.monotonic() - began
         yield
 
 
-def waited() -> float:
+def seconds_waited() -> float:
     """Seconds that this thread has waited for its turns, all together."""
     return getattr(_waits, "seconds", 0.0)

@@ -12,7 +12,7 @@ GROWTH = 1.25  # two parts join when their common crop is at most so much larger
 COMPONENTS = 256  # specks are joined by a coarser grid until there are no more than this
 
 
-def part(mask: np.ndarray, resolution: int, context: float) -> np.ndarray:
+def group(mask: np.ndarray, resolution: int, context: float) -> np.ndarray:
     """The number of each masked pixel's part: H×W uint8, 0 outside the mask, parts from 1 on.
 
     A crop that holds everything at the model's own resolution is never divided, since that would gain nothing.

@@ -15,9 +15,9 @@ import numpy as np
 from removal.checkpoints.known import Choice
 from removal.crops import tone
 from removal.crops.crop import Crop, check, cut, paste, put
-from removal.crops.device_turn import turn
-from removal.crops.grouping import part
-from removal.crops.workers import Dealt
+from removal.crops.device_turn import device_turn
+from removal.crops.grouping import group
+from removal.crops.workers import DistributedBatches
 from removal.weights.batches import Batches
 
 THREADS = min(8, os.cpu_count() or 1)  # that cut and paste
@@ -62,15 +62,15 @@ class CropRemover:
     alone: Callable[[], CropRemover] | None = None
 
     @functools.cached_property
-    def _batches(self) -> Batches | Dealt:
+    def _batches(self) -> Batches | DistributedBatches:
         if self.devices > 1:
-            return Dealt(self.batch_size // self.devices, self.devices)
+            return DistributedBatches(self.batch_size // self.devices, self.devices)
         return Batches(self.batch_size, self.whole_batches)
 
     @property
     def _turn(self) -> AbstractContextManager[object]:
         """Within it nothing else is painted here. Several devices are dealt out among callers by themselves."""
-        return nullcontext() if self.devices > 1 else turn()
+        return nullcontext() if self.devices > 1 else device_turn()
 
     @property
     def steps(self) -> int:
@@ -84,7 +84,7 @@ class CropRemover:
         """images: H×W×3 uint8 RGB of any sizes, masks: H×W bool, seeds: one each. An empty mask changes nothing."""
         check(images, masks, seeds)
         with ThreadPoolExecutor(THREADS) as pool:  # the device waits meanwhile, and OpenCV needs no interpreter
-            numbers = list(pool.map(lambda mask: part(mask, self.paint.resolution, self.context), masks))
+            numbers = list(pool.map(lambda mask: group(mask, self.paint.resolution, self.context), masks))
             holes = [(k, one) for k in range(len(images)) for one in range(1, int(numbers[k].max(initial=0)) + 1)]
 
             def cut_one(k: int, one: int) -> Crop:
@@ -94,7 +94,7 @@ class CropRemover:
                 crops = list(pool.map(lambda hole: cut_one(*hole), some))
                 with self._turn:
                     patches = self.paint(crops, [seeds[k] + one - 1 for k, one in some])
-                toned = pool.map(lambda crop, patch: tone.match(crop.image, crop.mask, patch), crops, patches)
+                toned = pool.map(lambda crop, patch: tone.match_ring(crop.image, crop.mask, patch), crops, patches)
                 return list(zip(crops, toned, strict=True))
 
             fitted = dict(zip(holes, self._batches(painted, holes), strict=True))
@@ -122,7 +122,7 @@ class CropRemover:
             return
         assert isinstance(self._batches, Batches)
         check([image], [mask], [seed])
-        numbers = part(mask, self.paint.resolution, self.context)
+        numbers = group(mask, self.paint.resolution, self.context)
         ones = range(1, int(numbers.max(initial=0)) + 1)
         crops = [cut(image, mask, self.paint.resolution, self.context, numbers == one) for one in ones]
         seeds = [seed + one - 1 for one in ones]
@@ -130,5 +130,5 @@ class CropRemover:
             for patches in cast(PaintInSteps, self.paint).by_step(crops, seeds, self._batches):
                 frame = image
                 for one, crop, patch in zip(ones, crops, patches, strict=True):
-                    frame = paste(frame, numbers == one, crop, tone.match(crop.image, crop.mask, patch))
+                    frame = paste(frame, numbers == one, crop, tone.match_ring(crop.image, crop.mask, patch))
                 yield frame

@@ -16,7 +16,7 @@ LARGEST = 48.0  # levels; a larger difference is other content, not another tone
 ROUNDS = 80
 
 
-def match(image: np.ndarray, mask: np.ndarray, patch: np.ndarray) -> np.ndarray:
+def match_ring(image: np.ndarray, mask: np.ndarray, patch: np.ndarray) -> np.ndarray:
     """`patch` with the tone of `image` around the hole; all R×R×3 uint8, mask R×R bool. Other pixels are arbitrary."""
     if mask.all() or not mask.any():
         return patch

@@ -89,7 +89,7 @@ class Painters:
 
 
 @dataclass
-class Dealt:
+class DistributedBatches:
     """Has rows worked on, `size` at a time and on `devices` at the same time. Results come in the order of the rows."""
 
     size: int
@@ -107,7 +107,7 @@ class Dealt:
 
 
 @dataclass(frozen=True)
-class Facts:
+class WorkerInfo:
     """What a process says of the remover that it loaded."""
 
     choice: Choice
@@ -117,15 +117,15 @@ class Facts:
     strength: float
 
 
-def start(load: Load, model: str, each: list[Options]) -> tuple[Painters, Facts]:
+def start(load: Load, model: str, each: list[Options]) -> tuple[Painters, WorkerInfo]:
     """Painters on several devices, one for each of the options, and what the first says of its remover.
 
     That one loads alone, so that what has to be fetched is fetched once.
     """
     names = [options.device for options in each]
     pools = [_process(load, model, options, len(each)) for options in each]
-    first = pools[0].submit(_facts).result()
-    for other in [pool.submit(_facts) for pool in pools[1:]]:
+    first = pools[0].submit(_worker_info).result()
+    for other in [pool.submit(_worker_info) for pool in pools[1:]]:
         other.result()
     devices = [Device(name, _painter(pool)) for name, pool in zip(names, pools, strict=True)]
     return Painters(devices, first.resolution, first.steps, first.strength), first
@@ -167,9 +167,9 @@ def _remover() -> Any:
     return load(model, options)
 
 
-def _facts() -> Facts:
+def _worker_info() -> WorkerInfo:
     remover = _remover()
-    return Facts(remover.choice, remover.batch_size, remover.paint.resolution, remover.steps, remover.strength)
+    return WorkerInfo(remover.choice, remover.batch_size, remover.paint.resolution, remover.steps, remover.strength)
 
 
 def _paint(crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:

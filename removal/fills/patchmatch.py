@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from removal.crops.crop import bounds
-from removal.crops.grouping import part
+from removal.crops.grouping import group
 from removal.fills import telea
 from removal.fills.detail import magnified
 
@@ -49,7 +49,7 @@ def fill(
     filled at a smaller size, and gets the detail of the places that its patches came from.
     """
     result = image.copy()
-    numbers = part(mask, LEAST, context)
+    numbers = group(mask, LEAST, context)
     forbidden = mask if avoid is None else mask | avoid
     for number in range(1, int(numbers.max(initial=0)) + 1):
         hole = numbers == number

@@ -25,7 +25,7 @@ NAMES = {"prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "neg
 
 
 def file_for(folder: Path, single: Path | None, **more: Any) -> Path:
-    """Where the words are kept of a diffusers folder, or of a single file with the folder of its configs.
+    """Where the embeddings are kept of a diffusers folder, or of a single file with the folder of its configs.
 
     `more` is what else has a say, as JSON values.
     """
@@ -34,7 +34,7 @@ def file_for(folder: Path, single: Path | None, **more: Any) -> Path:
     index = folder / "model_index.json"  # says what SDXL has for an empty prompt
     recipe = [VERSION, said, sha256(index) if index.is_file() else None, _in(single) if single else None, more]
     name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-    return cache_folder("words") / f"{name}.safetensors"
+    return cache_folder("prompt_embeddings") / f"{name}.safetensors"
 
 
 def read(file: Path, device: torch.device) -> dict[str, torch.Tensor] | None:
@@ -43,19 +43,23 @@ def read(file: Path, device: torch.device) -> dict[str, torch.Tensor] | None:
     from safetensors.torch import load_file
 
     try:
-        words = load_file(file)
+        embeddings = load_file(file)
     except (OSError, SafetensorError):
         return None
-    whole = "prompt_embeds" in words and words.keys() <= NAMES and all(w.isfinite().all() for w in words.values())
-    return {name: tensor.to(device) for name, tensor in words.items()} if whole else None
+    whole = (
+        "prompt_embeds" in embeddings
+        and embeddings.keys() <= NAMES
+        and all(w.isfinite().all() for w in embeddings.values())
+    )
+    return {name: tensor.to(device) for name, tensor in embeddings.items()} if whole else None
 
 
-def write(file: Path, words: dict[str, torch.Tensor]) -> None:
+def write(file: Path, embeddings: dict[str, torch.Tensor]) -> None:
     """Keep them. Where there is nowhere to keep them, they are made anew the next time."""
     from safetensors.torch import save_file
 
     with contextlib.suppress(OSError), appearing_whole(file) as part:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in words.items()}, part)
+        save_file({name: tensor.cpu().contiguous() for name, tensor in embeddings.items()}, part)
 
 
 def _in(single: Path) -> str:

@@ -43,14 +43,14 @@ class Wrapped:
 class Painter:
     """A loaded pipeline that repaints crops. Schedulers are stateful, so one painter serves one caller at a time.
 
-    `words` holds the prompt's embeddings by their pipeline argument, computed once. `resolution` is a crop's side in
-    pixels: what the checkpoint was trained at, which its config does not always say. `prefilled` fills the holes before
-    they are encoded; `hole_attention` keeps them from attending to themselves. `encoded` says whether the pipeline is
-    given latents, encoded here in one batch, or pixels.
+    `prompt_embeddings` are by their pipeline argument, computed once. `resolution` is a crop's side in pixels: what the
+    checkpoint was trained at, which its config does not always say. `prefilled` fills the holes before they are
+    encoded; `hole_attention` keeps them from attending to themselves. `encoded` says whether the pipeline is given
+    latents, encoded here in one batch, or pixels.
     """
 
     pipeline: Any
-    words: dict[str, torch.Tensor]
+    prompt_embeddings: dict[str, torch.Tensor]
     resolution: int
     steps: int
     strength: float
@@ -74,12 +74,12 @@ class Painter:
             latents = self.pipeline(
                 **seen,
                 mask_image=holes,
-                **{name: words.repeat_interleave(count, dim=0) for name, words in self.words.items()},
+                **{name: one.repeat_interleave(count, dim=0) for name, one in self.prompt_embeddings.items()},
                 height=self.resolution,
                 width=self.resolution,
                 strength=self.strength,
                 num_inference_steps=self.steps,
-                guidance_scale=self.guidance if "negative_prompt_embeds" in self.words else 1.0,
+                guidance_scale=self.guidance if "negative_prompt_embeds" in self.prompt_embeddings else 1.0,
                 generator=generators,
                 output_type="latent",
                 callback_on_step_end=after_step,

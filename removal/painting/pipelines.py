@@ -15,7 +15,7 @@ from removal.checkpoints.known import BUNDLED, Checkpoint
 from removal.checkpoints.lora import LCM_STEPS, find, fuse, is_lcm
 from removal.checkpoints.single_file import from_single_file
 from removal.checkpoints.vae import autoencoder, exchange
-from removal.painting import embeddings_cache as kept_words
+from removal.painting import embeddings_cache
 from removal.painting.painter import Painter
 from removal.painting.prompt_embeddings import encoded, needed
 from removal.weights.loading import LOADING, pretrained
@@ -38,7 +38,7 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
     lcm = any(map(is_lcm, options.lora))
     guidance = options.guidance if options.guidance is not None else 7.5 if options.prompt and not lcm else 1.0
     with LOADING:
-        pipeline, words = _with_words(checkpoint, options, guidance > 1)
+        pipeline, embeddings = _with_embeddings(checkpoint, options, guidance > 1)
     found = pipeline.unet.config.in_channels
     if found != in_channels:
         raise ValueError(f"{checkpoint.repo} has {found} input channels where {in_channels} were expected")
@@ -47,7 +47,7 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
     steps = min(options.steps, LCM_STEPS) if lcm else options.steps
     return Painter(
         pipeline,
-        needed(pipeline, words),
+        needed(pipeline, embeddings),
         checkpoint.resolution or pipeline.unet.config.sample_size * pipeline.vae_scale_factor,
         steps,
         _strength(pipeline, options.strength, steps, usual_strength),
@@ -57,7 +57,7 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
     )
 
 
-def _with_words(checkpoint: Checkpoint, options: Options, guided: bool) -> tuple[Any, dict[str, torch.Tensor]]:
+def _with_embeddings(checkpoint: Checkpoint, options: Options, guided: bool) -> tuple[Any, dict[str, torch.Tensor]]:
     """The pipeline on its device, and the prompt's embeddings: kept, or of text encoders then let go."""
     folder = fetch(checkpoint, options.offline, options.accept_license)
     single = folder if checkpoint.is_file else None
@@ -65,19 +65,19 @@ def _with_words(checkpoint: Checkpoint, options: Options, guided: bool) -> tuple
     loras = [find(one, options.offline) for one in options.lora]
     device, dtype = options.torch_device(), options.torch_dtype()
     said = {"prompt": options.prompt, "guided": guided, "loras": [one.key for one in loras]}
-    place = kept_words.file_for(configs, single, **said, computed=[device.type, str(dtype)])
-    words = kept_words.read(place, device)
-    pipeline = pipeline_of(checkpoint, folder, configs, dtype, with_text=words is None)
+    place = embeddings_cache.file_for(configs, single, **said, computed=[device.type, str(dtype)])
+    embeddings = embeddings_cache.read(place, device)
+    pipeline = pipeline_of(checkpoint, folder, configs, dtype, with_text=embeddings is None)
     if options.vae:
         exchange(pipeline, autoencoder(options.vae, checkpoint.family, dtype, options.offline))
     fuse(pipeline, loras)
     scheduler = LCM_SCHEDULER if any(map(is_lcm, options.lora)) else SCHEDULER
     pipeline.scheduler = getattr(diffusers, scheduler).from_config(pipeline.scheduler.config)
     _settle(pipeline, device)
-    if words is None:
-        words = encoded(pipeline, options.prompt, guided)
-        kept_words.write(place, words)
-    return pipeline, words
+    if embeddings is None:
+        embeddings = encoded(pipeline, options.prompt, guided)
+        embeddings_cache.write(place, embeddings)
+    return pipeline, embeddings
 
 
 def _strength(pipeline: Any, asked: float | None, steps: int, usual: float) -> float:

@@ -13,7 +13,7 @@ def encoded(pipeline: Any, prompt: str, guided: bool) -> dict[str, torch.Tensor]
     The pipeline has no text encoders afterwards: they weigh 0.1 to 0.8 billion parameters.
     """
     with torch.inference_mode():
-        words = pipeline.encode_prompt(
+        embeddings = pipeline.encode_prompt(
             prompt, device=pipeline.unet.device, num_images_per_prompt=1, do_classifier_free_guidance=guided
         )
     names = ["prompt_embeds", "negative_prompt_embeds"]
@@ -21,23 +21,27 @@ def encoded(pipeline: Any, prompt: str, guided: bool) -> dict[str, torch.Tensor]
         names += ["pooled_prompt_embeds", "negative_pooled_prompt_embeds"]
         pipeline.text_encoder_2 = None
     pipeline.text_encoder = None
-    return {name: one for name, one in zip(names, words, strict=False) if one is not None}
+    return {name: one for name, one in zip(names, embeddings, strict=False) if one is not None}
 
 
-def needed(pipeline: Any, words: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def needed(pipeline: Any, embeddings: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Without those of the empty prompt where they equal the prompt's own, which there is nothing to be led away from.
 
     So it is for an empty prompt, except for SDXL, which has zeros for them (`force_zeros_for_empty_prompt`): guidance
     leads away from these, at the cost of a second pass.
     """
-    if _cancel(words) and not _guided_otherwise(pipeline):
-        return {name: one for name, one in words.items() if not name.startswith("negative")}
-    return words
+    if _cancel(embeddings) and not _guided_otherwise(pipeline):
+        return {name: one for name, one in embeddings.items() if not name.startswith("negative")}
+    return embeddings
 
 
-def _cancel(words: dict[str, torch.Tensor]) -> bool:
-    """Whether the prompt and the empty prompt say the same: not their letters, their embeddings."""
-    return all(words[name].equal(words[f"negative_{name}"]) for name in words if f"negative_{name}" in words)
+def _cancel(embeddings: dict[str, torch.Tensor]) -> bool:
+    """Whether the embeddings of the prompt and of the empty prompt are the same."""
+    return all(
+        embeddings[name].equal(embeddings[f"negative_{name}"])
+        for name in embeddings
+        if f"negative_{name}" in embeddings
+    )
 
 
 def _guided_otherwise(pipeline: Any) -> bool:

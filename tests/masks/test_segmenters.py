@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from masks import SEGMENTERS, BoxPrompt, PointPrompt, TextPrompt, load_segmenter
-from masks.segmenters import BUNDLED, bundled_words, refuse, split_name
+from masks.segmenters import BUNDLED, bundled_words, objection, split_name
 
 TEXT_BY = "bundled, clipseg, grounded-sam, grounded-sam2, llmdet-sam, owlv2-sam, sam3 do"
 SHAPES_BY = "bundled, grounded-sam, grounded-sam2, llmdet-sam, owlv2-sam, sam, sam2, sam3 do"
 POINT, BOX = PointPrompt(((3, 4, 1),)), BoxPrompt((1, 1, 5, 5))
 
 
-@pytest.mark.parametrize("ask", [load_segmenter, split_name, lambda name: refuse(name, POINT)])
+@pytest.mark.parametrize("ask", [load_segmenter, split_name, lambda name: objection(name, POINT)])
 def test_an_unknown_segmenter_is_answered_with_those_there_are(ask):
     with pytest.raises(ValueError, match="unknown segmenter 'samm'; there are bundled, clipseg, grounded-sam"):
         ask("samm")
@@ -70,7 +70,7 @@ def test_every_row_says_its_licence_and_where_its_weights_come_from_and_can_be_l
     ],
 )
 def test_a_prompt_of_the_wrong_kind_is_refused_with_who_takes_it(name, prompt, kind, able):
-    reason = refuse(name, prompt)
+    reason = objection(name, prompt)
     assert f"takes no {kind}" in reason
     assert able in reason
 
@@ -78,21 +78,21 @@ def test_a_prompt_of_the_wrong_kind_is_refused_with_who_takes_it(name, prompt, k
 def test_a_prompt_of_the_right_kind_is_not_refused():
     for name, row in SEGMENTERS.items():
         for prompt in (TextPrompt("red ball"), POINT, BOX):
-            assert (refuse(name, prompt) is None) == isinstance(prompt, row.takes)
+            assert (objection(name, prompt) is None) == isinstance(prompt, row.takes)
 
 
 @pytest.mark.parametrize("text", ["dog", "red dog", "a red ball, please", "red ball."])
 def test_the_bundled_segmenter_says_which_word_it_does_not_know(text):
     unknown = {"dog": "dog", "red dog": "dog", "a red ball, please": "a", "red ball.": "."}[text]
-    reason = refuse("bundled", TextPrompt(text))
+    reason = objection("bundled", TextPrompt(text))
     assert f"does not know the word {unknown!r}" in reason
     assert "grounded-sam" in reason
-    assert refuse("grounded-sam", TextPrompt(text)) is None
+    assert objection("grounded-sam", TextPrompt(text)) is None
 
 
 @pytest.mark.parametrize("text", ["red ball", "Red BALL", "  star ", "pink"])
 def test_the_bundled_segmenter_takes_the_words_of_its_scenes_in_any_case(text):
-    assert refuse("bundled", TextPrompt(text)) is None
+    assert objection("bundled", TextPrompt(text)) is None
 
 
 def test_the_bundled_segmenter_knows_every_word_that_a_scene_can_use():
@@ -140,8 +140,8 @@ def test_offline_weights_that_are_not_in_the_cache_are_an_os_error_that_names_th
 
 def test_asking_what_a_segmenter_takes_loads_no_network():
     program = (
-        "import sys; from masks import TextPrompt; from masks.segmenters import refuse; "
-        "assert refuse('sam', TextPrompt('dog')); "
+        "import sys; from masks import TextPrompt; from masks.segmenters import objection; "
+        "assert objection('sam', TextPrompt('dog')); "
         "print([name for name in ('torch', 'transformers', 'segment_anything') if name in sys.modules])"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

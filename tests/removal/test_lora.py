@@ -118,12 +118,12 @@ def test_a_text_encoders_lora_changes_what_it_says_and_never_what_is_kept_withou
     down, up = torch.randn(RANK, value.shape[1]), torch.randn(value.shape[0], RANK)
     save_file(kohya(f"text_model.{TEXT}", down, up, "te"), tmp_path / "text.safetensors")
     plain, other, again = (
-        load(tiny("plain"), *loras).words["prompt_embeds"]
+        load(tiny("plain"), *loras).prompt_embeddings["prompt_embeds"]
         for loras in ([], [str(tmp_path / "text.safetensors")], [str(tmp_path / "text.safetensors")])
     )
     assert not other.equal(plain)
     assert again.equal(other)  # the second time without a text encoder to add to
-    assert load(tiny("plain")).words["prompt_embeds"].equal(plain)
+    assert load(tiny("plain")).prompt_embeddings["prompt_embeds"].equal(plain)
 
 
 def test_only_masked_pixels_change_and_not_as_without_it(tiny, lora, picture):

@@ -38,7 +38,7 @@ def test_the_prompt_is_empty_and_encoded_once(tiny):
     tokenizer = CLIPTokenizer.from_pretrained(tiny("inpainting") / "tokenizer")
     ids = tokenizer("", padding="max_length", return_tensors="pt").input_ids
     encoder = CLIPTextModel.from_pretrained(tiny("inpainting") / "text_encoder")
-    assert (painter.words["prompt_embeds"] - encoder(ids)[0]).abs().max() < 1e-5
+    assert (painter.prompt_embeddings["prompt_embeds"] - encoder(ids)[0]).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize(("kind", "strength"), [("inpainting", 1.0), ("plain", blending.STRENGTH), ("xl", 0.99)])

@@ -11,7 +11,7 @@ import pytest
 
 from removal import Options, choose, load_remover
 from removal.crops.crop import Crop
-from removal.crops.device_turn import turn, waited
+from removal.crops.device_turn import device_turn, seconds_waited
 from removal.crops.remover import CropRemover
 
 KINDS = ("inpainting", "plain", "xl", "plain-xl", "bundled", "telea")
@@ -203,19 +203,19 @@ def test_a_thread_knows_how_long_it_waited_for_its_turn():
     held, said = threading.Event(), []
 
     def other() -> None:
-        with turn():
+        with device_turn():
             held.set()
             time.sleep(0.1)
-        said.append(waited())
+        said.append(seconds_waited())
 
     thread = threading.Thread(target=other)
     thread.start()
     assert held.wait(60)
-    before = waited()
-    with turn():
+    before = seconds_waited()
+    with device_turn():
         pass
     thread.join(60)
-    assert waited() - before > 0.05
+    assert seconds_waited() - before > 0.05
     assert said[0] < 0.05
 
 

@@ -12,7 +12,7 @@ from removal import load_remover
 from removal.checkpoints.known import Checkpoint, Choice
 from removal.crops.crop import Crop
 from removal.crops.remover import CropRemover
-from removal.crops.workers import Dealt, Device, Painters
+from removal.crops.workers import Device, DistributedBatches, Painters
 from removal.options import Options
 
 CHOICE = Choice("stand-in", Checkpoint(""), "inpainting", "asked for")
@@ -129,7 +129,7 @@ def test_after_trouble_no_more_is_begun():
         raise ValueError("trouble")
 
     with pytest.raises(ValueError, match="trouble"):
-        list(Dealt(1, 1)(work, [*range(100)]))
+        list(DistributedBatches(1, 1)(work, [*range(100)]))
     assert len(begun) < 100
 
 

@@ -30,7 +30,11 @@ def measure(quick: bool) -> Iterator[tuple]:
     yield "alone or in a batch", _most(batch, _alone(painter, crops, seeds)), "levels", "≤ 1"
     yield "in another order", _most(batch, painter(crops[::-1], seeds[::-1])[::-1]), "levels", "≤ 1"
     guided = pipelines.load(checkpoint, replace(OPTIONS, guidance=7.5), 9)
-    guided = replace(guided, words=guided.words | {"negative_prompt_embeds": guided.words["prompt_embeds"].clone()})
+    guided = replace(
+        guided,
+        prompt_embeddings=guided.prompt_embeddings
+        | {"negative_prompt_embeds": guided.prompt_embeddings["prompt_embeds"].clone()},
+    )
     yield "with guidance from the same words", _most(batch, guided(crops, seeds)), "levels", "≤ 1"
     stock = replace(painter, encoded=False)
     yield "encoded by the stock pipeline, one by one", _most(batch, stock(crops, seeds)), "levels", "≤ 1"
@@ -38,7 +42,7 @@ def measure(quick: bool) -> Iterator[tuple]:
     yield "channels last", _most(batch, painter(crops, seeds)), "levels", "≤ 1"
     with tempfile.TemporaryDirectory() as place:
         row = look_up(str(networks.save("sd15", Path(place), small=True)))
-        first, kept = (pipelines.load(row, OPTIONS, 9).words["prompt_embeds"] for _ in range(2))
+        first, kept = (pipelines.load(row, OPTIONS, 9).prompt_embeddings["prompt_embeds"] for _ in range(2))
     yield "words kept on disk", float((first - kept).abs().max()), "", "= 0"
     remover = CropRemover(_choice(), painter, 2.0, 4)
     results = remover([one.image for one in scenes], [one.mask for one in scenes], seeds)

@@ -21,7 +21,7 @@ ON_CPU = {"offline": True, "device": "cpu", "steps": 1}
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("CLEANPLATE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "words"
+    return tmp_path / "cache" / "prompt_embeddings"
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def test_the_second_load_has_the_same_words_without_a_text_encoder(tiny, encoder
     assert len(encoders) == first
     again = load(folder)
     assert len(encoders) == first
-    assert again.words.keys() == before.words.keys()
-    assert all(again.words[name].equal(before.words[name]) for name in before.words)
+    assert again.prompt_embeddings.keys() == before.prompt_embeddings.keys()
+    assert all(again.prompt_embeddings[name].equal(before.prompt_embeddings[name]) for name in before.prompt_embeddings)
 
 
 def test_a_picture_is_the_same_with_kept_words(tiny, picture):
@@ -79,19 +79,19 @@ def test_another_text_encoder_under_the_same_name_is_asked_itself(tiny, encoders
     from transformers import CLIPTextModel
 
     shutil.copytree(tiny("plain"), tmp_path / "model")
-    before = load(tmp_path / "model").words["prompt_embeds"]
+    before = load(tmp_path / "model").prompt_embeddings["prompt_embeds"]
     torch.manual_seed(1)
     CLIPTextModel(CLIPTextModel.from_pretrained(tiny("plain") / "text_encoder").config).save_pretrained(
         tmp_path / "model/text_encoder"
     )
     encoders.clear()
-    assert not load(tmp_path / "model").words["prompt_embeds"].equal(before)
+    assert not load(tmp_path / "model").prompt_embeddings["prompt_embeds"].equal(before)
     assert len(encoders) == 1
 
 
 @pytest.mark.parametrize("broken", ["cut short", "nothing", "other names", "not numbers"])
 def test_a_file_that_cannot_be_used_is_made_anew(tiny, encoders, empty_cache, broken):
-    before = load(tiny("plain")).words["prompt_embeds"]
+    before = load(tiny("plain")).prompt_embeddings["prompt_embeds"]
     (file,) = empty_cache.iterdir()
     match broken:
         case "cut short":
@@ -103,7 +103,7 @@ def test_a_file_that_cannot_be_used_is_made_anew(tiny, encoders, empty_cache, br
         case "not numbers":
             save_file({"prompt_embeds": torch.full((1, 2, 3), torch.nan)}, file)
     encoders.clear()
-    assert load(tiny("plain")).words["prompt_embeds"].equal(before)
+    assert load(tiny("plain")).prompt_embeddings["prompt_embeds"].equal(before)
     load(tiny("plain"))
     assert len(encoders) == 1
     assert [one.name for one in empty_cache.iterdir()] == [file.name]

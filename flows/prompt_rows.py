@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flows.nearest import path_beside
+from flows.places.sizes import read_list
 from flows.settings.values import FAR, in_pixels
 from flows.wanted import Wanted
 
@@ -27,7 +28,7 @@ def read_prompts(file: Path) -> dict[str, Wanted]:
 def _read_prompts(file: Path, size: int, mtime: int) -> dict[str, Wanted]:
     """As it was at that size and time: every portion of a run asks again."""
     try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
+        lines = read_list(file).split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is not UTF-8: {error}") from error
     rows: dict[str, Wanted] = {}

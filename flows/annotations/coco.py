@@ -15,6 +15,7 @@ from flows.annotations.region import Region
 from flows.nearest import name_beside, path_beside
 from flows.outcome import digest
 from flows.places.entries import compose
+from flows.places.sizes import read_list
 from flows.settings.values import FAR
 
 Id = int | str
@@ -101,7 +102,7 @@ def ids_of(whole: Mapping[str, Any], categories: Iterable[str], file: Path) -> s
 def parsed(file: Path) -> Record:
     """A COCO file of object annotations, as it is. Raises ValueError that names the record which is wrong."""
     try:
-        whole = json.loads(file.read_text(encoding="utf-8-sig"))
+        whole = json.loads(read_list(file))
         if not isinstance(whole, dict):
             raise ValueError("it is no object")
         for part, check in (("images", _image), ("categories", _category), ("annotations", _annotation)):

@@ -216,4 +216,6 @@ def _reason(data: bytes, error: Exception) -> str:
         if container := next((name for start, name in STARTS.items() if data.startswith(start)), None):
             return f"it begins like a {container}, and is damaged"
         return "it is not a picture of a known format (JPEG, PNG, WebP, TIFF, BMP, AVIF, GIF, HEIC)"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
     return f"it cannot be decoded: {error}"

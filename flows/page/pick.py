@@ -11,10 +11,13 @@ from urllib.parse import quote
 
 from flows.formats.encoding import encode_image
 from flows.formats.pictures import BrokenPicture, UnsupportedPicture, decode, suffix_of
+from flows.job import MAX_PIXELS
 from flows.outcome import digest
 from flows.page.html import Page, as_json, render
 from flows.places.disk import write_whole
 from flows.places.folder import Folder
+from flows.places.sizes import TooLarge
+from flows.places.source import Unsettled
 from flows.prompt_rows import plain, read_prompts, wanted_row
 from flows.readable import readable
 from flows.wanted import Wanted
@@ -79,12 +82,12 @@ def _copied(folder: Folder, name: str, key: str) -> str | None:
         return None
     path = f"{COPIES}/{key}.jpg"
     if not folder.has(path):
-        data = folder.read(name)
-        if suffix_of(name) == ".webp" and b"EXIF" not in data:  # where a WebP says how it is turned
-            return None
         try:
+            data = folder.read(name, MAX_PIXELS)
+            if suffix_of(name) == ".webp" and b"EXIF" not in data:  # where a WebP says how it is turned
+                return None
             folder.write(path, encode_image(decode(data).image, "JPEG"))
-        except (BrokenPicture, UnsupportedPicture):
+        except (BrokenPicture, UnsupportedPicture, TooLarge, Unsettled):
             return None  # a run will say what is wrong with it
     return path
 

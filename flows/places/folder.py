@@ -64,9 +64,12 @@ class Folder:
         """Where a picture is published: with another suffix where it is converted, unless it stays `as_it_is`."""
         return image_name(name) if as_it_is else files_of(name, self.container).image
 
-    def read(self, name: str) -> bytes:
-        """The bytes of a picture. Raises OSError, also when somebody is still writing it."""
-        return self.pictures.read(name)
+    def read(self, name: str, max_pixels: int | None = None) -> bytes:
+        """The bytes of a picture. Raises OSError, also when somebody is still writing it.
+
+        With `max_pixels` also for a file that is larger than a picture of so many pixels can be; it is not read then.
+        """
+        return self.pictures.read(name, max_pixels)
 
     def stat(self, name: str) -> tuple[int, int]:
         """Size of a picture in bytes, and a number that changes with it: the time of its last change, or a stamp."""

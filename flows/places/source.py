@@ -14,6 +14,7 @@ from flows.formats.pictures import SUFFIXES, suffix_of
 from flows.nearest import path_beside
 from flows.places import unread
 from flows.places.bucket import Bucket
+from flows.places.sizes import refuse_larger_picture
 
 LINK = "it is a link, and links are not followed out of the source; put the picture itself in its place"
 FOLDER = "it is a folder with the name of a picture; the pictures in it are done by their own names"
@@ -61,8 +62,8 @@ class LocalSource:
     def survey(self) -> Survey:
         return Survey([self.single]) if self.single else survey(self.root)
 
-    def read(self, name: str) -> bytes:
-        return read_settled(self.root / name, follow=self.single is not None)
+    def read(self, name: str, max_pixels: int | None = None) -> bytes:
+        return read_settled(self.root / name, self.single is not None, max_pixels)
 
     def stat(self, name: str) -> tuple[int, int]:
         seen = (self.root / name).stat()
@@ -99,7 +100,9 @@ class StoredSource:
             unread.count(found.unread, name)
         return found
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, max_pixels: int | None = None) -> bytes:
+        if max_pixels is not None:
+            refuse_larger_picture(self.stat(name)[0], max_pixels)
         return self.bucket.read(name)
 
     def stat(self, name: str) -> tuple[int, int]:
@@ -153,17 +156,20 @@ def _enter(found: Survey, entry: os.DirEntry[str], source: Path) -> bool:
     return folder
 
 
-def read_settled(file: Path, follow: bool = False) -> bytes:
+def read_settled(file: Path, follow: bool = False, max_pixels: int | None = None) -> bytes:
     """The bytes of a file that nobody changes meanwhile.
 
-    Raises Unsettled when somebody does, OSError when it is none, or a link and not to be followed.
+    Raises Unsettled when somebody does, OSError when it is none, or a link and not to be followed, and TooLarge for
+    more bytes than a picture of `max_pixels` takes, before one is read.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe that took its place would be waited for
     with open(os.open(file, flags | (0 if follow else os.O_NOFOLLOW)), "rb") as opened:
         before = os.fstat(opened.fileno())
         if not stat.S_ISREG(before.st_mode):
             raise Unsettled("it is no longer a file")
-        data = opened.read()
+        if max_pixels is not None:
+            refuse_larger_picture(before.st_size, max_pixels)
+        data = opened.read(before.st_size + 1)
         after = os.fstat(opened.fileno())
     if (before.st_size, before.st_mtime_ns, len(data)) != (after.st_size, after.st_mtime_ns, before.st_size):
         raise Unsettled("it changed while it was read; the next run takes it up")

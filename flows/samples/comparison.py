@@ -74,7 +74,7 @@ def compare(job: Job, methods: list[str], say: Callable[[str], None]) -> list[di
 
 
 def _portion(job: Job, folder: Folder, methods: list[str], hashes: dict[str, str], masks: dict) -> list[dict]:
-    images = {name: decode(folder.read(name)).image for name in hashes}
+    images = {name: decode(folder.read(name, job.max_pixels), job.max_pixels).image for name in hashes}
     columns = {
         name: [_column(image, "original"), _column(mask_in_white(masks[name]), "mask")]
         for name, image in images.items()

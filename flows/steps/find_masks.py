@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
+import cv2
 import numpy as np
 
 from flows.errors import each
@@ -70,7 +71,7 @@ def find_masks(job: Job, names: list[str]) -> list[Outcome]:
 def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outcome:
     outcome = Outcome(name, "masked", attempt=1, settings=digest(job.settings), **_asked(wanted))
     try:
-        data = folder.read(name)
+        data = folder.read(name, job.max_pixels)
         outcome = replace(outcome, sha256_in=hashlib.sha256(data).hexdigest())
         looked_at = not wanted.given or job.protect or job.shadow
         picture = converted(decode(data, job.max_pixels), job.format, job.quality) if looked_at else None
@@ -128,10 +129,13 @@ def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked, Looked] | Ou
         return looked
     one, found, kept = looked
     given, told = found, None
-    if one.wanted.given:
-        size = one.outcome.width or 0, one.outcome.height or 0
-        given, told = given_masks.read(job, one.wanted, *size, one.orientation)
-    outcome = _concluded(job, folder, one, given, kept, told)
+    try:
+        if one.wanted.given:
+            size = one.outcome.width or 0, one.outcome.height or 0
+            given, told = given_masks.read(job, one.wanted, *size, one.orientation)
+        outcome = _concluded(job, folder, one, given, kept, told)
+    except (MemoryError, cv2.error) as error:
+        outcome = failed(folder, one.outcome, error)
     if outcome.status != "masked":
         if one.picture is None:
             thumbnails.make(folder, [outcome.row()])

@@ -12,6 +12,7 @@ from flows.formats.mask_files import read_mask
 from flows.formats.mask_orientation import as_given
 from flows.formats.pictures import BrokenPicture, UnsupportedPicture
 from flows.job import Job
+from flows.places.sizes import read_picture
 from flows.steps.mask_limits import EMPTY
 from flows.wanted import Wanted
 from masks import Found
@@ -56,6 +57,6 @@ def _given(
 
 
 def _of_file(file: Path, wanted: Wanted, max_pixels: int, shape: tuple[int, int], orientation: int) -> Drawn:
-    data = file.read_bytes()
+    data = read_picture(file, max_pixels)
     found = read_mask(data, wanted.labels, wanted.clear, max_pixels)
     return as_given(found.mask, data, shape, orientation), found.told

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
+import cv2
 import numpy as np
 
 from flows.formats.difference import outside
@@ -65,7 +66,7 @@ def _group_size(remover: ChosenRemover, masked: list[Outcome]) -> int:
 def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
     """The picture and the mask as its file says now, which may have been corrected by hand."""
     try:
-        data = folder.read(outcome.source)
+        data = folder.read(outcome.source, job.max_pixels)
         if hashlib.sha256(data).hexdigest() != outcome.sha256_in:
             raise BrokenPicture("it changed while the run went on; the next run takes it up")
         picture = converted(decode(data, job.max_pixels), job.format, job.quality)
@@ -126,7 +127,7 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
         if job.concat:
             shown = encode_image(strip([picture.image, mask_in_white(mask), result]), container_of(name))
             folder.write(files.strip, shown)
-    except (BrokenPicture, UnsupportedPicture, OSError, ValueError) as error:
+    except (BrokenPicture, UnsupportedPicture, OSError, ValueError, MemoryError, cv2.error) as error:
         return climbed, failed(folder, outcome, error)
     told = "; ".join(filter(None, [outcome.reason, picture.left_out, said])) or None
     outcome = replace(

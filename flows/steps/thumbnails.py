@@ -175,6 +175,8 @@ def _result(folder: Folder, outcome: Outcome) -> bytes | None:
 def _original(folder: Folder, outcome: Outcome) -> bytes | None:
     if folder.source == folder.target or outcome.status not in ("removed", "masked", "failed"):
         return None  # the source is not known, or what is in images/ is the original
+    if outcome.sha256_in is None:
+        return None  # it could not be read, or has more bytes than fit into memory, which is no better now
     data = folder.read(outcome.source)
     return data if hashlib.sha256(data).hexdigest() == outcome.sha256_in else None  # it may be another by now
 
@@ -183,7 +185,7 @@ def _opened(read: Callable[[], bytes | None]) -> Picture | None:
     try:
         data = read()
         return decode(data) if data else None
-    except (BrokenPicture, UnsupportedPicture, OSError) as error:
+    except (BrokenPicture, UnsupportedPicture, OSError, MemoryError) as error:
         raise_if_environment(error)
         return None
 
@@ -191,7 +193,7 @@ def _opened(read: Callable[[], bytes | None]) -> Picture | None:
 def _mask(folder: Folder, outcome: Outcome) -> np.ndarray | None:
     try:
         return decode_mask(folder.fetch(folder.mask(outcome.source))) if outcome.mask_file_name else None
-    except (BrokenPicture, UnsupportedPicture, OSError) as error:
+    except (BrokenPicture, UnsupportedPicture, OSError, MemoryError) as error:
         raise_if_environment(error)
         return None
 

@@ -15,6 +15,8 @@ from flows.places.folder import Folder
 from flows.places.layout import files_of
 from flows.places.source import Unsettled
 
+OPENCV_OUT_OF_MEMORY = -4  # the code of its cv2.error
+
 
 def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
     """The row of a picture that could not be done; what an earlier run may have left of it is taken away.
@@ -69,7 +71,7 @@ def _published(folder: Folder, outcome: Outcome, name: str, as_asked: Callable[[
         if outcome.sha256_in != hashlib.sha256(data).hexdigest():
             raise Unsettled("it changed while the run went on; the next run takes it up")
         written = folder.write(name, as_asked(data))
-    except (OSError, ValueError, BrokenPicture, UnsupportedPicture) as error:
+    except (OSError, ValueError, BrokenPicture, UnsupportedPicture, MemoryError) as error:
         return failed(folder, outcome, error)
     return replace(outcome, file_name=name, sha256_out=written)
 
@@ -89,6 +91,6 @@ def _in_words(error: Exception) -> str:
         return f"{error.filename} is no longer there"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'it'} cannot be read: {error.strerror}"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or getattr(error, "code", None) == OPENCV_OUT_OF_MEMORY:
         return "there is not enough memory for it"
     return str(error) or type(error).__name__

@@ -10,6 +10,7 @@ from masks import sam, sam3
 from masks.bundled import BUNDLED, sums
 from masks.clipseg import ClipSegSegmenter
 from masks.detectors import GroundingDino, Owlv2
+from masks.grabcut import GrabCutSegmenter
 from masks.grounding import ByKind, GroundedSegmenter
 from masks.prompts import Segmenter
 from masks.sam2 import Sam2Network
@@ -76,4 +77,5 @@ LOADERS: dict[str, Callable[[Setup], Segmenter]] = {
     "sam": _sam,
     "sam2": _sam2,
     "sam3": _sam3,
+    "grabcut": lambda _: GrabCutSegmenter(),
 }

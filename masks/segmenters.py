@@ -18,7 +18,8 @@ from removal.weights.loading import LOADING
 class Row:
     """A segmenter of the table: the prompts it takes, its usual threshold 0..1, its weights and their licence.
 
-    `detector` holds the weights of what finds boxes for a text, where that is another network.
+    `detector` holds the weights of what finds boxes for a text, where that is another network. `sees` says whether it
+    can tell that a thing is not there; what cannot is not asked about results.
     """
 
     takes: tuple[type, ...]
@@ -27,6 +28,7 @@ class Row:
     license: str
     about: str
     detector: str = ""
+    sees: bool = True
 
 
 TEXT, SHAPES = (TextPrompt,), (PointPrompt, BoxPrompt)
@@ -48,6 +50,7 @@ SEGMENTERS = {
     "sam": Row(SHAPES, 0.0, "vit_b", FREE, "Segment Anything: vit_b, vit_l, vit_h or a .pth file"),
     "sam2": Row(SHAPES, 0.0, SAM2, FREE, "Segment Anything 2.1"),
     "sam3": Row(ALL, 0.3, SAM3, "SAM License", "Segment Anything 3; the hub asks for consent and may refuse"),
+    "grabcut": Row(SHAPES, 0.0, "", FREE, "GrabCut, by colour alone: look at its masks", sees=False),
 }
 SIZES = {  # bytes of the published weights, before they are fetched
     "vit_b": 375_042_383,
@@ -102,7 +105,8 @@ def objection(name: str, prompt: Prompt) -> str | None:
     if not isinstance(prompt, row.takes):
         kind = {TextPrompt: "text", PointPrompt: "points", BoxPrompt: "boxes"}[type(prompt)]
         able = [other for other, r in SEGMENTERS.items() if isinstance(prompt, r.takes)]
-        return f"the segmenter {name!r} takes no {kind}; {', '.join(able)} do"
+        reason = f"the segmenter {name!r} takes no {kind}; {', '.join(able)} do"
+        return reason if row.weights else f"{reason}, since {kind} needs a model; without one give points or boxes"
     if name.split(":")[0] == "bundled" and isinstance(prompt, TextPrompt):
         unknown = [word for word in re.findall(r"\w+|[^\w\s]", prompt.text.lower()) if word not in bundled_words()]
         if unknown:

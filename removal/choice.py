@@ -24,6 +24,8 @@ def choose(
     if method != "auto" and not METHODS[method].channels:
         return Choice(model, Checkpoint(""), method, "asked for; uses no weights")
     checkpoint = look_up(model, revision, offline)
+    if checkpoint.method:
+        return _for_one_method(model, checkpoint, method)
     if checkpoint.in_channels not in (4, 9, None):
         raise ValueError(f"{model} has {checkpoint.in_channels} input channels; 4 and 9 can remove objects")
     if method != "auto":
@@ -31,6 +33,14 @@ def choose(
             raise ValueError(reason)
         return Choice(model, checkpoint, method, "asked for")
     return _by_itself(model, checkpoint, prompt)
+
+
+def _for_one_method(model: str, checkpoint: Checkpoint, method: str) -> Choice:
+    """What a model that is no UNet removes with, which is one thing."""
+    if method not in ("auto", checkpoint.method):
+        raise ValueError(f"{model} removes by {checkpoint.method} alone; for --method {method} give another --model")
+    needs = "made for it" if checkpoint.repo else "needs no weights"
+    return Choice(model, checkpoint, checkpoint.method, f"{model}: {needs}")
 
 
 def _misfit(model: str, checkpoint: Checkpoint, method: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from flows.job import Job
 from flows.outcome import Outcome
 from masks import dilate, dilation_radius, hull
 from removal import Choice, choose, load_remover
-from removal.fills import telea
+from removal.fills import patchmatch
 from removal.fills.remover import FillRemover
 from removal.removers import ChosenRemover
 
@@ -47,7 +48,7 @@ class Rung:
 
 
 def ladder(job: Job, remover: ChosenRemover) -> Iterator[Rung]:
-    """As the job says; with another seed; under a grown mask; under its hull; attentively; and by Telea.
+    """As the job says; with another seed; under a grown mask; under its hull; attentively; and by PatchMatch.
 
     What would be the same again is left out. Each way is loaded when its turn comes.
     """
@@ -60,8 +61,8 @@ def ladder(job: Job, remover: ChosenRemover) -> Iterator[Rung]:
     stayed = f"{chosen.method} stayed doubtful"
     if attentive := _attentive(job, chosen):
         yield Rung(attentive, stayed)
-    if chosen.method != "telea":
-        yield Rung(FillRemover(choose(job.model, "telea"), telea.fill), stayed)
+    if chosen.method != "patchmatch":
+        yield Rung(FillRemover(choose(job.model, "patchmatch"), partial(patchmatch.fill, context=job.context)), stayed)
 
 
 def grown(first: Masked) -> Masked:

@@ -10,6 +10,7 @@ from flows.steps.find_masks import look_for
 from flows.steps.ladder import Masked
 from flows.steps.verdicts import Again
 from masks import BoxPrompt, Found, PointPrompt, Prompt, TextPrompt, dilate
+from masks.segmenters import split_name
 from removal.crops.crop import bounds
 
 CONTEXT = 2.0  # side of what is looked at, as a multiple of the mask's box
@@ -76,11 +77,14 @@ def _window(mask: np.ndarray) -> Window:
 
 
 def _prompts(one: Masked, window: Window) -> list[Prompt]:
-    """What was asked of a picture, in pixels of its window. None where its mask was given instead."""
+    """What was asked of a picture, in pixels of its window.
+
+    None where its mask was given instead, or found by what sees something everywhere.
+    """
     rows, columns = window
     height, width = one.mask[window].shape
     outcome = one.outcome
-    if outcome.segmenter == "given":
+    if outcome.segmenter == "given" or not split_name(outcome.segmenter or "sam")[0].sees:
         return []
     found: list[Prompt] = [TextPrompt.parse(text) for text in outcome.text or []]
     moved = [(x - columns.start, y - rows.start, *label) for x, y, *label in outcome.points or []]

@@ -17,7 +17,8 @@ class Checkpoint:
 
     `repo` is a hub id, a folder or a single `.safetensors` file. `family` is sd15, sd2 or sdxl, `in_channels` 9 for one
     fine-tuned for inpainting and 4 for a plain one, `resolution` the side in pixels that it was trained at.
-    `inpainting` names the 9-channel checkpoint that was made from this one, where one is known.
+    `inpainting` names the 9-channel checkpoint that was made from this one, where one is known. `method` is the one
+    that it is for, where it is no UNet; with `classic`, nothing is loaded for that and `repo` is empty.
     """
 
     repo: str
@@ -30,6 +31,7 @@ class Checkpoint:
     inpainting: str | None = None
     size: str | None = None
     segmenter: str = "grounded-sam"
+    method: str = ""
 
     @property
     def is_file(self) -> bool:
@@ -73,6 +75,7 @@ PRESETS = {
     "bundled-style": Checkpoint(
         str(BUNDLED / "style"), "sd15", 4, 128, "apache-2.0", size="10 MB", segmenter="bundled"
     ),
+    "classic": Checkpoint("", license="mit", size="0 MB", segmenter="grabcut", method="patchmatch"),
     "sd15": Checkpoint(SD15_INPAINTING, "sd15", 9, 512, "creativeml-openrail-m", variant="fp16", size="2.1 GB"),
     "sd2": Checkpoint(SD2_INPAINTING, "sd2", 9, 512, "openrail++", variant="fp16", size="2.6 GB"),
     "sdxl": Checkpoint(SDXL_INPAINTING, "sdxl", 9, 1024, "openrail++", variant="fp16", size="7 GB"),
@@ -84,7 +87,7 @@ KNOWN = {  # other hub ids whose facts are known, so that they resolve without n
     SDXL: Checkpoint(SDXL, "sdxl", 4, 1024, "openrail++", variant="fp16", inpainting="sdxl"),
     "stabilityai/sd-turbo": Checkpoint("stabilityai/sd-turbo", "sd2", 4, 512, "sai-nc-community", variant="fp16"),
     "stabilityai/sdxl-turbo": Checkpoint("stabilityai/sdxl-turbo", "sdxl", 4, 512, "sai-nc-community", variant="fp16"),
-} | {row.repo: row for row in PRESETS.values()}
+} | {row.repo: row for row in PRESETS.values() if row.repo}
 MOVED = {  # withdrawn ids and where the same weights live now
     "runwayml/stable-diffusion-v1-5": SD15,
     "runwayml/stable-diffusion-inpainting": SD15_INPAINTING,

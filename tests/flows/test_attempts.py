@@ -137,15 +137,15 @@ def given_mask(job: Job, name: str) -> np.ndarray:
 def test_a_doubtful_picture_climbs_the_ladder_in_its_order(plan, job):
     painters = plan(p1=[0.2, BAD])
     run(job(tries=6))
-    assert painters.methods == ["inpainting"] * 4 + ["attentive", "telea"]
-    first, again, more, hulls, attentive, telea = (call[2][-1] for call in painters.calls)
+    assert painters.methods == ["inpainting"] * 4 + ["attentive", "patchmatch"]
+    first, again, more, hulls, attentive, patches = (call[2][-1] for call in painters.calls)
     given = given_mask(job(), "p1")
     assert (first == given).all()
     assert (again == given).all()
     assert (more == dilate(given, 4)).all()
     assert (hulls == hull(more)).all()
     assert (attentive == given).all()  # which did best so far
-    assert (telea == given).all()
+    assert (patches == given).all()
     seeds = [call[3][-1] for call in painters.calls]
     assert len(set(seeds)) == 6
 
@@ -249,14 +249,14 @@ def test_another_method_is_named_with_what_stayed_doubtful(plan, job):
 
 
 @pytest.mark.parametrize("trouble", [RuntimeError("out of memory"), OSError("gone"), ValueError("4 channels")])
-def test_weights_that_cannot_be_had_for_another_method_leave_telea(plan, job, monkeypatch, trouble):
+def test_weights_that_cannot_be_had_for_another_method_leave_patchmatch(plan, job, monkeypatch, trouble):
     def refuse(*_, **__):
         raise trouble
 
     painters = plan(p1=[BAD])
     monkeypatch.setattr("flows.steps.ladder.load_remover", refuse)
     run(job(tries=6))
-    assert painters.methods == ["inpainting"] * 4 + ["telea"]
+    assert painters.methods == ["inpainting"] * 4 + ["patchmatch"]
     assert "doubtful after 5 attempts" in rows(job())["p1"]["reason"]
 
 
@@ -281,7 +281,7 @@ def test_a_mask_that_would_be_too_large_is_passed_over_without_costing_an_attemp
     painters = plan(p1=[BAD])
     area = given_mask(job(), "p1").mean()
     run(job(tries=4, max_area=float(area) + 0.001))
-    assert painters.methods == ["inpainting", "inpainting", "attentive", "telea"]
+    assert painters.methods == ["inpainting", "inpainting", "attentive", "patchmatch"]
     assert all((call[2][-1] == given_mask(job(), "p1")).all() for call in painters.calls)
 
 
@@ -378,16 +378,16 @@ def test_the_seed_of_a_first_attempt_is_the_pictures_own_and_every_other_attempt
 
 
 def test_what_draws_nothing_at_random_is_not_tried_with_another_seed_nor_twice():
-    rungs = list(ladder(Job(), load_remover(method="telea")))
+    rungs = list(ladder(Job(), load_remover(method="patchmatch")))
     assert [(rung.remover.choice.method, rung.widen) for rung in rungs] == [
-        ("telea", None), ("telea", grown), ("telea", hulled),
+        ("patchmatch", None), ("patchmatch", grown), ("patchmatch", hulled),
     ]  # fmt: skip
 
 
-def test_an_attentive_job_ends_with_telea(monkeypatch):
+def test_an_attentive_job_ends_with_patchmatch(monkeypatch):
     monkeypatch.setattr("flows.steps.ladder.load_remover", lambda *_, **__: pytest.fail("it is attentive already"))
     methods = [rung.remover.choice.method for rung in ladder(Job(), Painters({}).by("attentive"))]
-    assert methods == ["attentive"] * 4 + ["telea"]
+    assert methods == ["attentive"] * 4 + ["patchmatch"]
 
 
 def test_the_attentive_rung_has_the_weights_that_are_in_use_and_the_settings_of_the_job(monkeypatch):
@@ -408,7 +408,7 @@ def test_every_rung_stands_on_the_real_models(tmp_path, monkeypatch, model):
     work = Job(**places, target=str(tmp_path / "out"), model=model, steps=2, tries=6, device="cpu")
     run(work)
     row = rows(work)["0000"]
-    assert (row["attempt"], row["method"], row["outside_max_diff"]) == (6, "telea", 0)
+    assert (row["attempt"], row["method"], row["outside_max_diff"]) == (6, "patchmatch", 0)
     assert row["reason"] == "inpainting stayed doubtful; doubtful after 6 attempts: it is only a test"
     attempts = [pixels(work.target, ".cleanplate/attempts/0000.png", f"{number}.png") for number in range(1, 6)]
     attempts.append(pixels(work.target, "images/0000.png"))

@@ -231,7 +231,7 @@ def test_models_lists_every_segmenter_with_what_it_takes_its_licence_and_its_wei
     for name, row in SEGMENTERS.items():
         (line,) = [line for line in listed if line.split()[:1] == [name]]
         assert row.license in line
-        assert ("text" in line.split("apache")[0]) == (name not in ("sam", "sam2"))
+        assert ("text" in line.split("apache")[0]) == (name not in ("sam", "sam2", "grabcut"))
         assert ("points" in line) == (name != "clipseg")
         assert not row.weights or row.weights in listed[listed.index(line) + 2]
 

@@ -138,7 +138,7 @@ def test_an_unknown_model_is_answered_with_the_presets(model):
         choose(model)
 
 
-@pytest.mark.parametrize("model", [*PRESETS, *KNOWN])
+@pytest.mark.parametrize("model", [*(name for name, row in PRESETS.items() if not row.method), *KNOWN])
 def test_what_is_known_needs_no_network_even_when_it_may_be_asked(model, no_network):
     choice = choose(model, offline=False)
     without = model.endswith(("style", "turbo"))  # no inpainting checkpoint was made of them
@@ -272,3 +272,12 @@ def test_a_licence_that_forbids_commercial_use_needs_a_yes(license, refused):
 
 def test_of_what_ships_as_a_preset_nothing_needs_one():
     assert not [name for name, row in PRESETS.items() if is_noncommercial(row.license)]
+
+
+def test_classic_needs_no_weights_and_removes_by_patches_alone(no_network):
+    choice = choose("classic", offline=False)
+    assert (choice.method, choice.uses_weights, choice.checkpoint.repo) == ("patchmatch", False, "")
+    assert choice.checkpoint.segmenter == "grabcut"
+    assert choose("classic", "telea").method == "telea"
+    with pytest.raises(ValueError, match="classic removes by patchmatch alone; for --method inpainting give another"):
+        choose("classic", "inpainting")

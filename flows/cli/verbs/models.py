@@ -23,7 +23,8 @@ def models() -> None:
 
     for name, row in PRESETS.items():
         print(f"{name:14} {row.size:>7}  {row.license:23} segmenter {row.segmenter}")
-        print(f"{'':14} {row.repo if not row.is_local else 'inside the package'}")
+        place = row.repo if not row.is_local else "inside the package" if row.repo else "needs no weights and no GPU"
+        print(f"{'':14} {place}")
     print("\nSegmenters (--segmenter NAME, or NAME:WEIGHTS with your own):")
     _segmenters()
 
@@ -64,7 +65,7 @@ def explain(
     facts = {
         "model": model,
         "repo": None if row.is_local else row.repo or None,
-        "path": row.repo if row.is_local else None,
+        "path": row.repo or None if row.is_local else None,
         "revision": row.revision,
         "in_channels": row.in_channels,
         "method": None if choice.method == "auto" else choice.method,

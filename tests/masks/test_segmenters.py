@@ -13,7 +13,7 @@ from masks import SEGMENTERS, BoxPrompt, PointPrompt, TextPrompt, load_segmenter
 from masks.segmenters import BUNDLED, bundled_words, objection, split_name
 
 TEXT_BY = "bundled, clipseg, grounded-sam, grounded-sam2, llmdet-sam, owlv2-sam, sam3 do"
-SHAPES_BY = "bundled, grounded-sam, grounded-sam2, llmdet-sam, owlv2-sam, sam, sam2, sam3 do"
+SHAPES_BY = "bundled, grounded-sam, grounded-sam2, llmdet-sam, owlv2-sam, sam, sam2, sam3, grabcut do"
 POINT, BOX = PointPrompt(((3, 4, 1),)), BoxPrompt((1, 1, 5, 5))
 
 
@@ -53,7 +53,6 @@ def test_every_row_says_its_licence_and_where_its_weights_come_from_and_can_be_l
 @pytest.mark.parametrize(
     ("name", "prompt", "kind", "able"),
     [
-<<<<<<< HEAD
         (
             "sam",
             TextPrompt("red ball"),
@@ -68,12 +67,6 @@ def test_every_row_says_its_licence_and_where_its_weights_come_from_and_can_be_l
         ),
         ("clipseg", POINT, "points", SHAPES_BY),
         ("clipseg", BOX, "boxes", SHAPES_BY),
-=======
-        ("sam", TextPrompt("red ball"), "text", "bundled, clipseg, grounded-sam, grounded-sam2, owlv2-sam do"),
-        ("sam:vit_h", TextPrompt("red ball"), "text", "bundled, clipseg, grounded-sam, grounded-sam2, owlv2-sam do"),
-        ("clipseg", POINT, "points", "bundled, grounded-sam, grounded-sam2, owlv2-sam, sam, sam2, sam3, grabcut do"),
-        ("clipseg", BOX, "boxes", "bundled, grounded-sam, grounded-sam2, owlv2-sam, sam, sam2, sam3, grabcut do"),
->>>>>>> cdbda75 (classic: points and boxes by GrabCut, holes by PatchMatch; photos without weights, GPU or network)
     ],
 )
 def test_a_prompt_of_the_wrong_kind_is_refused_with_who_takes_it(name, prompt, kind, able):

@@ -8,11 +8,15 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import ValidationError
+
+from flows.job import Job
 from flows.nearest import path_beside
 from flows.places.sizes import read_list
 from flows.settings.values import FAR, in_pixels
 from flows.wanted import Wanted
 
+CHOICE = ("largest", "except_largest", "min_area", "max_count", "region")
 MISTAKEN = {"point": "points", "box": "boxes", "threshold": "thresholds", "texts": "text"}  # keys that people write
 
 
@@ -41,8 +45,9 @@ def _read_prompts(file: Path, size: int, mtime: int) -> dict[str, Wanted]:
             raise ValueError(f"{file}, line {number}: {plain(error)}") from error
         before = rows.get(name, Wanted())
         rows[name] = Wanted(
-            before.texts + wanted.texts, before.points + wanted.points, before.boxes + wanted.boxes, line=number
-        )
+            before.texts + wanted.texts, before.points + wanted.points, before.boxes + wanted.boxes, line=number,
+            choice=tuple({**dict(before.choice), **dict(wanted.choice)}.items()),
+        )  # fmt: skip
     return rows
 
 
@@ -65,7 +70,21 @@ def wanted_row(row: Any, number: int, may_be_empty: bool = False) -> tuple[str, 
         in_pixels(values)
     if not wanted.prompts and not may_be_empty:
         raise ValueError('it asks for nothing: "text", "points" or "boxes" says what to remove')
-    return PurePosixPath(row["file_name"]).as_posix(), wanted
+    return PurePosixPath(row["file_name"]).as_posix(), replace(wanted, choice=_choice(row))
+
+
+def _choice(row: dict) -> tuple[tuple[str, Any], ...]:
+    """What a row says of which finds are meant, checked as the job's own settings are."""
+    if "invert" in row:
+        raise ValueError('"invert" is a setting of the whole job, not of single pictures')
+    said = {key: row[key] for key in CHOICE if row.get(key) is not None}
+    try:
+        Job.model_validate(said, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        wrong = str(first["loc"][0]) if first["loc"] else next(iter(said))
+        raise ValueError(f'"{wrong}": {first["msg"].removeprefix("Value error, ")}, not {said.get(wrong)!r}') from error
+    return tuple(said.items())
 
 
 def _with_thresholds(texts: tuple[str, ...], thresholds: list) -> tuple[str, ...]:

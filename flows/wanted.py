@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from flows.annotations.region import Region
 from flows.outcome import digest
 from masks import BoxPrompt, PointPrompt, Prompt, TextPrompt
+from masks.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,15 @@ class Wanted:
     clear: bool = False
     region: Region | None = None
     line: int | None = None
+    choice: tuple[tuple[str, Any], ...] = ()  # settings of the selection that differ from the job's, and a region
+
+    def selection(self, usual: Selection) -> Selection:
+        """Which of the finds are meant: as the job says, but for what this picture's own row says."""
+        return replace(usual, **{key: value for key, value in self.choice if key != "region"})
+
+    def where(self, usual: str) -> str:
+        """The region that is looked at, as it is written; "" for the whole picture."""
+        return dict(self.choice).get("region", usual)
 
     @property
     def prompts(self) -> list[Prompt]:
@@ -46,4 +57,6 @@ class Wanted:
             return self.region.key
         seen = [[stat.st_size, stat.st_mtime_ns] for stat in (mask.stat() for mask in self.masks)]
         read = [[*self.labels], self.clear] if self.labels or self.clear else []
-        return digest([self.texts, self.points, self.boxes, seen[0] if len(seen) == 1 else seen or None, *read])
+        return digest(
+            [self.texts, self.points, self.boxes, seen[0] if len(seen) == 1 else seen or None, *read, *self.choice]
+        )

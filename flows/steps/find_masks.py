@@ -92,10 +92,11 @@ def _find(job: Job, opened: list[Opened]) -> tuple[list[Looked], list[Looked]]:
     asked = [[] if one.wanted.given else one.wanted.prompts for one in opened]
     images = [one.image for one in opened]
     kept = [protection.phrases(job.protect)] * len(opened)
-    if not job.region:
+    regions = [one.wanted.where(job.region) for one in opened]
+    if not any(regions):
         looked = look_for(job, [*images, *images], [*asked, *kept])
         return looked[: len(opened)], looked[len(opened) :]
-    return in_region(job.region, images, asked, kept, partial(look_for, job))
+    return in_region(regions, images, asked, kept, partial(look_for, job))
 
 
 def look_for(job: Job, images: list[np.ndarray], prompts: list[list[Prompt]]) -> list[Looked]:
@@ -155,7 +156,7 @@ def _concluded(job: Job, folder: Folder, one: Opened, found: Looked, kept: Looke
     left_out = told
     if found and not one.wanted.given:
         try:
-            found, left_out = select(found, job.selection)
+            found, left_out = select(found, one.wanted.selection(job.selection))
         except TooManyFound as many:
             return left_to_a_person(folder, one.outcome, str(many))
     if not found:

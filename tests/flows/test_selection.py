@@ -11,8 +11,10 @@ from pydantic import ValidationError
 from flows.job import Job
 from flows.run import run
 from masks import Found, PointPrompt
+from masks.bundled import BUNDLED
 from masks.prompts import Instance
 
+CLIPSEG = f"clipseg:{BUNDLED / 'clipseg'}"  # its weights are here; what finds is another, below
 MAGENTA = [255, 0, 255]
 SQUARES = {(10, 10): 8, (10, 100): 20, (60, 30): 14}  # top, left: side
 SEEN: list[tuple[int, int]] = []
@@ -49,7 +51,7 @@ def pictures(tmp_path, picture) -> Path:
 
 
 def row(pictures: Path, **settings) -> dict:
-    usual = {"model": "bundled", "method": "telea", "segmenter": "clipseg", "text": "magenta", "verify": False}
+    usual = {"model": "bundled", "method": "telea", "segmenter": CLIPSEG, "text": "magenta", "verify": False}
     run(Job(source=str(pictures / "in"), target=str(pictures / "out"), **usual | {"dilate": 0} | settings))
     lines = [(pictures / "out" / name).read_text() for name in ("metadata.jsonl", "failures.jsonl")]
     return json.loads("".join(lines))
@@ -92,7 +94,7 @@ def test_a_picture_with_more_finds_than_allowed_is_left_to_a_person(pictures):
 
 
 def made_with(pictures: Path) -> dict:
-    usual = {"model": "bundled", "method": "telea", "segmenter": "clipseg", "text": "magenta", "verify": False}
+    usual = {"model": "bundled", "method": "telea", "segmenter": CLIPSEG, "text": "magenta", "verify": False}
     return {"source": str(pictures / "in"), "target": str(pictures / "out"), "dilate": 0, "max_count": 2, **usual}
 
 
@@ -131,3 +133,30 @@ def test_of_an_inverted_mask_the_largest_area_is_that_of_what_stays(pictures):
 def test_given_masks_are_used_as_they_are_and_a_selection_beside_them_is_refused(setting):
     with pytest.raises(ValidationError, match="masks and annotations are used as they are"):
         Job(source="a", target="b", masks="m", **setting)
+
+
+def test_a_picture_s_own_row_says_which_of_its_finds_are_meant(pictures):
+    asked = {"file_name": "a.png", "text": "magenta", "largest": 1, "region": "0,0,50%,100%"}
+    (pictures / "prompts.jsonl").write_text(json.dumps(asked) + "\n")
+    row(pictures, text=[], prompts=str(pictures / "prompts.jsonl"), min_area=0.0001)
+    assert masked(pictures) == {(60, 30)}
+    asked["largest"] = 2
+    (pictures / "prompts.jsonl").write_text(json.dumps(asked) + "\n")
+    row(pictures, text=[], prompts=str(pictures / "prompts.jsonl"), min_area=0.0001)
+    assert masked(pictures) == {(60, 30), (10, 10)}
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"largest": -1}, r'"largest": .*greater than or equal to 0, not -1'),
+        ({"largest": "2"}, r'"largest": .*integer, not \'2\''),
+        ({"region": "1,2,3"}, '"region": a region is x0,y0,x1,y1'),
+        ({"min_area": 2}, '"min_area": .*less than 1'),
+        ({"invert": True}, '"invert" is a setting of the whole job'),
+    ],
+)
+def test_a_row_s_selection_that_cannot_be_is_refused_with_its_line(pictures, said, words):
+    (pictures / "prompts.jsonl").write_text(json.dumps({"file_name": "a.png", "text": "magenta"} | said) + "\n")
+    with pytest.raises(ValueError, match=rf"line 1: {words}"):
+        row(pictures, text=[], prompts=str(pictures / "prompts.jsonl"))

@@ -1,4 +1,4 @@
-"""Which pixels go: prompts in, boolean masks out. Knows nothing of files, Prefect or removal."""
+"""Finds the pixels to remove: prompts in, boolean masks out. Knows nothing of files, Prefect or removal."""
 
 from masks.morphology import dilate, dilation_radius, fill_holes, hull
 from masks.prompts import BoxPrompt, Found, PointPrompt, Prompt, Segmenter, TextPrompt

@@ -1,4 +1,4 @@
-"""How pictures reach an encoder: each one once, as many together as the device is likely to hold."""
+"""Batches of pictures for an encoder: each picture once, as many together as the device is likely to hold."""
 
 from __future__ import annotations
 

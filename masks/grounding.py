@@ -41,7 +41,7 @@ def _inside(boxes: list[Detection], image: np.ndarray) -> list[Prompt]:
 
 
 def _grounded(found: Found, boxes: list[Detection] | None) -> Found:
-    """What was found in a text's boxes is as sure as the least sure of these."""
+    """The score of what was found in a text's boxes is the lowest score of these."""
     if not boxes or not found:
         return found
     where: tuple[Box, ...] = tuple(box for box, _ in boxes)

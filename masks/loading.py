@@ -1,4 +1,4 @@
-"""How each segmenter of the table is loaded."""
+"""Loads each segmenter of the table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from removal.weights.networks import Weights
 
 @dataclass(frozen=True)
 class Setup:
-    """What a segmenter is made from: weights, where it runs and how, and how sure a text find must be (0..1)."""
+    """A segmenter's weights, device, precision and threshold (0..1)."""
 
     weights: str
     detector: str

@@ -1,4 +1,4 @@
-"""What to look for in an image, and what was found. Coordinates are pixels of the upright image."""
+"""Prompts, and what segmenters find for them. Coordinates are pixels of the upright image."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ Prompt = TextPrompt | PointPrompt | BoxPrompt
 
 
 def threshold_of(prompt: Prompt, usual: float) -> float:
-    """How sure a find must be: the prompt's own threshold, or what is usual."""
+    """The least score of a find, 0..1: the prompt's own threshold, else the usual one."""
     own = prompt.threshold if isinstance(prompt, TextPrompt) else None
     return usual if own is None else own
 
@@ -101,7 +101,7 @@ class Instance:
         return float(columns.start), float(rows.start), float(columns.stop), float(rows.stop)
 
     def within(self, part: tuple[slice, slice]) -> Instance | None:
-        """What of it lies in some rows and columns of the picture, or None."""
+        """The part of it that lies in some rows and columns of the picture, or None."""
         (rows, columns), (own_rows, own_columns) = part, self.place
         top, bottom = max(rows.start, own_rows.start), min(rows.stop, own_rows.stop)
         left, right = max(columns.start, own_columns.start), min(columns.stop, own_columns.stop)
@@ -116,7 +116,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Found:
-    """What a segmenter found: `mask` H×W bool, `score` 0..1 (0 when nothing was found), `boxes` one per instance.
+    """A segmenter's result: `mask` H×W bool, `score` 0..1 (0 when nothing was found), `boxes` one per instance.
 
     `instances` are the single objects that make up the mask, where the segmenter tells them apart; else it is empty.
     """

@@ -51,7 +51,7 @@ class Region:
 
 
 def placed(found: Found, image: np.ndarray, part: tuple[slice, slice]) -> Found:
-    """What was found in a part (rows, columns) of an image, in pixels of the whole image."""
+    """A find in a part (rows, columns) of an image, moved to the pixels of the whole image."""
     whole = nothing(image)
     if not found:
         return whole
@@ -64,7 +64,7 @@ def placed(found: Found, image: np.ndarray, part: tuple[slice, slice]) -> Found:
 
 
 def cut_off(found: Found, part: tuple[slice, slice]) -> Found:
-    """What of a find lies in a part (rows, columns) of its image; boxes and instances end there too."""
+    """A find cut to a part (rows, columns) of its image, with its boxes and instances."""
     mask = np.zeros_like(found.mask)
     mask[part] = found.mask[part]
     if not mask.any():

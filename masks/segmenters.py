@@ -72,7 +72,7 @@ def load_segmenter(
 
     `dtype` is the precision of the encoders of SAM and SAM 2.1, where their time goes; "auto" is bfloat16 on a GPU
     that has it, else float32. Raises ValueError for an unknown name, FileNotFoundError or OSError for weights that
-    cannot be had.
+    are unavailable.
     """
     row, weights, detector = split_name(name)
     level = row.threshold if threshold is None else threshold

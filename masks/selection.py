@@ -1,4 +1,4 @@
-"""Which of the objects that were found are meant: the largest, those above a size, or everything but them."""
+"""Selects among the objects that were found: the largest, those above a size, or everything but them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAME = 0.5  # of two instances that overlap by so much (intersection over union)
 
 @dataclass(frozen=True)
 class Selection:
-    """Which finds of a picture are meant. The defaults mean all of them.
+    """A selection among the finds of a picture. The default is all of them.
 
     `min_area` (share of the picture, 0..1) drops what is smaller; `except_largest` drops the largest find, which is
     the main subject; `largest` keeps that many of the rest (0: all). `max_count` (0: any number) is how many finds may

@@ -19,7 +19,7 @@ Answer = tuple[Any, float]  # logits h×w that cover the picture, and how sure t
 
 
 class Network(Protocol):
-    """What Segment Anything and its successors have in common."""
+    """The interface shared by Segment Anything and its successors."""
 
     side: int  # of the square that the encoder looks at
     device: str

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def upscaled(logits: torch.Tensor, height: int, width: int) -> np.ndarray:
-    """Where logits (h×w, covering the whole picture) are above 0 once they are height×width; H×W bool.
+    """The mask (height×width bool) of where logits (h×w, covering the whole picture) are above 0 once scaled up.
 
     The same as `interpolate(…, mode="bilinear", align_corners=False) > 0`, up to rounding, within the box of the mask
     alone: a twelve-megapixel picture costs as much as its object is large.

@@ -1,7 +1,7 @@
-"""What comes instead: images and masks in, images out. Knows nothing of files, Prefect or segmentation.
+"""Fills what is masked: images and masks in, images out. Knows nothing of files, Prefect or segmentation.
 
-The names below are imported when they are first asked for, so that whoever wants one room of this package, such as
-`removal.weights`, does not run the rest.
+The names below are imported on first use, so that importing one room of this package, such as `removal.weights`, does
+not run the rest.
 """
 
 from __future__ import annotations

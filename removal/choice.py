@@ -1,4 +1,4 @@
-"""Which checkpoint removes, by which method, and why."""
+"""Chooses the checkpoint and the method of removal, and says why."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ def choose(
 ) -> Choice:
     """Decide the checkpoint and the method for `model`: a preset, hub id, folder or `.safetensors` file.
 
-    With a prompt a plain checkpoint does not give way to its inpainting sibling: what to draw is then its own to say.
-
-    Reads `in_channels` from the checkpoint's own config, never from its name. With `offline` a hub id outside the table
-    is looked up in the local cache alone; facts that cannot be had stay None.
+    `in_channels` is read from the checkpoint's own config, never guessed from its name. With a prompt, a plain
+    checkpoint is used itself rather than its inpainting sibling, since it has to draw. With `offline`, a hub id that is
+    not in the table is looked up in the local cache only; unknown facts stay None.
     Raises ValueError for what cannot be done, FileNotFoundError for a path that is not there.
     """
     if method not in ("auto", *METHODS):
@@ -59,7 +58,7 @@ def _misfit(model: str, checkpoint: Checkpoint, method: str) -> str | None:
 
 
 def _by_itself(model: str, checkpoint: Checkpoint, prompt: str) -> Choice:
-    """What `--method auto` means for a checkpoint."""
+    """The choice that `--method auto` makes for a checkpoint."""
     if checkpoint.in_channels == 9:
         return Choice(model, checkpoint, "inpainting", "9 input channels: fine-tuned for inpainting")
     if checkpoint.inpainting and not prompt:

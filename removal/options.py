@@ -1,4 +1,4 @@
-"""How to remove: every option of a remover, with its default."""
+"""The options of a remover, each with its default."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """How to remove.
+    """The options of a remover.
 
     `strength` is 0..1 (None: what suits the method), `context` the crop's side in mask boxes, `prefill` fills holes
     before they are encoded, `attention` is `hole` or `plain`. With a `prompt` the hole is filled with what it says, led

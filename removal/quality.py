@@ -1,4 +1,4 @@
-"""How close a filled hole comes to the known truth. Every figure is of the hole alone; no network weights needed."""
+"""Measures how close a filled hole is to the known truth, inside the hole alone. Needs no weights."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def ssim(result: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
 
 
 def there_again(result: np.ndarray, truth: np.ndarray, mask: np.ndarray, target: np.ndarray) -> bool:
-    """Whether an object stands in the hole.
+    """True if an object is visible in the hole.
 
     After a blur of 2 pixels: a connected area of over 10 % of the object whose colour is more than 45 levels (in some
     channel) away from every colour of the truth within 8 pixels.
@@ -67,7 +67,7 @@ def there_again(result: np.ndarray, truth: np.ndarray, mask: np.ndarray, target:
 
 
 def seam(result: np.ndarray, mask: np.ndarray) -> float:
-    """How visible the mask's edge is: change of brightness across it, over that 6 to 12 pixels away. 1 is invisible."""
+    """Visibility of the mask's edge: change of brightness across it, over that 6 to 12 pixels away. 1 is invisible."""
     inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
     distance = np.where(mask, inside - 0.5, 0.5 - outside).astype(np.float32)

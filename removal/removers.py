@@ -46,7 +46,7 @@ def load_remover(model: str = "sd15", **options) -> ChosenRemover:
     """The remover for a preset, hub id, folder or `.safetensors` file; loaded once per process and setting.
 
     `options` are those of `Options`. Raises ValueError for what cannot be done (with what would), OSError for weights
-    that cannot be had.
+    that are unavailable.
     """
     return _load_alone(model, Options(**options))
 

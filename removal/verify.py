@@ -41,7 +41,7 @@ class Fit:
 
     @property
     def reasons(self) -> list[str]:
-        """What is wrong, in words; empty for a patch that fits."""
+        """A sentence for each limit exceeded; empty for a patch that fits."""
         found = []
         if self.strange > LIMITS["strange"]:
             found.append(f"{self.strange:.0%} of the hole has colours that are nowhere around it")
@@ -55,7 +55,7 @@ class Fit:
 
 
 def fit(result: np.ndarray, mask: np.ndarray) -> Fit:
-    """How the masked pixels (H×W bool, one at least) of `result` (H×W×3 uint8) fit those around them."""
+    """Measures how the masked pixels (H×W bool, at least one) of `result` (H×W×3 uint8) fit those around them."""
     image, hole = _window(result, mask)
     ring = _grown(hole, max(4, round(0.5 * np.sqrt(hole.sum())))) & ~hole
     if not ring.any():

@@ -23,7 +23,7 @@ TRAINING_SEEDS = 1 << 40  # scenes from here on are for training; `cleanplate sc
 
 @dataclass(frozen=True)
 class Look:
-    """How scenes are painted: `backdrop` turns a plate into its own, `draw` adds a thing, which changes `footprint`."""
+    """A way to paint scenes: `backdrop` changes a plate, `draw` adds a thing, whose pixels are its `footprint`."""
 
     backdrop: Callable[[np.ndarray], np.ndarray]
     draw: Callable[[np.ndarray, Thing], np.ndarray]

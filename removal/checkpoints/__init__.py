@@ -1,1 +1,1 @@
-"""What is known of weights without loading them, and how they are read."""
+"""Checkpoints: facts known without loading them, fetching, single files, LoRAs, autoencoders."""

@@ -67,7 +67,7 @@ def license_of(folder: Path) -> str | None:
 
 
 def license_in(card: str) -> str | None:
-    """What a model card says in its head: its licence, by its own name where it is another than the usual ones."""
+    """The licence in the front matter of a model card: its `license_name` if it has one, else its `license`."""
     head = re.match(r"---\n((?:(?!---).*\n)*)", card)
     said = dict(re.findall(r"(?m)^(license|license_name): *[\"']?([^\s\"']+)", head[1] if head else ""))
     return said.get("license_name") or said.get("license")

@@ -1,4 +1,4 @@
-"""A checkpoint's files on this machine, fetched where they are on the hub, once its licence is accepted."""
+"""Fetches a checkpoint's files from the hub, once its licence is accepted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fetch(
 
 
 def files_wanted(checkpoint: Checkpoint, of: tuple[str, ...] = tuple(NETWORKS)) -> hub.Chosen:
-    """Which files of its repo a checkpoint needs, as `hub.snapshot` and `hub.look` ask."""
+    """A function that picks the files a checkpoint needs from its repo's list, for `hub.snapshot` and `hub.look`."""
     return partial(needed, variant=checkpoint.variant, of=of)
 
 

@@ -1,4 +1,4 @@
-"""What is known of checkpoints without loading them: presets, living ids for dead ones, family and input channels."""
+"""Facts about checkpoints, without loading them: presets, withdrawn ids, family, input channels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BUNDLED = Path(__file__).parents[1] / "bundled"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is known of a checkpoint without loading its weights.
+    """Facts about a checkpoint, known without loading its weights.
 
     `repo` is a hub id, a folder or a single `.safetensors` file. `family` is sd15, sd2 or sdxl, `in_channels` 9 for one
     fine-tuned for inpainting and 4 for a plain one, `resolution` the side in pixels that it was trained at.
@@ -44,7 +44,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which checkpoint removes, by which method, and the reason in a sentence."""
+    """The checkpoint and the method that remove, and the reason in a sentence."""
 
     model: str
     checkpoint: Checkpoint
@@ -108,7 +108,7 @@ def parent_repo(checkpoint: Checkpoint) -> str:
 
 
 def look_up(model: str, revision: str | None = None, offline: bool = True) -> Checkpoint:
-    """The facts of a model. A withdrawn hub id resolves to the living one with a warning."""
+    """The facts about a model. A withdrawn hub id resolves to its replacement with a warning."""
     if model in PRESETS:
         return replace(PRESETS[model], revision=revision)
     if model in MOVED:

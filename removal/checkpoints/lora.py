@@ -45,7 +45,7 @@ def parse_lora(asked: str) -> tuple[str, float]:
 
 
 def is_lcm(asked: str) -> bool:
-    """Whether a LoRA makes a latent consistency model: nothing in such files says so, but their names do."""
+    """True if a LoRA makes a latent consistency model. Nothing in such files says so except their names."""
     return any(LCM.search(part) for part in parse_lora(asked)[0].split("/")[-2:])
 
 

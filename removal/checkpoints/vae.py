@@ -19,7 +19,7 @@ def autoencoder(asked: str, family: str | None, dtype: torch.dtype, offline: boo
     """The autoencoder for `taesd`, a folder or a hub id. Takes a 9th to an 18th of the operations as TAESD.
 
     Its pictures are softer: fit for previews and for few steps. Raises ValueError for what is no autoencoder of latents
-    with 4 channels, hub.Unavailable for one that cannot be had.
+    with 4 channels, hub.Unavailable for one that is unavailable.
     """
     from diffusers import AutoencoderKL, AutoencoderTiny
 

@@ -99,7 +99,7 @@ def feather(image: np.ndarray, result: np.ndarray, mask: np.ndarray, width: int)
 
 
 def _place(centre: float, side: int, length: int) -> int:
-    """Where a side centred there begins: inside 0..length where it fits, else centred on the picture."""
+    """The start of a side with that centre: inside 0..length if it fits, else centred on the picture."""
     if side >= length:
         return (length - side) // 2
     return int(min(max(round(centre - side / 2), 0), length - side))

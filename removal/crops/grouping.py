@@ -1,4 +1,4 @@
-"""Parts a mask into what one crop can show well: objects far apart get a crop each, neighbours share one."""
+"""Divides a mask into groups that one crop can show well: objects far apart get a crop each, neighbours share one."""
 
 from __future__ import annotations
 

@@ -48,9 +48,8 @@ class PaintInSteps(Paint, Protocol):
 class CropRemover:
     """Cuts a crop around every mask, has them painted in batches, and pastes the masked pixels back.
 
-    `batch_size` crops are painted at once, fewer for good where the device's memory does not suffice; with
-    `whole_batches` never fewer than that, the rest for nothing. With several `devices` these share them, and `alone`
-    loads a remover for one.
+    `batch_size` crops are painted at once, permanently fewer if the device runs out of memory; with `whole_batches`
+    short batches are filled up. Several `devices` share the batches, and `alone` loads a remover for one of them.
     """
 
     choice: Choice
@@ -108,7 +107,7 @@ class CropRemover:
             return list(pool.map(pasted, range(len(images))))
 
     def patches(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
-        """What is painted into crops, R×R×3 uint8 each, in batches that fit."""
+        """The patches for crops, R×R×3 uint8 each, painted in batches that fit."""
         rows = list(zip(crops, seeds, strict=True))
         return list(self._batches(lambda some: self.paint([one for one, _ in some], [seed for _, seed in some]), rows))
 

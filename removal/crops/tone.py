@@ -1,4 +1,4 @@
-"""Takes off the colour offset of a patch, as measured on the ring around its hole.
+"""Removes the colour offset of a patch, as measured on the ring around its hole.
 
 What a pipeline decodes differs in tone from the image even where it was given it (the autoencoder's loss, and the
 drift of denoising); pasted into a smooth background that offset shows as a ghost in the mask's shape. The offset known

@@ -90,13 +90,13 @@ class Painters:
 
 @dataclass
 class DistributedBatches:
-    """Has rows worked on, `size` at a time and on `devices` at the same time. Results come in the order of the rows."""
+    """Processes rows in batches of `size`, on all `devices` at the same time. Results come in the order of the rows."""
 
     size: int
     devices: int
 
     def __call__(self, work: Callable[[list[Row]], list[Done]], rows: list[Row]) -> Iterator[Done]:
-        """What `work` makes of each row. What it raises is raised in its place, and no more is begun."""
+        """Yields the result of `work` for each row. An error is raised in its row's place and ends the rest."""
         pool = ThreadPoolExecutor(self.devices)
         try:
             begun = [pool.submit(work, rows[first : first + self.size]) for first in range(0, len(rows), self.size)]
@@ -108,7 +108,7 @@ class DistributedBatches:
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """What a process says of the remover that it loaded."""
+    """Facts about the remover that a process has loaded."""
 
     choice: Choice
     batch_size: int
@@ -144,7 +144,7 @@ def _painter(pool: ProcessPoolExecutor) -> Paint:
 
 
 def _died(error: Exception) -> bool:
-    """Whether the process is gone, or its device: a CUDA error is there for good."""
+    """True if the process or its device is gone: a CUDA error is permanent."""
     return isinstance(error, BrokenProcessPool) or "CUDA error" in str(error)
 
 

@@ -39,8 +39,8 @@ def load(checkpoint: Checkpoint, options: Options) -> pipelines.Painter:
 
     With a prompt both terms apply, and guidance is measured inside AAS: `ε = ε_plain + s·(ε_AAS − ε_plain) +
     (g − 1)·(ε_AAS − ε_AAS of the empty prompt)`. With hole attention asked for, the layers before the decoder have it
-    in all branches. Raises ValueError when the weights have another number of channels, OSError when they cannot be
-    had.
+    in all branches. Raises ValueError when the weights have another number of channels, OSError when they are
+    unavailable.
     """
     if options.compile:
         raise ValueError("attention that is redirected step by step cannot be compiled; use another --method")
@@ -108,7 +108,7 @@ class RedirectedAttention:
         return joined(attn, attended)
 
     def after_step(self, pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        """What the pipeline calls at the end of a step. Changes no tensor."""
+        """Called by the pipeline at the end of each step. Changes no tensor."""
         self.step = step + 1
         return tensors
 

@@ -34,7 +34,7 @@ def load(checkpoint: Checkpoint, options: Options, controlnet: str = INPAINT) ->
     """A painter that blends with a 4-channel checkpoint, led by a ControlNet: a hub id or a folder.
 
     Raises ValueError for a checkpoint that the ControlNet does not fit (with what would), OSError for weights that
-    cannot be had.
+    are unavailable.
     """
     if checkpoint.in_channels == 9:
         raise ValueError(

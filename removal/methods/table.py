@@ -26,7 +26,7 @@ class Method:
     family: str = ""
 
     def load(self, checkpoint: Checkpoint, options: Options) -> Any:
-        """What fills holes, ready for work. Raises ValueError for what does not fit, OSError for missing weights."""
+        """The loaded method. Raises ValueError for what it cannot do, OSError for weights that are unavailable."""
         return importlib.import_module(self.module).load(checkpoint, options)
 
 

@@ -23,7 +23,7 @@ CELLS = 64**2  # latent cells of a picture of 512²
 def encode(
     pipeline: Any, pictures: torch.Tensor, holes: torch.Tensor, generators: list[torch.Generator], strength: float
 ) -> dict[str, torch.Tensor]:
-    """What a stock inpainting pipeline takes for `image` and `masked_image_latents`, each N×4×r×r.
+    """The arguments `image` and `masked_image_latents` of a stock inpainting pipeline, each N×4×r×r.
 
     `pictures` is N×3×R×R, 0..1, `holes` N×1×R×R, 1 where to paint. The generators are left where the pipeline goes on:
     it draws the noise between the two. Only what it looks at is encoded, which is one of the two, given for both, save

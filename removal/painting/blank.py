@@ -1,4 +1,4 @@
-"""What a model gives that has failed silently: numbers that are none, or black where nothing around it is."""
+"""Detects a model that failed silently: NaN, or black in a hole whose surroundings are not black."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ AROUND = 8  # pixels around the hole that tell how bright it is there
 
 
 class Blank(ValueError):
-    """A model gave nothing; the message says what helps."""
+    """A model returned an empty result; the message says what helps."""
 
 
 def refuse_black(image: np.ndarray, mask: np.ndarray, result: np.ndarray) -> None:

@@ -1,7 +1,8 @@
 """A prompt's embeddings on disk: with them a checkpoint is loaded without its text encoders.
 
-They weigh 0.1 to 0.8 billion parameters, and say the same of the same prompt every time. A file is named by the hash of
-all that has a say in it: tokenizers, text encoders, LoRAs, prompt, precision. One that cannot be read is made anew.
+The encoders have 0.1 to 0.8 billion parameters, and give the same embeddings for the same prompt every time. A file is
+named by the hash of everything that influences it: tokenizers, text encoders, LoRAs, prompt, precision. A file that
+cannot be read is computed again.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ NAMES = {"prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "neg
 
 
 def file_for(folder: Path, single: Path | None, **more: Any) -> Path:
-    """Where the embeddings are kept of a diffusers folder, or of a single file with the folder of its configs.
+    """The cache file for a diffusers folder, or for a single file with the folder of its configs.
 
-    `more` is what else has a say, as JSON values.
+    `more` holds everything else that influences the embeddings, as JSON values.
     """
     files = [file for part in SAYING for file in sorted((folder / part).glob("*")) if file.is_file()]
     said = {file.relative_to(folder).as_posix(): sha256(file) for file in files}
@@ -55,7 +56,7 @@ def read(file: Path, device: torch.device) -> dict[str, torch.Tensor] | None:
 
 
 def write(file: Path, embeddings: dict[str, torch.Tensor]) -> None:
-    """Keep them. Where there is nowhere to keep them, they are made anew the next time."""
+    """Store them. Where the cache cannot be written, they are computed again next time."""
     from safetensors.torch import save_file
 
     with contextlib.suppress(OSError), appearing_whole(file) as part:
@@ -63,7 +64,7 @@ def write(file: Path, embeddings: dict[str, torch.Tensor]) -> None:
 
 
 def _in(single: Path) -> str:
-    """The hash of a single file's text encoders alone: the rest of it is many times as large."""
+    """The hash of only the text encoders of a single file, which is many times larger."""
     import torch
     from safetensors import safe_open
 

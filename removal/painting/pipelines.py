@@ -1,4 +1,4 @@
-"""Loads a diffusers inpainting pipeline, and makes of it a painter."""
+"""Loads a diffusers inpainting pipeline and wraps it in a painter."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
     """A painter for a checkpoint whose UNet takes `in_channels` (4 or 9), on its device.
 
     Raises ValueError when the weights turn out to have another number of channels, or lack some, OSError when they
-    cannot be had.
+    are unavailable.
     """
     if options.compile and options.attention != "plain":
         raise ValueError("hole attention differs from batch to batch and cannot be compiled; use --attention plain")
@@ -58,7 +58,7 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
 
 
 def _with_embeddings(checkpoint: Checkpoint, options: Options, guided: bool) -> tuple[Any, dict[str, torch.Tensor]]:
-    """The pipeline on its device, and the prompt's embeddings: kept, or of text encoders then let go."""
+    """The pipeline on its device, and the prompt's embeddings: from the cache, or from text encoders then released."""
     folder = fetch(checkpoint, options.offline, options.accept_license)
     single = folder if checkpoint.is_file else None
     configs = configs_for(checkpoint, options.offline) if single else folder
@@ -81,7 +81,7 @@ def _with_embeddings(checkpoint: Checkpoint, options: Options, guided: bool) -> 
 
 
 def _strength(pipeline: Any, asked: float | None, steps: int, usual: float) -> float:
-    """What was asked for, else what suits the method and the checkpoint."""
+    """The strength asked for, else the one that suits the method and the checkpoint."""
     if asked is not None:
         return asked if int(steps * asked) >= 1 else 1.0
     # SDXL's inpainting card warns that strength 1 (pure noise) degrades it; the others start from pure noise.
@@ -90,7 +90,7 @@ def _strength(pipeline: Any, asked: float | None, steps: int, usual: float) -> f
 
 
 def _settle(pipeline: Any, device: torch.device) -> None:
-    """Puts a pipeline on its device, in the order in memory and the precision that are fastest there."""
+    """Moves a pipeline to its device, in the memory format and the precision that are fastest there."""
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to(device)
     pipeline.unet.to(memory_format=order_on(device))
@@ -101,7 +101,7 @@ def _settle(pipeline: Any, device: torch.device) -> None:
 
 
 def order_on(device: torch.device) -> torch.memory_format:
-    """How weights lie in memory: with their channels last on CUDA, whose convolutions would turn any other round."""
+    """The memory format of weights: channels last on CUDA, whose convolutions would convert any other."""
     return torch.channels_last if device.type == "cuda" else torch.preserve_format
 
 

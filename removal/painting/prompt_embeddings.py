@@ -1,4 +1,4 @@
-"""The prompt's embeddings, computed once and kept; the text encoders are let go of afterwards, or never loaded."""
+"""The prompt's embeddings, computed once; afterwards the text encoders are released."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def needed(pipeline: Any, embeddings: dict[str, torch.Tensor]) -> dict[str, torc
 
 
 def _cancel(embeddings: dict[str, torch.Tensor]) -> bool:
-    """Whether the embeddings of the prompt and of the empty prompt are the same."""
+    """True if the embeddings of the prompt and of the empty prompt are equal."""
     return all(
         embeddings[name].equal(embeddings[f"negative_{name}"])
         for name in embeddings
@@ -45,6 +45,6 @@ def _cancel(embeddings: dict[str, torch.Tensor]) -> bool:
 
 
 def _guided_otherwise(pipeline: Any) -> bool:
-    """Whether guidance does more than the embeddings say: the UNet is told of it, or of how pretty to paint."""
+    """True if guidance has an effect beyond the embeddings: the UNet takes it, or an aesthetics score, as an input."""
     told = pipeline.unet.config.time_cond_proj_dim is not None  # a distilled one, which takes no second pass
     return told or bool(pipeline.config.get("requires_aesthetics_score"))

@@ -1,1 +1,1 @@
-"""Where weights come from and where they are kept."""
+"""Weights, for masks and removal alike: hub, cache, licences, devices, batches, and the one loading lock."""

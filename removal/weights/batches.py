@@ -1,6 +1,6 @@
 """Batches that fit: one that is too large for the device's memory is split, and the next ones are no larger.
 
-By hand, since accelerate's find_executable_batch_size begins a whole run anew with every smaller size.
+By hand, since accelerate's find_executable_batch_size starts a whole run again with every smaller size.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Done = TypeVar("Done")
 
 @dataclass
 class Batches:
-    """Has rows worked on, `size` at a time. Halves `size` for good whenever that many do not fit.
+    """Processes rows, `size` at a time. Halves `size` permanently whenever that many do not fit.
 
     With `whole`, a short batch is filled up with its last row, whose results are dropped: one shape for all. `less`
     says for what a device has too little memory where not even one row fits, and what takes less.
@@ -26,7 +26,7 @@ class Batches:
     less: str = "for a single crop; a checkpoint with a smaller resolution takes less"
 
     def __call__(self, work: Callable[[list[Row]], list[Done]], rows: list[Row]) -> Iterator[Done]:
-        """What `work` makes of each row. Raises MemoryError where a single one does not fit."""
+        """Yields the result of `work` for each row. Raises MemoryError if a single row does not fit."""
         first = 0
         while first < len(rows):
             some = rows[first : first + self.size]

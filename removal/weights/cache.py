@@ -1,4 +1,4 @@
-"""Where what was made from weights is kept for the next run: $CLEANPLATE_CACHE, else among this user's caches."""
+"""The cache of what was computed from weights: $CLEANPLATE_CACHE, else below the user's cache folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def cache_folder(kind: str) -> Path:
-    """The folder of one kind of things kept; it need not be there yet."""
+    """The folder for one kind of cached files; it may not exist yet."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     return Path(os.environ.get("CLEANPLATE_CACHE") or caches / "cleanplate").expanduser() / kind
 

@@ -1,4 +1,4 @@
-"""Which devices work, and in which precision: from what was asked for, and from what is there."""
+"""Chooses devices, precision and batch sizes, from what was asked for and what the machine has."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def precision(asked: str, device: str, half: str = "float16") -> torch.dtype:
 
 
 def as_many_as_fit(pixels: dict[str, int], device: str, side: int) -> int:
-    """How many pictures of side×side pixels are a batch, where a kind of device takes so many pixels; at least one."""
+    """The number of side×side pictures in a batch, given the pixels that each kind of device takes; at least 1."""
     return max(1, pixels["cuda" if device.startswith("cuda") else "cpu"] // side**2)

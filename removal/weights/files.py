@@ -1,4 +1,4 @@
-"""Which of a repository's files are needed: one set of weights a network, and never a format that can hold code."""
+"""Picks the files needed from a repository: one set of weights per network, never in a format that can hold code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes from the Hugging Face hub into its own cache; and where something does not, why and what to do."""
+"""Fetches from the Hugging Face hub into its own cache; if that fails, says why and what to do."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CARD = "README.md"  # says the licence
 
 
 class Unavailable(OSError):
-    """Weights that cannot be had; the message says what to do."""
+    """Weights are unavailable; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """What is needed of a repo: bytes by file name, in one commit, and how many of them are not here yet."""
+    """The files needed from a repo at one commit: bytes by file name, and how many bytes are still to be fetched."""
 
     repo: str
     commit: str
@@ -49,7 +49,7 @@ def snapshot(repo: str, chosen: Chosen, revision: str | None = None, offline: bo
 
 
 def look(repo: str, chosen: Chosen, revision: str | None = None) -> Download:
-    """What `snapshot` would fetch. Raises what huggingface_hub raises, and Unavailable where the repo lacks a file."""
+    """What `snapshot` would download. Raises Unavailable if a file is missing, or huggingface_hub's errors."""
     from huggingface_hub import HfApi, try_to_load_from_cache
 
     about = HfApi().model_info(repo, revision=revision, files_metadata=True)
@@ -77,7 +77,7 @@ def one_file(repo: str, name: str, revision: str | None = None, offline: bool = 
 
 
 def why_not(repo: str, revision: str | None, error: BaseException) -> str:
-    """Why a repo cannot be had, and what to do, in a sentence."""
+    """A sentence that says why a repo is unavailable, and what to do."""
     from huggingface_hub import errors
 
     page = f"https://huggingface.co/{repo}"
@@ -149,7 +149,7 @@ def _cache() -> Path:
 
 
 def switched_off() -> bool:
-    """Whether HF_HUB_OFFLINE forbids fetching anything."""
+    """True if HF_HUB_OFFLINE forbids fetching anything."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
@@ -175,7 +175,7 @@ def _pull(repo: str) -> str:
 
 
 def _unreachable(error: BaseException | None) -> bool:
-    """Whether the hub itself could not be asked, or is down: whatever of a chain of errors says so."""
+    """True if any error of a chain says that the hub is unreachable or down."""
     from huggingface_hub import errors
 
     while error is not None:

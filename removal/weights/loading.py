@@ -14,6 +14,6 @@ LOADING = threading.RLock()  # held by whoever builds a network; to be taken aga
 
 
 def pretrained(kind: Any, folder: Path, **options: Any) -> Any:
-    """What a class of diffusers or transformers makes of a folder on this machine. Nothing is fetched."""
+    """An instance of a diffusers or transformers class, loaded from a folder on this machine. Nothing is fetched."""
     with LOADING:
         return kind.from_pretrained(folder, local_files_only=True, **options)

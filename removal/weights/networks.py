@@ -34,7 +34,7 @@ class Weights:
 
     @functools.cached_property
     def folder(self) -> Path:
-        """Where they are on this machine, fetched if need be. Raises OSError with what to do where they are not."""
+        """Their folder on this machine, fetched if necessary. Raises OSError, with what to do, if unavailable."""
         place = Path(self.repo)
         if place.is_dir():
             return place
@@ -47,7 +47,7 @@ class Weights:
             raise hub.Unavailable(f"the weights of {self.repo}{pinned} are unavailable: {error}") from error
 
     def load(self, kind: Any, renamed: dict[str, str] | None = None) -> Any:
-        """What a class of transformers makes of them; raises OSError, naming them, when they are unavailable.
+        """The network or processor of a transformers class; raises OSError, naming the weights, if unavailable.
 
         Weights are read from safetensors alone: the older format can hold code. Raises ValueError when they lack some
         of the network's tensors or hold others: the library would draw the first at random and drop the second.

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 AREA = 9  # pixels
+SMALL = 32  # numbers below are those of classes and instances, however thin and scattered, and no soft edges
 NEAR = 1 / 16  # of the span of all values: how far apart two levels are at least
 STEEP = 1 / 32  # of white: a step between two pixels that is no gradient's
 FEW = 1 << 24  # values of which a table may be kept: those of 8-bit colours
@@ -34,6 +35,8 @@ def levels_of(grey: np.ndarray) -> tuple[np.ndarray, bool]:
     size = np.iinfo(grey.dtype).max + 1
     filled, all_of = (np.bincount(some, minlength=size) for some in (grey[area], grey.ravel()))
     levels = np.flatnonzero((filled >= AREA) & (filled * 2 >= all_of))
+    if grey.max() < SMALL:
+        return levels, False
     rest = ~np.isin(grey, levels)
     line = (grey == high) & (low == (levels[0] if len(levels) else 0))
     return levels, bool(np.count_nonzero(rest & ~line) > np.count_nonzero(rest) / 2)

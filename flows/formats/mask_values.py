@@ -11,6 +11,8 @@ LUMA = (299, 587, 114)  # of red, green and blue in what is seen as bright (ITU-
 VOID = 255  # the border around objects in the palettes of Pascal VOC
 MIDDLE = 0.5
 PLATEAU = 0.01  # share of the picture that one value covers to be no gradient's
+CHOOSE = "; choose with --mask-label"
+SAVE = "; save the mask in black and white"
 SHOWN = 6  # values that a refusal names
 
 
@@ -28,7 +30,7 @@ def of_greys(grey: np.ndarray, top: int, lossy: bool = False) -> np.ndarray:
     if len(values) <= MOST_LABELS and not soft and not lossy:
         return _every_label(grey, values)
     if not soft and not lossy and steps_are_steep(grey, top):
-        raise ValueError(f"{_these(values)} are too many for labels, and have no soft edges; choose with --mask-label")
+        raise ValueError(f"{_these(values)} are too many for labels, and have no soft edges{CHOOSE}")
     levels = apart(grey, values, levels)
     if (middle := between_two(grey, values, levels)) is not None:
         return grey > middle
@@ -44,15 +46,18 @@ def of_palette(index: np.ndarray, colours: np.ndarray) -> np.ndarray:
     values = values_of(index)
     grey = not np.ptp(colours[values], axis=1).any()
     soft = len(values) > 2 and levels_of(index)[1]
-    if grey and (len(values) <= 2 or soft):
-        return of_greys(colours[index, 0], VOID)
+    if grey:
+        meant = of_greys(colours[index, 0], VOID)
+        return meant if len(values) <= 2 or soft else meant & (index != VOID)
     black = [int(value) for value in values if not colours[value].any()]
     if len(values) == 2:
         return index != black[0] if len(black) == 1 else index == values[1]
     if soft and len(values) > MOST_LABELS:
-        raise ValueError(f"its {len(values)} colours are a picture's")
+        raise ValueError(f"its {len(values)} colours are a picture's{SAVE}")
     if values[0] == 0 and black and 0 not in black:
-        raise ValueError(f"{_these(values)}, of which {black[0]} is black, and so may be the background instead of 0")
+        raise ValueError(
+            f"{_these(values)}, of which {black[0]} is black, and so may be the background instead of 0{CHOOSE}"
+        )
     return _every_label(index, values) & (index != VOID)
 
 
@@ -76,7 +81,7 @@ def of_colours(channels: tuple[np.ndarray, ...], lossy: bool = False) -> np.ndar
     levels = apart(brightest, greys, levels_of(brightest)[0])
     if len(levels) and levels[0] < greys[-1] / 4 and (middle := between_two(brightest, greys, levels)) is not None:
         return brightest > middle
-    raise ValueError(f"its {len(values)} colours are a picture's, no labels and not one colour on black")
+    raise ValueError(f"its {len(values)} colours are a picture's, no labels and not one colour on black{SAVE}")
 
 
 def of_codes(codes: np.ndarray) -> np.ndarray:
@@ -124,12 +129,12 @@ def _soft(grey: np.ndarray, values: np.ndarray, levels: np.ndarray, top: int) ->
     """Brighter than the middle; refused where that leaves out an area, or everything."""
     meant = grey > top * MIDDLE
     if not meant.any():
-        raise ValueError(f"{_these(values)} are no labels, and none of them is brighter than the middle")
+        raise ValueError(f"{_these(values)} are no labels, and none of them is brighter than the middle{SAVE}")
     near = int((int(values[-1]) - int(values[0])) * NEAR)
     for level in levels[1:][levels[1:] <= top * MIDDLE]:
         alike = int(np.count_nonzero((grey >= level - min(near, level)) & (grey <= int(level) + near)))
         if int(np.count_nonzero(grey == level)) > max(PLATEAU * grey.size, alike / 2):  # no part of a gradient
-            raise ValueError(f"{_these(values)} are a soft mask that would leave out the areas of {level}")
+            raise ValueError(f"{_these(values)} are a soft mask that would leave out the areas of {level}{SAVE}")
     return meant
 
 

@@ -186,7 +186,8 @@ def _written(
         mask_area=area, segmenter="given" if given else segmenter_of(job),
     )  # fmt: skip
     if objection := too_large(mask, job.max_area, job.invert):
-        return failed(folder, outcome, ValueError(objection))
+        labels = "; of a label map --mask-label chooses what is meant" if one.wanted.masks else ""
+        return failed(folder, outcome, ValueError(f"{objection}{labels}"))
     try:
         folder.refuse_obstacles(files_of(outcome.source).mask)
         protection.remember(folder, outcome.source, protected)

@@ -88,6 +88,19 @@ def test_sixty_four_labels_side_by_side_are_labels():
     assert (decode_mask(saved(drawn)) == (drawn > 0)).all()
 
 
+def test_small_numbers_are_labels_however_thin_and_scattered():
+    drawn = np.random.default_rng(0).integers(0, 21, (SIDE, SIDE), dtype=np.uint8)
+    for kind in (np.uint8, np.uint16, np.float32):
+        assert (decode_mask(saved(drawn.astype(kind), "TIFF")) == (drawn > 0)).all()
+    assert (read_mask(saved(drawn), (4, 7)).mask == np.isin(drawn, (4, 7))).all()
+
+
+def test_a_palette_of_greys_may_be_in_any_order():
+    drawn = Image.fromarray(DISC * np.uint8(200) + BOX * np.uint8(100))
+    assert (decode_mask(saved(drawn.convert("RGB").quantize(8))) == DISC | BOX).all()
+    assert is_near(decode_mask(saved(Image.fromarray(smooth()).convert("RGB").quantize(16))), DISC)
+
+
 def test_a_palette_is_a_label_map_and_its_255_is_void():
     index = np.where(DISC, 8, 0)
     index[BOX] = 15

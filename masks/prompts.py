@@ -32,7 +32,7 @@ class TextPrompt:
     def parse(cls, text: str) -> TextPrompt:
         """A phrase, or a phrase with a threshold of its own: "dog@0.4". Only a number after the last @ is one."""
         phrase, at, number = text.rpartition("@")
-        if at and re.fullmatch(r"\s*-?\d*\.?\d+\s*", number):
+        if at and re.fullmatch(r"\s*-?(\d+(\.\d+)?|\.\d+)\s*", number):
             return cls(phrase.strip(), float(number))
         return cls(text)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 KINDS = ("failed", "rejected", "doubtful")
-PARTICULAR = re.compile(r"\S*/\S+|'[^']*'|\d+(\.\d+)?")  # paths, quoted names and numbers, which differ from row to row
+# Paths, quoted names and numbers, which differ from row to row. A path is looked for from the beginning of a word on.
+PARTICULAR = re.compile(r"(?<![^\s/])[^\s/]*/\S+|'[^']*'|\d+(\.\d+)?")
 
 
 @dataclass

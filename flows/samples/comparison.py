@@ -22,6 +22,7 @@ from flows.run import explain
 from flows.steps.attempts import picture_seed
 from flows.steps.find_masks import find_masks
 from flows.steps.loading import load
+from flows.steps.needed_weights import missing, refuse_unreachable
 from removal import load_remover
 from removal.removers import ChosenRemover
 from removal.verify import Fit, fit
@@ -56,7 +57,9 @@ def compare(job: Job, methods: list[str], say: Callable[[str], None]) -> list[di
     folder, wishes = Folder(job.source, job.target), read_wishes(job)
     once = Once(say)
     for method in methods:
-        explain(job.model_copy(update={"method": method}), wishes, once, masks_only=False)
+        own = job.model_copy(update={"method": method})
+        explain(own, wishes, once, masks_only=False)
+        refuse_unreachable(own, missing(own))
     names, rows = folder.names()[: job.limit or None], []
     with tempfile.TemporaryDirectory(prefix="cleanplate-") as masks:
         looking = job.model_copy(update={"target": masks})

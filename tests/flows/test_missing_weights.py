@@ -16,6 +16,7 @@ from flows.ledger.manifest import Manifest
 from flows.places.folder import Folder
 from flows.records import card as cards
 from flows.run import look, run
+from flows.samples.comparison import compare
 from flows.samples.scenes import write_scenes
 from flows.steps.needed_weights import missing, pull_of
 from masks import sam
@@ -72,6 +73,12 @@ def test_so_does_one_that_must_not_fetch_without_asking_anybody(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(EnvironmentFault, match=f"cannot be fetched: {reason} forbids it"):
         run(photos(tmp_path, **settings))
+
+
+def test_a_comparison_says_the_same_before_it_draws_anything(tmp_path, unreachable):
+    with pytest.raises(EnvironmentFault, match="What works without any"):
+        compare(photos(tmp_path), ["telea"], lambda _: None)
+    assert not (tmp_path / "out").exists()
 
 
 def test_where_sam_alone_is_missing_its_own_host_is_asked(tmp_path, unreachable):

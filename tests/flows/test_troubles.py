@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import threading
 
 import pytest
 
@@ -96,3 +97,17 @@ def test_the_next_steps_are_commands_that_fit_what_there_is(target, rows, steps)
     assert told == [f"cleanplate {step.format(made)}" for step in steps]
     for command in told:
         app.parse_args(shlex.split(command)[1:], exit_on_error=False)
+
+
+def test_a_reason_with_an_endless_word_in_it_is_sorted_in_at_once():
+    done = threading.Event()
+
+    def work():
+        found = Troubles()
+        for reason in ("x" * 300_000, "x " * 150_000, "x/" * 150_000, "'" * 300_001, "1" * 300_000):
+            found.add({"status": "failed", "source": "a.png", "verdict": None, "review": None, "reason": reason})
+        assert sum(trouble.count for trouble in found.worst_first()) == 5
+        done.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    assert done.wait(30)  # not a time that is promised: with a square it would be hours

@@ -115,7 +115,8 @@ def _clone(place: Path) -> None:
     """The last commit of this repository; a clone that was kept gets it too."""
     if not place.exists():
         subprocess.run(["git", "clone", "--quiet", str(REPO), str(place)], check=True)
-    subprocess.run(["git", "-C", str(place), "pull", "--quiet", "--ff-only"], check=True)
+    for words in (("fetch", "--quiet", "origin", "HEAD"), ("reset", "--quiet", "--hard", "FETCH_HEAD")):
+        subprocess.run(["git", "-C", str(place), *words], check=True)
 
 
 def _paths_of_pip() -> Iterable[Path]:

@@ -112,6 +112,7 @@ def _network(weights: str, offline: bool) -> Any:
 def fetch(size: str, offline: bool) -> Path:
     """The published weights of a size, downloaded once and checked against the digits in their name."""
     import torch
+    from huggingface_hub.utils import are_progress_bars_disabled
 
     if size not in PUBLISHED:
         raise ValueError(f"unknown SAM size {size!r}; there are {', '.join(PUBLISHED)}, or the path of a .pth file")
@@ -124,7 +125,8 @@ def fetch(size: str, offline: bool) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         digits = file.stem.rsplit("_", 1)[-1]
         try:
-            torch.hub.download_url_to_file(URL + file.name, str(file), hash_prefix=digits)
+            shown = not are_progress_bars_disabled()
+            torch.hub.download_url_to_file(URL + file.name, str(file), hash_prefix=digits, progress=shown)
         except (OSError, RuntimeError) as error:  # no way there, or a file of other content
             reason = getattr(error, "reason", None) or error
             raise OSError(

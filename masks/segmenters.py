@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from masks.bundled import BUNDLED
 from masks.prompts import BoxPrompt, PointPrompt, Prompt, Segmenter, TextPrompt
 from removal.weights.devices import devices
-from removal.weights.loading import LOADING
+from removal.weights.loading import loading
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def load_segmenter(
     """
     row, weights, detector = split_name(name)
     level = row.threshold if threshold is None else threshold
-    with LOADING:
+    with loading():
         return _load(name.split(":")[0], weights, detector, devices(device)[0], level, offline, dtype)
 
 

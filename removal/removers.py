@@ -16,7 +16,7 @@ from removal.crops.remover import CropRemover
 from removal.methods.table import METHODS
 from removal.options import Options
 from removal.weights.devices import as_many_as_fit
-from removal.weights.loading import LOADING
+from removal.weights.loading import loading
 
 PIXELS = {"cpu": 512**2, "cuda": 16 * 512**2}  # of the crops of a batch, for `batch_size="auto"`
 
@@ -53,7 +53,7 @@ def load_remover(model: str = "sd15", **options) -> ChosenRemover:
 
 def _load_alone(model: str, options: Options) -> ChosenRemover:
     """The same, while nothing else is loaded in this process."""
-    with LOADING:
+    with loading():
         return _load(model, options)
 
 

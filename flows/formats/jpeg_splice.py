@@ -90,7 +90,7 @@ def _any(changed: np.ndarray, across: int, down: int) -> np.ndarray:
     """Which blocks of so many pixels hold one that is True."""
     height, width = changed.shape
     padded = np.pad(changed, ((0, -height % down), (0, -width % across)))
-    rows = np.logical_or.reduce(padded.reshape(-1, down, padded.shape[1]), axis=1)
+    rows = padded.reshape(-1, down, padded.shape[1]).any(axis=1)
     return rows.reshape(len(rows), -1, across).any(axis=2)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from removal.weights.loading import LOADING
+from removal.weights.loading import loading
 
 SHOWN = 4  # names of missing tensors
 
@@ -22,7 +22,7 @@ def from_single_file(kind: Any, file: Path, configs: Path, given: dict[str, Any]
     """
     from diffusers.loaders.single_file_utils import SingleFileComponentError
 
-    with LOADING, _noting_missing() as missing:
+    with loading(), _noting_missing() as missing:
         try:
             networks = {name: _network(name, file, configs, given["dtype"]) for name in ("unet", "vae")}
             pipeline = kind.from_single_file(

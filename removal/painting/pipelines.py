@@ -18,7 +18,7 @@ from removal.checkpoints.vae import autoencoder, exchange
 from removal.painting import embeddings_cache
 from removal.painting.painter import Painter
 from removal.painting.prompt_embeddings import encoded, needed
-from removal.weights.loading import LOADING, pretrained
+from removal.weights.loading import loading, pretrained
 
 if TYPE_CHECKING:
     from removal.options import Options
@@ -37,7 +37,7 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
     # An empty prompt has nothing to guide towards, and a consistency model is guided already.
     lcm = any(map(is_lcm, options.lora))
     guidance = options.guidance if options.guidance is not None else 7.5 if options.prompt and not lcm else 1.0
-    with LOADING:
+    with loading():
         pipeline, embeddings = _with_embeddings(checkpoint, options, guidance > 1)
     found = pipeline.unet.config.in_channels
     if found != in_channels:
@@ -111,7 +111,6 @@ def pipeline_of(checkpoint: Checkpoint, folder: Path, configs: Path, dtype: torc
     Without the safety checker, which blackens pictures, and without the watermark, which changes them: nothing is drawn
     here from a caption.
     """
-    diffusers.utils.logging.disable_progress_bar()  # of loading parts from disk; a batch job has a bar of its own
     plain: dict[str, Any]
     text: tuple[str, ...]
     if checkpoint.family == "sdxl":

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.utils import are_progress_bars_disabled
 from safetensors.torch import save_file
 
 from masks import BoxPrompt, PointPrompt, sam
@@ -314,7 +315,8 @@ def test_a_download_is_checked_against_the_digits_in_its_name(tmp_path, monkeypa
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *args, **more: asked.append((*args, more)))
     file = sam.fetch("vit_h", offline=False)
-    assert asked == [(sam.URL + "sam_vit_h_4b8939.pth", str(file), {"hash_prefix": "4b8939"})]
+    bars = not are_progress_bars_disabled()  # as the hub's
+    assert asked == [(sam.URL + "sam_vit_h_4b8939.pth", str(file), {"hash_prefix": "4b8939", "progress": bars})]
 
 
 @pytest.mark.parametrize(

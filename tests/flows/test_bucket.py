@@ -182,7 +182,7 @@ def test_a_time_of_renewal_that_lies_far_in_the_future_holds_nobody_up_for_ever(
 
 
 @pytest.mark.parametrize("other", [{"boot": "another kernel"}, {"pids": "pid:[1]"}])
-@pytest.mark.parametrize("pid", [2**22 + 1, os.getpid()])
+@pytest.mark.parametrize("pid", [2**22 + 1, os.getpid()], ids=["of nobody", "ours"])  # the same names in every worker
 def test_a_container_of_the_same_host_name_counts_its_own_processes(bucket, other, pid):
     left_behind(bucket, **json.loads(holders.described("x")) | {"pid": pid} | other)
     with pytest.raises(Busy):

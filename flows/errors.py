@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from flows.threads.watchdog import expect
+from removal.weights.cache import NoHome
 
 Made = TypeVar("Made")
 
@@ -66,6 +67,8 @@ def raise_if_environment(error: BaseException) -> None:
         raise EnvironmentFault(f"the GPU does not work any more: {error}; then run the same command") from error
     if isinstance(error, LedAway):  # it was not there when the run began, and concerns all pictures
         raise EnvironmentFault(f"{error}, then run the same command again") from error
+    if isinstance(error, NoHome):
+        raise EnvironmentFault(str(error)) from error
     if isinstance(error, OSError) and error.errno in ENVIRONMENT:
         raise EnvironmentFault(f"{error.strerror} ({error.filename}); mend that, then run the same command") from error
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from flows.settings.credentials import refuse_secrets
+from flows.settings.paths import plain_path
 from flows.settings.values import Allowance, Dilation, MethodName, Part, parse_box, parse_point
 
 if TYPE_CHECKING:
@@ -131,6 +132,11 @@ class Job(BaseModel):
     prune: bool = Field(False, description="take away the results of pictures that are no longer in the source")
     provenance: bool = Field(True, description="say in the XMP of changed pictures how a part was painted")
 
+    @field_validator(*PATHS)
+    @classmethod
+    def _paths(cls, value: str) -> str:
+        return plain_path(value)
+
     @field_validator("text", "point", "box", "category", "protect", "lora", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
@@ -207,8 +213,7 @@ class Job(BaseModel):
     @field_validator("max_failures")
     @classmethod
     def _failures(cls, value: int | str) -> int | str:
-        share = str(value).removesuffix("%")
-        if not share.replace(".", "", 1).isdigit():
+        if not re.fullmatch(r"\d+(\.\d*)?%?|\.\d+%?", str(value), re.ASCII):
             raise ValueError(f"failures allowed are a number such as 5, or a share such as 10%, not {value!r}")
         return value
 

@@ -48,6 +48,11 @@ class Outcome:
     sha256_mask: str | None = None  # of the mask file it was made with
     mask_outline: str | None = None  # of the mask of a picture that is stored turned; see `mask_orientation`
 
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Outcome:
+        """The outcome that a row tells of; keys of a newer version are left out."""
+        return cls(**{key: value for key, value in row.items() if key in cls.__dataclass_fields__})
+
     @property
     def failed(self) -> bool:
         """Whether the row belongs to failures.jsonl: the picture is not in images/ and will not be."""

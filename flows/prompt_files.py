@@ -16,6 +16,7 @@ from flows.partners import last_parts, partners
 from flows.places.entries import compose
 from flows.places.source import Survey
 from flows.prompt_rows import read_prompts
+from flows.settings.paths import local_path
 from flows.wanted import Wanted
 
 
@@ -66,7 +67,7 @@ def read_wishes(job: Job) -> Wishes:
         read = Wanted(labels=tuple(job.mask_label), clear=job.mask_alpha == "clear")
         return Wishes(read, masks=_masks(job))
     if job.coco:
-        found = read_coco(Path(job.coco).expanduser(), job.category)
+        found = read_coco(local_path(job.coco), job.category)
         rows = {name: Wanted(region=region) for name, region in found.regions.items()}
         return Wishes(Wanted(), rows, job.coco, annotated=True, said=found.said)
     own = Wanted(tuple(job.text), tuple(job.points), tuple(job.boxes))
@@ -75,7 +76,7 @@ def read_wishes(job: Job) -> Wishes:
         if not own.prompts:
             raise ValueError("say what to remove: text, point, box, prompts, coco or masks, such as --text person")
         return Wishes(own)
-    rows = read_prompts(Path(job.prompts).expanduser())
+    rows = read_prompts(local_path(job.prompts))
     if not rows and not own.prompts:
         raise ValueError(f"{job.prompts} has no rows, and nothing else says what to remove")
     return Wishes(own, rows, job.prompts)
@@ -121,7 +122,7 @@ def _lost(wishes: Wishes, lost: list[tuple[str, Wanted]]) -> Iterator[str]:
 
 
 def _masks(job: Job) -> MaskFolder:
-    place = Path(job.masks).expanduser()
+    place = local_path(job.masks)
     if not place.exists():
         raise ValueError(f"there is no mask or folder of masks at {job.masks}{path_beside(place)}")
-    return MaskFolder(place, job.mask_pattern, place.resolve() == Path(job.source).expanduser().resolve())
+    return MaskFolder(place, job.mask_pattern, place.resolve() == local_path(job.source).resolve())

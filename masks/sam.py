@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def load(weights: str, device: str, offline: bool = False, dtype: Any = None) ->
 
 
 def _network(weights: str, offline: bool) -> Any:
-    path = Path(weights).expanduser()
+    path = Path(os.path.expanduser(weights))
     if path.is_dir():
         from masks.bundled.networks import build_sam
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from flows.cli.symptoms import FITTING, OPENCV_FIX, PIP, fix_of
 from flows.job import Job
 from flows.places.file_system import try_out
+from flows.settings.paths import local_path
 from flows.steps.loading import quiet_libraries
 
 LITTLE = 4e9  # bytes of a GPU, too few for Stable Diffusion 1.5 in half precision
@@ -140,7 +141,7 @@ def _bundled() -> str:
 
 def checks_of(target: Path) -> list[Check]:
     """What the place of a target has to be able to do."""
-    place = there(target.expanduser().absolute())
+    place = there(local_path(target).absolute())
     return [
         ("disk", partial(_disk, place), "Free some space, or choose another target."),
         ("target's file system", partial(_files, place), "Choose a target on a local disk."),

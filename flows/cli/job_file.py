@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from flows.errors import UsageError
 from flows.job import Job
 from flows.nearest import name_beside, path_beside
+from flows.settings.paths import local_path
 
 
 def job_of(file: str, given: dict[str, Any]) -> Job:
@@ -25,7 +25,7 @@ def job_of(file: str, given: dict[str, Any]) -> Job:
 
 def read_job_file(file: str) -> dict[str, Any]:
     """The settings in a job file. Raises UsageError for one that is no TOML, or has other keys than settings."""
-    path = Path(file).expanduser()
+    path = local_path(file)
     if not path.is_file():
         raise UsageError(f"there is no job file at {path}{path_beside(path)}")
     try:

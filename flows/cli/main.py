@@ -81,6 +81,7 @@ verb(machine.schema, "schema")
 
 def main(app: App = app) -> None:
     """Run a command line and exit with its code."""
+    _open_what_is_closed()
     warnings.showwarning = lambda message, *_, **__: say(f"warning: {' '.join(str(message).split())}")
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
@@ -98,6 +99,15 @@ def main(app: App = app) -> None:
             raise
         say(*lines_of(error))
     sys.exit(code)
+
+
+def _open_what_is_closed() -> None:
+    """Where stdin, stdout or stderr is closed, the next file to be opened would take its place, and get its words."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ def server_configured() -> bool:
     """Whether Prefect has a server, by environment or profile; found out without importing Prefect (1 s)."""
     if os.environ.get("PREFECT_API_URL"):
         return True
-    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
-    file = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml")).expanduser()
+    home = Path(os.path.expanduser(os.environ.get("PREFECT_HOME", "~/.prefect")))
+    file = Path(os.path.expanduser(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml")))
     if not file.exists():
         return False
     profiles = tomllib.loads(file.read_text())

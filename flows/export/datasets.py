@@ -14,7 +14,9 @@ from flows.errors import UsageError, pip
 from flows.places.disk import write_whole
 from flows.places.folder import Folder
 from flows.records.card import read_job
+from flows.records.rows import rows_of
 from flows.records.splits import split_of
+from flows.settings.paths import local_path
 
 SHARD = 500 << 20  # bytes of pictures in one parquet file, as the hub advises
 COLUMNS = (
@@ -41,9 +43,13 @@ def write_coco(target: Path, dest: Path, rows: Iterable[dict[str, Any]] | None =
     job = read_job(Folder.without_source(target)) or {}
     if not job.get("coco"):
         raise UsageError(f"{target} was not made from a COCO file; run it with --coco FILE --category NAME")
-    file = Path(job["coco"]).expanduser()
+    file = local_path(job["coco"])
     delivered = {row["source"]: row for row in _delivered(target, rows)}
-    known = {json.loads(line)["source"] for name in ("metadata", "failures") for line in _lines(target, name)}
+    known = {
+        row["source"]
+        for name in ("metadata", "failures")
+        for row in rows_of(_lines(target, name), f"{target}/{name}.jsonl")
+    }
     published = {name: row["file_name"].removeprefix("images/") for name, row in delivered.items()}
     gone = {name for name, row in delivered.items() if row["status"] == "removed"}
     try:
@@ -144,7 +150,7 @@ def _below(row: dict[str, Any], column: str) -> str:
 
 
 def _source(target: Path) -> Path:
-    return Path(tomllib.loads((target / "job.toml").read_text(encoding="utf-8"))["source"]).expanduser()
+    return local_path(tomllib.loads((target / "job.toml").read_text(encoding="utf-8"))["source"])
 
 
 def _changed(target: Path, rows: Iterable[dict[str, Any]] | None) -> Iterator[dict[str, Any]]:
@@ -153,7 +159,7 @@ def _changed(target: Path, rows: Iterable[dict[str, Any]] | None) -> Iterator[di
 
 def _delivered(target: Path, rows: Iterable[dict[str, Any]] | None) -> Iterator[dict[str, Any]]:
     """The rows of pictures in images/: those given, or all."""
-    given = (json.loads(line) for line in _lines(target, "metadata")) if rows is None else rows
+    given = rows_of(_lines(target, "metadata"), f"{target}/metadata.jsonl") if rows is None else rows
     return (row for row in given if row["file_name"])
 
 
@@ -161,4 +167,4 @@ def _lines(target: Path, name: str) -> list[str]:
     file = target / f"{name}.jsonl"
     if not file.is_file():
         raise UsageError(f"{target} holds no result of Cleanplate (no {file.name})")
-    return file.read_text(encoding="utf-8").splitlines()
+    return file.read_text(encoding="utf-8").split("\n")

@@ -158,7 +158,7 @@ class Manifest:
         except UnicodeEncodeError:  # no file can be called so
             return None
         found = self.file.execute("select row from pictures where name = ?", (key,)).fetchone()
-        return Outcome(**json.loads(found[0])) if found else None
+        return Outcome.of(json.loads(found[0])) if found else None
 
     def amend(self, outcome: Outcome) -> None:
         """Change what a row says without another look at its picture. The caller commits."""
@@ -268,7 +268,7 @@ class Manifest:
         """The rows of the names in `present`, or of all (None). Those of pictures that went away wait for them."""
         for name, row in self.file.execute("select name, row from pictures order by name"):
             if present is None or os.fsdecode(name) in present:
-                yield Outcome(**json.loads(row))
+                yield Outcome.of(json.loads(row))
 
     def published(self) -> int:
         """How many rows the record files hold; -1 when a run that wrote rows did not come to write them."""

@@ -57,4 +57,4 @@ def remove_published(rows: sqlite3.Connection, folder: Folder, before: Outcome |
 def row_of(rows: sqlite3.Connection, file_name: str) -> Outcome | None:
     """The row that tells of a published file, such as images/a.png of a source a.jpg."""
     found = rows.execute("select row from pictures where json_extract(row, '$.file_name') = ?", (file_name,)).fetchone()
-    return Outcome(**json.loads(found[0])) if found else None
+    return Outcome.of(json.loads(found[0])) if found else None

@@ -55,9 +55,9 @@ def take(prompts: Path, lines: str) -> int:
 
     Raises ValueError, with the line number, for a line that is no row of prompts, and writes nothing then.
     """
-    new = [_row(line, number) for number, line in enumerate(lines.splitlines(), 1) if line.strip()]
+    new = [_row(line, number) for number, line in enumerate(lines.split("\n"), 1) if line.strip()]
     told = {row["file_name"] for row in new}
-    old = prompts.read_text(encoding="utf-8-sig").splitlines() if prompts.exists() else []
+    old = prompts.read_text(encoding="utf-8-sig").split("\n") if prompts.exists() else []
     kept = [line for line in old if line.strip() and json.loads(line)["file_name"] not in told]
     asked = [json.dumps(row) for row in new if len(row) > 1]  # a name alone takes back what was asked
     write_whole(prompts, "".join(f"{line}\n" for line in (*kept, *asked)).encode())

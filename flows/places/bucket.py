@@ -7,13 +7,13 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO
 
 from flows.errors import EnvironmentFault, UsageError, pip
 from flows.places.disk import inside
 from flows.places.listing import Listing
+from flows.settings.paths import local_path
 
 # Of what a store says of an object, the first of these tells one content from another; times come last.
 STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "content_md5", "LastModified", "updated", "mtime", "modified", "created")
@@ -30,12 +30,12 @@ CHANGED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", 
 
 def is_url(place: str) -> bool:
     """Whether a place is in a store, such as s3://bucket/folder, rather than a path of this machine."""
-    return "://" in place and not place.startswith("file://")
+    return "://" in place and not place.lower().startswith("file:")
 
 
 def whole_path(place: str) -> str:
     """A place as it is understood anywhere: a URL, or a path from the root of this machine."""
-    return place if is_url(place) else str(Path(place).expanduser().absolute())
+    return place if is_url(place) else str(local_path(place).absolute())
 
 
 class Bucket:

@@ -15,6 +15,7 @@ from flows.places.bucket import Bucket, is_url
 from flows.places.disk import Disk
 from flows.places.layout import PENDING, PictureFiles, files_of, image_name, in_the_way, refuse_collisions
 from flows.places.source import LocalSource, StoredSource, Survey, is_file_name
+from flows.settings.paths import local_path
 from removal.weights.cache import cache_folder
 
 
@@ -207,7 +208,7 @@ def _files_of(target: str) -> tuple[Disk | Bucket, Path]:
     """What holds a target's files, and the folder of this machine that holds its ledger: the same, but for a store."""
     if is_url(target):
         return Bucket(target), ledger_place(target)
-    path = Path(target).expanduser()
+    path = local_path(target)
     if path.is_file():
         raise ValueError(f"the target {target} is a file; give a folder")
     return Disk(path), path

@@ -15,6 +15,7 @@ from flows.nearest import path_beside
 from flows.places import unread
 from flows.places.bucket import Bucket
 from flows.places.sizes import refuse_larger_picture
+from flows.settings.paths import local_path
 
 LINK = "it is a link, and links are not followed out of the source; put the picture itself in its place"
 FOLDER = "it is a folder with the name of a picture; the pictures in it are done by their own names"
@@ -51,7 +52,7 @@ class LocalSource:
 
     def __init__(self, source: str):
         """Raises ValueError for what is not there or no picture."""
-        given = Path(source).expanduser()
+        given = local_path(source)
         if not source or not given.exists():
             raise ValueError(f"there is no folder or picture at {source!r}{path_beside(given)}")
         self.single = given.name if given.is_file() else None

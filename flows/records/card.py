@@ -20,6 +20,7 @@ from flows.places.bucket import is_url, whole_path
 from flows.places.folder import Folder
 from flows.places.layout import PRIVATE, RECORDS
 from flows.readable import as_code
+from flows.records.rows import rows_of
 from flows.records.splits import write_splits
 from flows.records.troubles import Trouble, Troubles
 
@@ -155,7 +156,7 @@ def read_rows(target: Path | str) -> Iterator[dict[str, Any]]:
                 f"{target} holds no result of Cleanplate (no {name}); give the target of a run{beside}"
             ) from error
         with lines:
-            yield from map(json.loads, lines)
+            yield from rows_of(lines, f"{target}/{name}")
 
 
 def next_steps(target: Path | str, found: Standing) -> list[str]:

@@ -118,10 +118,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "nothing can be saved there")
         elif self.headers.get("Origin") != f"http://{self.headers['Host']}":
             self._refuse(403, "only the page itself may save")
-        elif not length.isdecimal() or int(length) > MOST:
+        elif not (length.isascii() and length.isdecimal()) or int(length) > MOST:
             self._refuse(413, f"decisions are at most {MOST} bytes at once")
+        elif len(body := self.rfile.read(int(length))) < int(length):
+            self._refuse(400, "what was sent broke off; nothing of it is saved")
         else:
-            self._save(self.rfile.read(int(length)))
+            self._save(body)
 
     def _save(self, body: bytes) -> None:
         try:

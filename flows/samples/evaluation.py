@@ -84,7 +84,7 @@ def _fills(
 
 def _rows(scenes: Path) -> list[dict]:
     file = scenes / "prompts.jsonl"
-    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line] if file.exists() else []
     if not rows or "textured" not in rows[0]:
         raise UsageError(f"{scenes} holds no scenes; `cleanplate scenes {scenes}` draws some")
     return rows

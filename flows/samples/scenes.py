@@ -14,6 +14,7 @@ from flows.formats.encoding import encode_image
 from flows.formats.mask_files import encode_mask
 from flows.job import Job
 from flows.places.disk import write_whole
+from flows.settings.paths import local_path
 from removal.bundled.scenes import scene
 
 # Prefect's temporary server, on its own: no server or history of the user's, nothing asked of the network.
@@ -55,7 +56,9 @@ def write_scenes(target: Path, count: int, seed: int, look: str = "day") -> None
 def _make_room(target: Path) -> None:
     """Remove the pictures that an earlier series lists; any other in these folders is somebody's and refused."""
     listed = target / "prompts.jsonl"
-    rows = [json.loads(line) for line in listed.read_text().splitlines()] if listed.exists() else []
+    rows = (
+        [json.loads(line) for line in listed.read_text(encoding="utf-8").split("\n") if line] if listed.exists() else []
+    )
     ours = {row["file_name"] for row in rows if "textured" in row}
     pictures = [picture for part in PARTS for picture in (target / part).glob("*")]
     if strange := [picture for picture in pictures if picture.name not in ours]:
@@ -66,11 +69,11 @@ def _make_room(target: Path) -> None:
 
 def run_demo(target: Path, count: int, run_flow: Callable[[Job], int], talk: Console) -> int:
     """Draw scenes beside `target` and clean them, half by text and half by points. Returns the flow's exit code."""
-    target = target.expanduser()
+    target = local_path(target)
     drawn = target.parent / "scenes"
     _refuse_what_is_not_ours(drawn, target)
     write_scenes(drawn, count, seed=7)
-    rows = [json.loads(line) for line in (drawn / "prompts.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (drawn / "prompts.jsonl").read_text(encoding="utf-8").split("\n") if line]
     asked = [
         {"file_name": row["file_name"], key: row[key]}
         for k, row in enumerate(rows)

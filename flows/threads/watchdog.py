@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -91,6 +90,6 @@ def _end(last_words: Callable[[], str]) -> None:
     try:
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
         faulthandler.dump_traceback(all_threads=True)
-        print(last_words(), file=sys.stderr, flush=True)
+        os.write(2, f"{last_words()}\n".encode(errors="backslashreplace"))
     finally:  # nobody may be there to listen
         os._exit(3)

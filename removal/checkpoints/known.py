@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -116,7 +117,7 @@ def look_up(model: str, revision: str | None = None, offline: bool = True) -> Ch
         model = MOVED[model]
     if model in KNOWN:
         return replace(KNOWN[model], revision=revision)
-    path = Path(model).expanduser()
+    path = Path(os.path.expanduser(model))
     if path.is_dir():
         return _folder(path)
     if model.endswith(".safetensors"):
@@ -134,7 +135,7 @@ def _folder(path: Path) -> Checkpoint:
     config = path / "unet" / "config.json"
     if not config.exists():
         raise FileNotFoundError(f"{path} is no diffusers checkpoint: it has no unet/config.json")
-    return _from_config(Checkpoint(str(path)), json.loads(config.read_text()))
+    return _from_config(Checkpoint(str(path)), _unet(config))
 
 
 def _from_config(checkpoint: Checkpoint, unet: dict | None) -> Checkpoint:
@@ -172,4 +173,15 @@ def _hub_config(repo: str, revision: str | None, offline: bool) -> dict | None:
     from removal.weights import hub
 
     file = hub.one_file(repo, "unet/config.json", revision, offline)
-    return json.loads(file.read_text()) if file else None
+    return _unet(file) if file else None
+
+
+def _unet(file: Path) -> dict:
+    """The config of a UNet. Raises ValueError for a file that holds none."""
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is not JSON ({error}); fetch the model again") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{file} holds no settings of a UNet; fetch the model again")
+    return config

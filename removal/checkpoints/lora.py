@@ -6,6 +6,7 @@ the formats; its own way to add them needs peft and accelerate, which loads mode
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def is_lcm(asked: str) -> bool:
 def find(asked: str, offline: bool = False) -> Lora:
     """The file of PATH, FOLDER, HUB_ID or HUB_ID/FILE, each with `:WEIGHT` or without. Raises ValueError, OSError."""
     place, weight = parse_lora(asked)
-    path = Path(place).expanduser()
+    path = Path(os.path.expanduser(place))
     if path.is_file():
         return Lora(path, weight)
     if path.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ def autoencoder(asked: str, family: str | None, dtype: torch.dtype, offline: boo
 def fetched(asked: str, family: str | None, offline: bool = False) -> Path:
     """The folder of an autoencoder, fetched where it is on the hub."""
     place = TAESD.get(family or "sd15", TAESD["sd15"]) if asked == "taesd" else asked
-    folder = Path(place).expanduser()
+    folder = Path(os.path.expanduser(place))
     if not folder.is_dir():
         if folder.is_absolute() or place.startswith(".") or place.count("/") != 1:
             raise ValueError(f"there is no autoencoder at {place}; give taesd, a diffusers folder or a hub id")

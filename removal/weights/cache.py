@@ -9,10 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+class NoHome(RuntimeError):
+    """This user has no home folder, as in containers that run under a number nobody has."""
+
+
 def cache_folder(kind: str) -> Path:
-    """The folder for one kind of cached files; it may not exist yet."""
+    """The folder for one kind of cached files; it may not exist yet. Raises NoHome."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return Path(os.environ.get("CLEANPLATE_CACHE") or caches / "cleanplate").expanduser() / kind
+    place = os.path.expanduser(os.environ.get("CLEANPLATE_CACHE") or caches / "cleanplate")
+    if place.startswith("~"):
+        raise NoHome(
+            f"{place}: this user has no home folder; set CLEANPLATE_CACHE, and HF_HOME for weights, to folders "
+            "that can be written"
+        )
+    return Path(place) / kind
 
 
 @contextlib.contextmanager

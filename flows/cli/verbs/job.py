@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cli.job_file import job_of
 from flows.cli.verbs.talk import INTERRUPTED, code_of, print_json, say, words_of
 from flows.deploy.tracking import run_as_flow, server_configured
 from flows.job import Job
+from flows.settings.paths import local_path
 from flows.threads.interrupts import patient
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def redo(
         os.environ["HF_HUB_OFFLINE"] = "1"
     kinds = frozenset(kind.strip() for kind in only.split(",") if kind.strip())
     with Terminal(quiet, verbose) as terminal, patient(say):
-        summary = again(Path(target).expanduser(), kinds, given, terminal)
+        summary = again(local_path(target), kinds, given, terminal)
     return _ended(terminal, target, summary, summary.exit_code or (1 if summary.done["failed"] else 0), json)
 
 

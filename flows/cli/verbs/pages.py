@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from flows.cli.verbs.talk import Json, print_json, say
+from flows.settings.paths import local_path
 
 if TYPE_CHECKING:
     from flows.review.server import Site
@@ -31,10 +32,12 @@ def review(target: Path, *, apply: Apply = None, serve: Serve = False, port: Por
     from flows.page import report as page
     from flows.review import decisions
 
+    target = local_path(target)
+
     def take_in(lines: str) -> int:
         return decisions.apply(target, decisions.read_decisions(lines), say)
 
-    decided = take_in(apply.expanduser().read_text(encoding="utf-8")) if apply else None
+    decided = take_in(local_path(apply).read_text(encoding="utf-8")) if apply else None
     written = page.rewrite(target)
     if decided is not None:
         say(f"{decided} decisions taken in")
@@ -57,9 +60,9 @@ def pick(source: str, *, to: To = None, out: Out = None, serve: Serve = False, p
     """
     from flows.page import pick as picking
 
-    given = Path(source).expanduser()
-    folder = to.expanduser() if to else Path(f"{given.resolve().name}-pick")
-    prompts = out.expanduser() if out else folder / "prompts.jsonl"
+    given = local_path(source)
+    folder = local_path(to) if to else Path(f"{given.resolve().name}-pick")
+    prompts = local_path(out) if out else folder / "prompts.jsonl"
 
     def write() -> Path:
         return picking.write(source, folder, prompts, say)

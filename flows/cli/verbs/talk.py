@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import textwrap
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import IO, Annotated, Any, cast
 
 from cyclopts import Parameter
 from pydantic import ValidationError
@@ -16,8 +19,34 @@ from flows.cli.symptoms import fix_of
 from flows.errors import Stop
 from flows.readable import readable
 from flows.threads.interrupts import Terminated
+from removal.weights.cache import NoHome
 
-TALK = Console(stderr=True, soft_wrap=True, highlight=False)
+
+class _Listener:
+    """stderr, which may be closed, a pipe that nobody reads, or on a full disk: the work goes on without it."""
+
+    def write(self, text: str) -> int:
+        return self._told(lambda: sys.stderr.write(text)) or len(text)
+
+    def flush(self) -> None:
+        self._told(lambda: sys.stderr.flush())
+
+    def isatty(self) -> bool:
+        return bool(self._told(lambda: sys.stderr.isatty()))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+    def _told(self, how: Callable[[], Any]) -> Any:
+        try:
+            return how()
+        except (OSError, ValueError, AttributeError):  # ValueError: closed; AttributeError: None, where it always was
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # else what is left over fails once more at the very end
+        return None
+
+
+TALK = Console(file=cast(IO[str], _Listener()), stderr=True, soft_wrap=True, highlight=False)
 Json = Annotated[bool, Parameter(help="one JSON object on stdout", negative=(), show_default=False)]
 
 INTERRUPTED = "interrupted; the same command goes on from here"
@@ -30,7 +59,7 @@ def say(*lines: str) -> None:
 
 def show(line: str, indent: int = 0) -> None:
     """Data: one line on a pipe; on a terminal broken like talk, with what follows indented."""
-    print(_filled(readable(line), indent) if sys.stdout.isatty() else readable(line))
+    print(_filled(readable(line), indent) if sys.stdout and sys.stdout.isatty() else readable(line))
 
 
 def folded(message: str) -> str:
@@ -58,7 +87,7 @@ def code_of(error: BaseException) -> int | None:
         return 143 if isinstance(error, Terminated) else 130
     if isinstance(error, Stop):
         return error.code
-    if isinstance(error, ImportError):
+    if isinstance(error, (ImportError, NoHome)):
         return 3
     return 2 if isinstance(error, (ValueError, FileNotFoundError)) else None
 

@@ -1,0 +1,27 @@
+"""Paths as people write them: with ~ for a home, or as file:// addresses."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+FILE = re.compile(r"file:(//(localhost)?)?(?=/(?!/))", re.IGNORECASE)
+
+
+def plain_path(place: str) -> str:
+    """The path of a file:// address; anything else as it is. Raises ValueError for ~ where no home is known."""
+    if found := FILE.match(place):
+        place = unquote(place[found.end() :], errors="surrogateescape")
+    elif place.lower().startswith("file:"):
+        raise ValueError(f"{place}: a file address has a whole path, such as file:///data/photos")
+    elif place.startswith("~") and os.path.expanduser(place).startswith("~"):
+        who = place.split("/")[0]
+        raise ValueError(f"{place}: {who} is nobody's home on this machine; give the whole path, or ./{place}")
+    return place
+
+
+def local_path(place: str | Path) -> Path:
+    """The same as a path, with the home in the place of ~."""
+    return Path(os.path.expanduser(plain_path(str(place))))

@@ -84,6 +84,7 @@ def main(app: App = app) -> None:
     _open_what_is_closed()
     warnings.showwarning = lambda message, *_, **__: say(f"warning: {' '.join(str(message).split())}")
     warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of one file there may be thousands, and none names it
     try:
         with terminable():
             code = app()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from flows.cli import main as cli
 from flows.cli.verbs.talk import code_of
 from flows.deploy import tracking
 from flows.errors import EnvironmentFault, TooManyFailures, UsageError
+from flows.formats.png import chunk
 from flows.ledger.lock import Busy
 from flows.samples.scenes import write_scenes
 
@@ -358,3 +360,13 @@ def test_an_exit_code_comes_from_our_own_errors_alone():
     foreign.code = -4
     assert code_of(foreign) is None
     assert [code_of(error("")) for error in (UsageError, EnvironmentFault, TooManyFailures, Busy)] == [2, 3, 4, 75]
+
+
+def test_what_a_library_remarks_on_a_files_metadata_does_not_flood_the_terminal(cleanplate, scenes, tmp_path):
+    place = scenes / "images" / "0000.png"
+    tags = b"".join(struct.pack("<HHII", 0x9000 + k, 7, 9999, 8) for k in range(50))
+    block = b"II*\0" + struct.pack("<IH", 8, 50) + tags + struct.pack("<I", 0)
+    data = place.read_bytes()
+    place.write_bytes(data[:33] + chunk(b"eXIf", block) + data[33:])
+    code, _, err = cleanplate(*by_mask(scenes, tmp_path / "out"))
+    assert (code, "Tag data" in err) == (0, False)

@@ -46,6 +46,20 @@ def _python() -> str:
     return sys.version.split()[0]
 
 
+def jpeg() -> str:
+    """Where the libjpeg-turbo is that keeps a JPEG's coefficients, which is tried on a picture."""
+    import numpy as np
+
+    from flows.formats.encoding import changed, encode_image  # which OpenCV may be too broken for
+    from flows.formats.jpeg_workers import library
+    from flows.formats.pictures import decode
+
+    picture = decode(encode_image(np.zeros((16, 16, 3), np.uint8), "JPEG"))
+    if objection := changed(picture, 255 - picture.image)[1]:
+        raise RuntimeError(f"JPEG is {objection}")
+    return f"JPEG coefficients by {library()}"
+
+
 def _torch() -> str:
     import torch
 
@@ -172,6 +186,7 @@ def there(path: Path) -> Path:
 CHECKS: list[Check] = [
     ("Python", _python, "Install Python 3.11 or newer."),
     ("OpenCV", opencv, f"OpenCV needs system libraries: {OPENCV_FIX}."),
+    ("libjpeg-turbo", jpeg, f"{PIP} install --force-reinstall pillow, whose wheels bring it"),
     ("torch", _torch, f"{PIP} install torch torchvision"),
     ("device", _device, f"See what nvidia-smi says, and {FITTING}. With --device cpu it goes on without the GPU."),
     ("torchvision's operators", _torchvision, f"torch and torchvision do not fit: {FITTING}"),

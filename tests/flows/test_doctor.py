@@ -16,6 +16,7 @@ from flows.cli.symptoms import FIXES, fix_of
 from flows.cli.verbs.machine import doctor as verb
 from flows.cli.verbs.talk import words_of
 from flows.errors import EnvironmentFault, pip
+from flows.formats import jpeg_workers
 
 SAID = {  # whole messages, as machines gave them, and a part of what mends each
     "libxcb.so.1: cannot open shared object file: No such file or directory": "apt-get install -y libgl1 libglib2.0-0",
@@ -96,6 +97,14 @@ def test_an_opencv_that_is_an_empty_shell_is_named(found, monkeypatch):
     code, out = found(doctor.opencv)
     assert code == 3
     assert "pip install opencv-python" in out
+
+
+def test_a_machine_without_libjpeg_turbo_is_told_so(found, monkeypatch):
+    assert "libjpeg" in doctor.jpeg()
+    monkeypatch.setattr(jpeg_workers, "library", lambda: None)
+    code, out = found(doctor.jpeg)
+    assert code == 3
+    assert "no libjpeg-turbo was found" in out
 
 
 def test_an_sqlalchemy_that_starts_no_schedule_is_named(found, monkeypatch):

@@ -16,9 +16,9 @@ import cv2
 import exifread
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
-from flows.formats import heic
+from flows.formats import heic, jpeg_workers
 from flows.formats.encoding import encode, marked
 from flows.formats.exif import without_previews
 from flows.formats.mask_files import encode_mask
@@ -364,6 +364,31 @@ def test_a_picture_becomes_what_format_says_with_what_it_carried(ran, name, to):
         before, after = decode(done.before), decode(done.after)
         assert (after.image[~HOLE] == before.image[~HOLE]).all()
         assert before.alpha is None or (after.alpha == before.alpha).all()
+
+
+def test_a_jpeg_that_is_asked_for_has_all_of_its_colours(ran):
+    done = ran("photo.png", spliced(saved(coloured(), "PNG"), []), format="jpeg")
+    assert JpegImagePlugin.get_sampling(done.opened[1]) == 0  # 4:4:4
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "small.webp", "photo.avif"])
+def test_the_difference_outside_the_mask_is_that_of_the_bytes_that_were_written(ran, name):
+    done = ran(name, FILES[name]())
+    difference = np.abs(decode(done.before).image.astype(int) - decode(done.after).image)
+    if name == "photo.jpg":  # 4:2:2: beyond the MCUs of 16×8 pixels that the hole touches, and a pixel around
+        difference[15:33, 15:49] = 0
+        assert done.row["outside_max_diff"] == difference.max() == 0
+    else:
+        assert done.row["outside_max_diff"] == difference[~HOLE].max() > 0
+
+
+def test_a_jpeg_whose_coefficients_cannot_be_kept_is_encoded_anew_with_its_sampling_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(jpeg_workers, "library", lambda: None)
+    data = saved(coloured(), "JPEG", quality=91, subsampling=2)
+    done = cleaned(tmp_path, "photo.jpg", data, HOLE)
+    assert "encoded anew as a whole" in done.row["reason"]
+    assert done.row["outside_max_diff"] > 0
+    assert JpegImagePlugin.get_sampling(done.opened[1]) == 2
 
 
 def test_quality_makes_a_jpeg_smaller(ran):

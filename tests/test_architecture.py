@@ -70,6 +70,8 @@ ORDER = [
     ("removal/options.py",),
     ("removal/weights",),
 ]
+# Functions of more than 40 lines, still to be divided.
+LONG = {"flows/review/redo.py": {"redo"}, "flows/run.py": {"run"}, "removal/fills/detail.py": {"sources"}}
 # What is still to be untied in flows. Entries may only go; whoever unties one takes it out here.
 CIRCLES = {
     frozenset({"flows/ledger/manifest.py", "flows/ledger/pruning.py"}),
@@ -273,6 +275,13 @@ def test_only_the_command_line_exits_and_the_watchdog_and_a_worker_where_nothing
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_is_read_in_one_sitting(name):
     assert len(FILES[name].read_text().splitlines()) <= 310
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_function_is_read_at_a_glance(name):
+    functions = [n for n in ast.walk(ast.parse(FILES[name].read_text())) if isinstance(n, ast.FunctionDef)]
+    long = {f.name for f in functions if (f.end_lineno or 0) - f.lineno >= 40}
+    assert long - LONG.get(name, set()) == set()
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -22,7 +22,7 @@ from removal.weights import hub
 from tests.stand_in_hub import PRIVATE, TOKEN, Hub, ask_it, commit, serving
 
 REPO = "someone/tiny"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,197 @@
+"""A ledger that was lost is built again from the record files, so that nothing that people did is forgotten."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from flows.errors import UsageError
+from flows.formats.mask_files import decode_mask, mask_area
+from flows.formats.pictures import BrokenPicture, UnsupportedPicture
+from flows.job import Job
+from flows.ledger.entry import COLUMNS, NO_MASK, made_with
+from flows.ledger.manifest import Manifest, OtherSettings
+from flows.ledger.shards import Shard, records_of
+from flows.outcome import Outcome, digest
+from flows.places.bucket import Bucket
+from flows.places.disk import inside
+from flows.places.folder import Folder
+from flows.places.layout import MASKS, files_of
+from flows.prompt_files import Requests
+from flows.records.card import job_of
+
+UNKNOWN = "?"  # what is wanted of a row that was read from the records, until `complete` has compared it
+FIELDS = frozenset(field.name for field in fields(Outcome))
+Say = Callable[[str], None]
+
+
+def opened(
+    folder: Folder, say: Say, only_look: bool = False, shard: Shard | None = None, merging: bool = False
+) -> Manifest:
+    """The manifest of a target; where it was lost, with the rows, reviews and notes that the record files hold.
+
+    Raises UsageError for record files that cannot be read, and whatever Manifest does.
+    """
+    manifest = Manifest(folder.target, only_look, shard, merging)
+    try:
+        if manifest.is_empty() and manifest.settings() is None:
+            _rebuild(manifest, folder, say)
+    except BaseException:
+        manifest.__exit__(None, None, None)
+        raise
+    return manifest
+
+
+def _rebuild(manifest: Manifest, folder: Folder, say: Say) -> None:
+    shard = manifest.shard
+    for place in dict.fromkeys((records_of(shard), "")):
+        found = [row for row in read(folder, place) if shard is None or place or shard.holds(row.source)]
+        if found:
+            insert(manifest, found)
+            with manifest.file:
+                facts = {"published": str(len(found)), "records": str(_time(folder, f"{place}metadata.jsonl") or 0)}
+                if job := job_of(folder, place):
+                    facts["job"] = json.dumps(job.settings)
+                manifest.file.executemany("insert or replace into facts values (?, ?)", facts.items())
+            say(
+                f"{folder.address} has lost its manifest: it is built again from the {len(found)} rows of its records, "
+                "with their reviews and notes; masks that are not of their rows are kept as made by hand"
+            )
+            return
+    if shard is None and any(name.endswith(".png") for name in folder.below(MASKS)):
+        say(
+            f"{folder.address} has masks and no records: they are used as masks made by hand; remove {MASKS}/ to have "
+            "them found"
+        )
+
+
+def read(folder: Folder, place: str = "") -> Iterator[Outcome]:
+    """The rows of the record files in a place of a target. Raises UsageError, with the line, for what is none."""
+    for name in (f"{place}metadata.jsonl", f"{place}failures.jsonl"):
+        if not folder.has(name):
+            continue
+        for number, line in enumerate(folder.fetch(name).split(b"\n"), 1):
+            try:
+                if line.strip():
+                    yield _row(json.loads(line))
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                raise UsageError(
+                    f"{folder.address}/{name}, line {number} is no row ({error}), and the manifest is lost, so that "
+                    "reviews and notes are known from there alone; correct the line, then run the same command again"
+                ) from error
+
+
+def _row(row: dict) -> Outcome:
+    if not all(isinstance(row[key], str) for key in ("source", "status")):
+        raise ValueError("source and status are texts")
+    for path in (row["source"], row.get("file_name") or ""):
+        inside(path)
+    return Outcome(**{key: value for key, value in row.items() if key in FIELDS})
+
+
+def insert(manifest: Manifest, rows: Iterable[Outcome]) -> None:
+    """Put rows of record files into a manifest. What they are true of, `complete` finds out."""
+    unknown = (-1, -1, UNKNOWN, "", None, 0, NO_MASK, "", 0)
+    lines = [(os.fsencode(row.source), json.dumps(row.row()), row.status, *unknown) for row in rows]
+    with manifest.file:
+        manifest.file.executemany(
+            f"insert or replace into pictures (name, row, {COLUMNS}) values ({', '.join('?' * 12)})", lines
+        )
+
+
+def complete(manifest: Manifest, folder: Folder, names: list[str], wishes: Requests, job: Job) -> None:
+    """Find out of rows that were read from the records what they are true of, by the SHA-256 of their files.
+
+    What differs is due as ever. Raises OtherSettings where nothing but the rows tells that the settings are others.
+    """
+    asked = set(names)
+    found = manifest.file.execute("select name from pictures where wanted = ?", (UNKNOWN,)).fetchall()
+    before = job_of(folder, records_of(manifest.shard)) or job_of(folder)
+    since = int(manifest.fact("records") or 0)
+    for name in (os.fsdecode(key) for (key,) in found):
+        outcome = manifest.outcome(name)
+        if name not in asked or outcome is None:
+            continue
+        redone = (outcome.attempt or 1) > 1 and outcome.settings != digest((before or job).settings)
+        same = redone or outcome.settings in (None, digest(job.settings))
+        if not same and before is None and job.existing != "overwrite":
+            raise OtherSettings(
+                f"{name} was made with other settings, and neither the manifest nor job.toml says with which; choose "
+                "another target, or --existing overwrite to do every picture again"
+            )
+        row = (
+            *_picture(folder, outcome),
+            wishes.of(name).key if redone or _same_wish(job, before, wishes, outcome, since) else "",
+            made_with(outcome.status, job) if same else "",
+            _size(folder, outcome),
+            *_mask(folder, outcome, since),
+        )
+        with manifest.file:
+            manifest.file.execute(
+                "update pictures set size = ?, mtime = ?, wanted = ?, settings = ?, out_size = ?, mask_size = ?, "
+                "mask_mtime = ?, mask_sha = ? where name = ?",
+                (*row, os.fsencode(name)),
+            )
+
+
+def _picture(folder: Folder, outcome: Outcome) -> tuple[int, int]:
+    try:
+        seen = folder.stat(outcome.source)
+        return seen if _sha256(folder.read(outcome.source)) == outcome.sha256_in else (-1, -1)
+    except OSError:
+        return -1, -1
+
+
+def _size(folder: Folder, outcome: Outcome) -> int | None:
+    """The size of a published picture that is the one of its row; -1 for another."""
+    if not outcome.file_name:
+        return None
+    try:
+        data = folder.fetch(outcome.file_name)
+    except OSError:
+        return -1
+    return len(data) if _sha256(data) == outcome.sha256_out else -1
+
+
+def _mask(folder: Folder, outcome: Outcome, since: int) -> tuple[int, int, str | None]:
+    """Size, time and SHA-256 of a mask that is the one of its row, as far as its area and its time tell.
+
+    With another SHA-256 it is taken for one made by hand, which no run overwrites.
+    """
+    if outcome.mask_file_name is None:
+        return NO_MASK, NO_MASK, None
+    file = files_of(outcome.source).mask
+    try:
+        (size, mtime), data = folder.stat_of(file), folder.fetch(file)
+        ours = mask_area(decode_mask(data)) == outcome.mask_area
+    except (OSError, ValueError, BrokenPicture, UnsupportedPicture):
+        return 0, NO_MASK, "another"
+    if not ours or (_time(folder, file) or 0) > since > 0:
+        return 0, NO_MASK, "another"
+    return size, mtime, _sha256(data)
+
+
+def _same_wish(job: Job, before: Job | None, wishes: Requests, outcome: Outcome, since: int) -> bool:
+    """Whether a row is of what is wanted now; of masks and annotations, whether their file is older than the row."""
+    wish = wishes.of(outcome.source)
+    if wish.given:
+        file = wish.mask or Path(job.coco).expanduser()
+        keys = ("masks", "mask_pattern", "coco", "category")
+        return before is not None and [getattr(job, key) for key in keys] == [getattr(before, key) for key in keys] and (
+            file.stat().st_mtime_ns <= since
+        )
+    told = (outcome.text or [], outcome.points or [], outcome.boxes or [])
+    return told == ([*wish.texts], [[*point] for point in wish.points], [[*box] for box in wish.boxes])
+
+
+def _time(folder: Folder, relative: str) -> int | None:
+    """When a file was last changed, in nanoseconds; not known of a store."""
+    return None if isinstance(folder.files, Bucket) else folder.stat_of(relative)[1]
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -10,6 +10,9 @@ from typing import Any
 FOR_THE_MANIFEST = ("sha256_mask", "mask_outline")  # and not for the records
 
 
+BY_HAND = "by hand"  # the segmenter of a mask that somebody drew or corrected in masks/
+
+
 @dataclass(frozen=True)
 class Outcome:
     """One picture's row. All keys are always written, null where unknown."""

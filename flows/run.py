@@ -28,6 +28,7 @@ from flows.portions import Find, Remove, Work, others, outcomes
 from flows.prompt_files import Wishes, read_wishes, without_a_partner, without_masks
 from flows.readable import readable
 from flows.records import card as cards
+from flows.records import rebuild
 from flows.records.forecast import Forecast, forecast, pace_of
 from flows.steps import protection
 from flows.steps.find_masks import find_masks, segmenter_of
@@ -102,7 +103,7 @@ def run(
         watch.say(message)
     there = shard.deal(whole) if shard else whole
     names = there.names
-    with carried(folder), folder.listed(), Manifest(folder.target, shard=shard) as manifest:
+    with carried(folder), folder.listed(), rebuild.opened(folder, watch.say, shard=shard) as manifest:
         refuse_beside(job, folder.target)
         _refuse_unmounted(job, whole, manifest)
         manifest.tidy(folder)
@@ -171,8 +172,8 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
         watch.say(message)
     there = shard.deal(whole) if shard else whole
     names = waiting = there.names
-    if folder.has(ledger_of(shard)):
-        with carried(folder, only_look=True), Manifest(folder.target, only_look=True, shard=shard) as manifest:
+    if folder.has(ledger_of(shard)) or folder.has("metadata.jsonl"):
+        with carried(folder, only_look=True), rebuild.opened(folder, watch.say, True, shard) as manifest:
             refuse_beside(job, folder.target)
             _refuse_unmounted(job, whole, manifest)
             pace = None if masks_only else pace_of(manifest)
@@ -206,6 +207,7 @@ def _prepared(job: Job, watch: Watch, masks_only: bool) -> tuple[Folder, Job, Wi
 def _due(job: Job, folder: Folder, manifest: Manifest, there: Survey, wishes: Wishes, masks_only: bool) -> list[str]:
     """What is to be done on a target, after everything that the target itself has against it."""
     manifest.refuse(job)
+    rebuild.complete(manifest, folder, there.names, wishes, job)
     manifest.settle(job, masks_only)
     waiting = list(due.waiting(manifest, folder, there.names, wishes, job, masks_only))
     if job.existing == "error" and len(waiting) < len(there.names):

@@ -15,12 +15,12 @@ from typing import Any
 from flows.cli.job_file import job_of
 from flows.errors import EnvironmentFault, UsageError
 from flows.export.datasets import write_coco, write_pairs, write_parquet
-from flows.ledger.manifest import Manifest
 from flows.page import report as review
 from flows.places.disk import UMASK
 from flows.places.folder import Folder
 from flows.places.layout import files_of
 from flows.records import card as cards
+from flows.records import rebuild
 from flows.records.splits import write_splits
 from flows.steps import thumbnails
 
@@ -50,7 +50,7 @@ def export(
     _refuse(target, dest)
     if pairs and not originals:
         raise UsageError("pairs hold the originals; leave out --no-originals or --hf-pairs")
-    with Manifest(target) as manifest:
+    with rebuild.opened(Folder.without_source(target), say) as manifest:
         if manifest.published() < 0:
             raise UsageError(f"a run of {target} did not come to its end; run it again first, then export it")
         rows = [row for row in cards.read_rows(target) if row["file_name"] and (not accepted or _accepted(row))]

@@ -7,15 +7,15 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from flows.formats.pictures import BrokenPicture, UnsupportedPicture, measure
 from flows.job import Job
 from flows.ledger.entry import NO_MASK, Known, made_with
 from flows.ledger.manifest import Manifest
-from flows.outcome import Outcome, digest
+from flows.outcome import BY_HAND, Outcome, digest
 from flows.places.folder import Folder
 from flows.places.layout import files_of
 from flows.prompt_files import Wishes
 
-BY_HAND = "by hand"  # the segmenter of a mask that somebody drew or corrected in masks/
 CORRECTED = "its mask was made by hand"
 
 
@@ -53,14 +53,29 @@ def masked(manifest: Manifest, folder: Folder, names: list[str], wishes: Wishes,
 
 
 def _masked(manifest: Manifest, folder: Folder, name: str, wishes: Wishes, job: Job) -> Outcome | None:
+    if not folder.has(files_of(name).mask):
+        return None
     row, outcome = manifest.known_of(name), manifest.outcome(name)
-    if row is None or outcome is None or row.wanted != wishes.of(name).key or not folder.has(files_of(name).mask):
+    if row is None or outcome is None:
+        return _without_row(folder, name, job)
+    if row.wanted != wishes.of(name).key:
         return None
     by_hand = outcome.segmenter == BY_HAND or _corrected(manifest, folder, name, row)
     found = row.status == "masked" and row.settings == made_with("masked", job) and job.existing != "overwrite"
     if (by_hand or found) and row.status != "unsupported" and _same(manifest, folder, name, row):
         return _ready(outcome, by_hand, digest(job.settings))
     return None
+
+
+def _without_row(folder: Folder, name: str, job: Job) -> Outcome | None:
+    """The row of a picture whose mask no row tells of: what is ours in masks/ has one, so somebody made it."""
+    data = folder.read(name)
+    try:
+        height, width = measure(data, job.max_pixels)
+    except (BrokenPicture, UnsupportedPicture):
+        return None
+    outcome = Outcome(name, "masked", sha256_in=hashlib.sha256(data).hexdigest(), width=width, height=height)
+    return _ready(outcome, True, digest(job.settings))
 
 
 def _ready(outcome: Outcome, by_hand: bool, settings: str) -> Outcome:

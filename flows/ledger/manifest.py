@@ -52,7 +52,10 @@ class Manifest:
             self.file = tables.opened(file, only_look)
             if shard and self.is_empty() and (target / tables.LEDGER).exists() and not only_look:
                 tables.take_up(self.file, target / tables.LEDGER, shard.holds)
-        except (OSError, sqlite3.Error) as error:
+        except sqlite3.Error as error:
+            lock.free(self.locks)
+            raise EnvironmentFault(tables.in_words(error, file)) from error
+        except OSError as error:
             raise EnvironmentFault(f"the target {target} cannot be written: {error}") from error
         self.journal = journal.Journal(self.file)
         self.moves: list[tuple[Folder, str, Stat | None]] = []  # masks to be put in their places, see `sync`
@@ -68,7 +71,7 @@ class Manifest:
             self.file.close()
         lock.free(self.locks)
         if isinstance(error, sqlite3.Error):
-            raise EnvironmentFault(f"the manifest cannot be written: {error}; mend that, then run again") from error
+            raise EnvironmentFault(tables.in_words(error, self.place / tables.ledger_of(self.shard))) from error
         if error is not None:
             raise_if_environment(error)
             raise_if_moved(error)
@@ -112,7 +115,7 @@ class Manifest:
                     )
         self.unadopted = {"job": json.dumps(now)}
         task = digest([now, masks_only])
-        if job.existing == "overwrite" and self._fact("overwriting") != task:  # else it goes on with that
+        if job.existing == "overwrite" and self.fact("overwriting") != task:  # else it goes on with that
             self.unadopted |= {"round": str(self.round + 1), "overwriting": task}
 
     def adopt(self) -> None:
@@ -129,16 +132,16 @@ class Manifest:
 
     def overwritten(self) -> None:
         """Nothing is left to do: to overwrite again is to begin again."""
-        if self._fact("overwriting"):
-            self._remember("overwriting", "")
+        if self.fact("overwriting"):
+            self.remember("overwriting", "")
 
     @property
     def round(self) -> int:
         """How often this target was overwritten; a row of an earlier round is due while that goes on."""
-        return int(self.unadopted.get("round") or self._fact("round") or 0)
+        return int(self.unadopted.get("round") or self.fact("round") or 0)
 
     def settings(self) -> dict[str, Any] | None:
-        found = self._fact("job")
+        found = self.fact("job")
         return json.loads(found) if found else None
 
     def known(self) -> dict[str, Known]:
@@ -207,7 +210,7 @@ class Manifest:
                 journal.forget(self.file, outcome.source)
                 then(self.file, outcome.source)
         except sqlite3.Error as error:
-            raise EnvironmentFault(f"the manifest cannot be written: {error}; mend that, then run again") from error
+            raise EnvironmentFault(tables.in_words(error, self.place / tables.ledger_of(self.shard))) from error
         remove_published(self.file, folder, before, outcome)
         self.moves.append((folder, outcome.source, _stat(folder, outcome.source)))
         if staged:
@@ -272,17 +275,17 @@ class Manifest:
 
     def published(self) -> int:
         """How many rows the record files hold; -1 when a run that wrote rows did not come to write them."""
-        return int(self._fact("published") or -1)
+        return int(self.fact("published") or -1)
 
     def publishes(self, rows: int) -> None:
         """Note that the record files hold so many rows, or (-1) that they are about to lag behind."""
-        self._remember("published", str(rows))
+        self.remember("published", str(rows))
 
-    def _fact(self, key: str) -> str | None:
+    def fact(self, key: str) -> str | None:
         found = self.file.execute("select value from facts where key = ?", (key,)).fetchone()
         return found[0] if found else None
 
-    def _remember(self, key: str, value: str) -> None:
+    def remember(self, key: str, value: str) -> None:
         with self.file:
             self.file.execute("insert or replace into facts values (?, ?)", (key, value))
 

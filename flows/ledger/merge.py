@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from flows.ledger.manifest import Manifest
 from flows.ledger.shards import Shard, holder, parse_shard, records_of, shards_of
 from flows.ledger.tables import ledger_of, take_up
 from flows.places.folder import Folder
+from flows.records import rebuild
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Merged:
         return 1 if self.missing or self.counts.get("failed") else 0
 
 
-def merge(target: Path) -> Merged:
+def merge(target: Path, say: Callable[[str], None] = lambda _: None) -> Merged:
     """Join the records of all shards of a target, in whatever order they ran, and write its record files.
 
     What a shard did is taken up and its own records go, so that one that was lost can be run again alone, and merged
@@ -44,10 +46,10 @@ def merge(target: Path) -> Merged:
         raise UsageError(f"{target} has no shards to merge; run each with --shard first, such as --shard 1/2")
     job = _agreed(jobs)
     folder = Folder(job.source, str(target), job.format)
-    with Manifest(target, merging=True) as manifest:
+    with rebuild.opened(folder, say, merging=True) as manifest:
         manifest.publishes(-1)
         for shard in shards:
-            _take_up(manifest, target / ledger_of(shard))
+            _take_up(manifest, folder, shard)
         manifest.tidy(folder)
         there = folder.survey()
         counts, doubtful = conclude(job, folder, manifest, None if folder.single else there.all)
@@ -90,8 +92,10 @@ def _agreed(jobs: dict[Shard, Job]) -> Job:
     return job
 
 
-def _take_up(manifest: Manifest, file: Path) -> None:
-    if not file.exists():  # an earlier merge was interrupted while it cleared up
+def _take_up(manifest: Manifest, folder: Folder, shard: Shard) -> None:
+    file = folder.target / ledger_of(shard)
+    if not file.exists():  # it was lost, or an earlier merge was interrupted while it cleared up
+        rebuild.take_up(manifest, folder, records_of(shard))
         return
     try:
         take_up(manifest.file, file)

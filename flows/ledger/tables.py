@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sqlite3
 import tempfile
@@ -52,6 +53,17 @@ def opened(file: Path, only_look: bool = False) -> sqlite3.Connection:
     return ledger
 
 
+def in_words(error: sqlite3.Error, file: Path) -> str:
+    """What to say of an error of a ledger: how to go on, and what is kept where it is damaged."""
+    if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return (
+            f"{file} is damaged ({error}). Pictures, masks, and the reviews and notes in metadata.jsonl are kept: move "
+            f"this file away (mv {shlex.quote(str(file))} {shlex.quote(f'{file}.damaged')}), then run the same command "
+            "again, and it is built again from them"
+        )
+    return f"the manifest {file} cannot be written: {error}; fix that, then run the same command again"
+
+
 def _own(file: Path) -> None:
     """Part a ledger from its hard links, such as in a backup by `cp -al`: SQLite writes into the files themselves."""
     for one in (file, *(file.with_name(f"{file.name}-{log}") for log in ("wal", "shm"))):
@@ -61,6 +73,8 @@ def _own(file: Path) -> None:
 
 def _copy(file: Path) -> sqlite3.Connection:
     whole = sqlite3.connect(":memory:")
+    if not file.exists():
+        return whole
     with tempfile.TemporaryDirectory(prefix="cleanplate-") as place:
         log = file.with_name(f"{file.name}-wal")
         mode = "ro&immutable=1"

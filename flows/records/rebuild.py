@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -21,10 +21,12 @@ from flows.places.bucket import Bucket
 from flows.places.disk import inside
 from flows.places.folder import Folder
 from flows.places.layout import MASKS, files_of
-from flows.prompt_files import Requests
+from flows.prompt_files import Wishes
 from flows.records.card import job_of
 
 UNKNOWN = "?"  # what is wanted of a row that was read from the records, until `complete` has compared it
+GIVEN = ("masks", "mask_pattern", "coco", "category")  # settings that say where masks come from
+WRITTEN = "records"  # the fact that says when the record files were written, in nanoseconds
 FIELDS = frozenset(field.name for field in fields(Outcome))
 Say = Callable[[str], None]
 
@@ -49,17 +51,13 @@ def opened(
 def _rebuild(manifest: Manifest, folder: Folder, say: Say) -> None:
     shard = manifest.shard
     for place in dict.fromkeys((records_of(shard), "")):
-        found = [row for row in read(folder, place) if shard is None or place or shard.holds(row.source)]
-        if found:
-            insert(manifest, found)
-            with manifest.file:
-                facts = {"published": str(len(found)), "records": str(_time(folder, f"{place}metadata.jsonl") or 0)}
-                if job := job_of(folder, place):
-                    facts["job"] = json.dumps(job.settings)
-                manifest.file.executemany("insert or replace into facts values (?, ?)", facts.items())
+        if count := take_up(manifest, folder, place):
+            manifest.publishes(count)
+            if job := job_of(folder, place):
+                manifest.remember("job", json.dumps(job.settings))
             say(
-                f"{folder.address} has lost its manifest: it is built again from the {len(found)} rows of its records, "
-                "with their reviews and notes; masks that are not of their rows are kept as made by hand"
+                f"{folder.address} has lost its manifest: it is built again from the {count} rows of its records, with "
+                "their reviews and notes; masks that are not of their rows are kept as made by hand"
             )
             return
     if shard is None and any(name.endswith(".png") for name in folder.below(MASKS)):
@@ -93,17 +91,27 @@ def _row(row: dict) -> Outcome:
     return Outcome(**{key: value for key, value in row.items() if key in FIELDS})
 
 
-def insert(manifest: Manifest, rows: Iterable[Outcome]) -> None:
-    """Put rows of record files into a manifest. What they are true of, `complete` finds out."""
+def take_up(manifest: Manifest, folder: Folder, place: str) -> int:
+    """Put the rows of record files into a manifest. Returns how many; what they are true of, `complete` finds out."""
+    shard = None if place else manifest.shard
     unknown = (-1, -1, UNKNOWN, "", None, 0, NO_MASK, "", 0)
-    lines = [(os.fsencode(row.source), json.dumps(row.row()), row.status, *unknown) for row in rows]
+    lines = [
+        (os.fsencode(row.source), json.dumps(row.row()), row.status, *unknown)
+        for row in read(folder, place)
+        if shard is None or shard.holds(row.source)
+    ]
+    if not lines:
+        return 0
     with manifest.file:
         manifest.file.executemany(
             f"insert or replace into pictures (name, row, {COLUMNS}) values ({', '.join('?' * 12)})", lines
         )
+    written = _time(folder, f"{place}metadata.jsonl") or 0
+    manifest.remember(WRITTEN, str(min(written, int(manifest.fact(WRITTEN) or written))))
+    return len(lines)
 
 
-def complete(manifest: Manifest, folder: Folder, names: list[str], wishes: Requests, job: Job) -> None:
+def complete(manifest: Manifest, folder: Folder, names: list[str], wishes: Wishes, job: Job) -> None:
     """Find out of rows that were read from the records what they are true of, by the SHA-256 of their files.
 
     What differs is due as ever. Raises OtherSettings where nothing but the rows tells that the settings are others.
@@ -111,7 +119,7 @@ def complete(manifest: Manifest, folder: Folder, names: list[str], wishes: Reque
     asked = set(names)
     found = manifest.file.execute("select name from pictures where wanted = ?", (UNKNOWN,)).fetchall()
     before = job_of(folder, records_of(manifest.shard)) or job_of(folder)
-    since = int(manifest.fact("records") or 0)
+    since = int(manifest.fact(WRITTEN) or 0)
     for name in (os.fsdecode(key) for (key,) in found):
         outcome = manifest.outcome(name)
         if name not in asked or outcome is None:
@@ -175,15 +183,13 @@ def _mask(folder: Folder, outcome: Outcome, since: int) -> tuple[int, int, str |
     return size, mtime, _sha256(data)
 
 
-def _same_wish(job: Job, before: Job | None, wishes: Requests, outcome: Outcome, since: int) -> bool:
+def _same_wish(job: Job, before: Job | None, wishes: Wishes, outcome: Outcome, since: int) -> bool:
     """Whether a row is of what is wanted now; of masks and annotations, whether their file is older than the row."""
     wish = wishes.of(outcome.source)
     if wish.given:
-        file = wish.mask or Path(job.coco).expanduser()
-        keys = ("masks", "mask_pattern", "coco", "category")
-        return before is not None and [getattr(job, key) for key in keys] == [getattr(before, key) for key in keys] and (
-            file.stat().st_mtime_ns <= since
-        )
+        files = wish.masks or (Path(job.coco).expanduser(),)
+        older = all(file.stat().st_mtime_ns <= since for file in files)
+        return older and (before is None or all(getattr(job, key) == getattr(before, key) for key in GIVEN))
     told = (outcome.text or [], outcome.points or [], outcome.boxes or [])
     return told == ([*wish.texts], [[*point] for point in wish.points], [[*box] for box in wish.boxes])
 

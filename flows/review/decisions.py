@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.errors import UsageError
-from flows.ledger.manifest import Manifest
 from flows.ledger.overrides import click
 from flows.ledger.tables import LEDGER
 from flows.outcome import Outcome
 from flows.places.folder import Folder
 from flows.prompt_rows import plain, shapes
 from flows.records import card as cards
+from flows.records import rebuild
 
 REVIEWS = ("accept", "reject", None)
 LONGEST_NOTE = 10_000  # characters
@@ -55,9 +55,9 @@ def apply(target: Path, decisions: Iterable[Decision], say: Callable[[str], None
     What cannot be applied, such as one for a picture that has no row, is left out and said. Raises UsageError when the
     target holds no result, Busy when a run has it.
     """
-    if not (target / LEDGER).exists():
+    if not (target / LEDGER).exists() and not (target / "metadata.jsonl").exists():
         raise UsageError(f"{target} holds no result of Cleanplate (no {LEDGER})")
-    with Manifest(target) as manifest:
+    with rebuild.opened(Folder.without_source(target), say) as manifest:
         listed = {row["source"] for row in cards.read_rows(target)} if manifest.published() >= 0 else None
         decided: dict[str, Outcome] = {}
         manifest.publishes(-1)

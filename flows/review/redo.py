@@ -25,6 +25,7 @@ from flows.places.layout import STAGE, files_of
 from flows.portions import Find, Remove, Work, outcomes
 from flows.prompt_files import Wishes, read_wishes
 from flows.records import card as cards
+from flows.records import rebuild
 from flows.run import Nobody, Summary, Watch, explain
 from flows.samples.comparison import Once
 from flows.steps.attempts import put_by
@@ -97,8 +98,9 @@ def redo(
     folder, wishes = Folder(job.source, job.target, job.format), read_wishes(job)
     there = folder.survey()
     wishes = wishes.among(lambda: there.names)
-    with Manifest(target) as manifest:
+    with rebuild.opened(folder, watch.say) as manifest:
         manifest.refuse(job)
+        rebuild.complete(manifest, folder, there.names, wishes, job)
         manifest.tidy(folder)
         stage = Folder(job.source, staging.stage_of(target), job.format)
         task = Task(job, given, folder, stage, manifest, wishes, overrides(manifest.file))

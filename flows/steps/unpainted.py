@@ -10,7 +10,7 @@ from flows.errors import raise_if_environment
 from flows.formats.encoding import reencoded
 from flows.formats.pictures import BrokenPicture, UnsupportedPicture
 from flows.job import Job
-from flows.outcome import Outcome
+from flows.outcome import BY_HAND, Outcome
 from flows.places.folder import Folder
 from flows.places.layout import files_of
 from flows.places.source import Unsettled
@@ -79,7 +79,8 @@ def _published(folder: Folder, outcome: Outcome, name: str, as_asked: Callable[[
 def _without_mask(folder: Folder, outcome: Outcome) -> Outcome:
     files = files_of(outcome.source)
     for path in (files.mask, files.pending_mask, files.protected):
-        folder.remove(path)
+        if path != files.mask or outcome.segmenter != BY_HAND:  # what people made by hand is kept
+            folder.remove(path)
     folder.remove_traces(outcome.source)
     return replace(
         outcome, mask_file_name=None, sha256_mask=None, mask_area=None, score=None, objects=None, dilate=None

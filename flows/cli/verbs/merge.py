@@ -6,7 +6,7 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 
-from flows.cli.verbs.talk import Json, print_json, show
+from flows.cli.verbs.talk import Json, print_json, say, show
 from flows.settings.paths import local_path
 
 
@@ -19,7 +19,7 @@ def merge(target: Path, *, json: Json = False) -> int:
     from flows.records.card import in_words
 
     target = local_path(target)
-    merged = join(target)
+    merged = join(target, say)
     repeat = ["cleanplate", "run", merged.source, str(target), "--job", f"{target}/job.toml"]
     steps = [shlex.join([*repeat, "--shard", shard]) for shard in merged.missing]
     if json:

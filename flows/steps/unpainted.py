@@ -43,7 +43,7 @@ def unsupported(folder: Folder, outcome: Outcome, reason: str) -> Outcome:
     name = folder.image_name(outcome.source, as_it_is=True)
     if name != folder.image_name(outcome.source):
         folder.remove(folder.image_name(outcome.source))
-    outcome = replace(_without_mask(folder, outcome), status="unsupported", reason=reason)
+    outcome = replace(_without_mask(folder, outcome, outcome.segmenter == BY_HAND), status="unsupported", reason=reason)
     return _published(folder, outcome, name, lambda data: data)
 
 
@@ -76,10 +76,10 @@ def _published(folder: Folder, outcome: Outcome, name: str, as_asked: Callable[[
     return replace(outcome, file_name=name, sha256_out=written)
 
 
-def _without_mask(folder: Folder, outcome: Outcome) -> Outcome:
+def _without_mask(folder: Folder, outcome: Outcome, keep: bool = False) -> Outcome:
     files = files_of(outcome.source)
     for path in (files.mask, files.pending_mask, files.protected):
-        if path != files.mask or outcome.segmenter != BY_HAND:  # what people made by hand is kept
+        if path != files.mask or not keep:
             folder.remove(path)
     folder.remove_traces(outcome.source)
     return replace(

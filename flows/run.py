@@ -13,8 +13,8 @@ from flows.finish import conclude
 from flows.formats.mask_files import taken_by_alpha
 from flows.job import Job
 from flows.ledger import due
+from flows.ledger.beside import refuse_beside
 from flows.ledger.manifest import Manifest
-from flows.ledger.merge import refuse_beside
 from flows.ledger.mirror import carried
 from flows.ledger.pruning import prune
 from flows.ledger.shards import parse_shard, records_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.ledger.merge import merge
+from flows.merge import merge
 from flows.run import run
 from tests.flows.prefect_server import deployed
 from tests.flows.test_lost_runs import parameters, published

@@ -13,7 +13,7 @@ from flows.export.delivery import export
 from flows.formats.encoding import encode_image
 from flows.formats.mask_files import encode_mask
 from flows.job import Job
-from flows.ledger.merge import merge
+from flows.merge import merge
 from flows.places.disk import Disk
 from flows.places.layout import FOLDERS
 from flows.review.decisions import Decision, apply

@@ -13,7 +13,7 @@ from flows.export.delivery import export
 from flows.formats.mask_files import encode_mask
 from flows.job import Job
 from flows.ledger.manifest import Manifest, OtherSettings
-from flows.ledger.merge import merge
+from flows.merge import merge
 from flows.review.decisions import Decision, apply
 from flows.review.redo import redo
 from flows.run import look, run

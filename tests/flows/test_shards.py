@@ -14,8 +14,8 @@ from flows.errors import UsageError
 from flows.job import Job
 from flows.ledger.lock import Busy
 from flows.ledger.manifest import Manifest, OtherSettings
-from flows.ledger.merge import merge
 from flows.ledger.shards import Shard, holder, parse_shard
+from flows.merge import merge
 from flows.places.layout import files_of
 from flows.records.card import standing
 from flows.run import run
@@ -140,7 +140,7 @@ def test_what_a_merge_left_half_done_is_merged_by_the_next(job, monkeypatch):
     for index in (1, 2, 3):
         run(shard(job, index))
     with monkeypatch.context() as failing:
-        failing.setattr("flows.ledger.merge.conclude", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        failing.setattr("flows.merge.conclude", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             merge(Path(job.target))
     with pytest.raises(UsageError, match="not merged"):

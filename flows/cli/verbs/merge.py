@@ -15,7 +15,7 @@ def merge(target: Path, *, json: Json = False) -> int:
 
     The result is that of one run, whatever the order of the shards; a later `run` finds everything done.
     """
-    from flows.ledger.merge import merge as join
+    from flows.merge import merge as join
     from flows.records.card import in_words
 
     target = local_path(target)

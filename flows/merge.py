@@ -1,4 +1,4 @@
-"""Shards beside each other: what they refuse of one another, and `merge`, which joins their records to one."""
+"""`merge`: the records of shards become one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.cli.job_file import job_of
 from flows.errors import EnvironmentFault, UsageError
 from flows.finish import conclude
-from flows.job import Job
+from flows.ledger.beside import agreed, shard_job
 from flows.ledger.manifest import Manifest
-from flows.ledger.shards import Shard, holder, parse_shard, records_of, shards_of
+from flows.ledger.shards import Shard, holder, records_of, shards_of
 from flows.ledger.tables import ledger_of, take_up
 from flows.places.folder import Folder
 from flows.records import rebuild
@@ -41,10 +40,10 @@ def merge(target: Path, say: Callable[[str], None] = lambda _: None) -> Merged:
     a shard works on the target.
     """
     shards = shards_of(target)
-    jobs = {shard: job for shard in shards if (job := _job(target, shard))}
+    jobs = {shard: job for shard in shards if (job := shard_job(target, shard))}
     if not jobs:
         raise UsageError(f"{target} has no shards to merge; run each with --shard first, such as --shard 1/2")
-    job = _agreed(jobs)
+    job = agreed(jobs)
     folder = Folder(job.source, str(target), job.format)
     with rebuild.opened(folder, say, merging=True) as manifest:
         manifest.publishes(-1)
@@ -57,39 +56,6 @@ def merge(target: Path, say: Callable[[str], None] = lambda _: None) -> Merged:
         for shard in shards:
             folder.clear(shard.records)
     return Merged(job.source, counts, doubtful, missing)
-
-
-def refuse_beside(job: Job, target: Path) -> None:
-    """Refuse what the shards beside it have against a job that is one. Raises UsageError."""
-    own, others = parse_shard(job.shard), shards_of(target)
-    if own is None:
-        return
-    for shard in others:
-        if shard.count != own.count:
-            raise UsageError(
-                f"{target} is dealt out to {shard.count} shards, not {own.count}: give --shard i/{shard.count}, "
-                f"or `cleanplate merge {target}` first"
-            )
-    _agreed({own: job} | {shard: of for shard in others if (of := _job(target, shard)) and shard != own})
-
-
-def _job(target: Path, shard: Shard) -> Job | None:
-    """The job of a shard; None for one that did not come to begin."""
-    file = target / f"{records_of(shard)}job.toml"
-    return job_of(str(file), {}) if file.exists() else None
-
-
-def _agreed(jobs: dict[Shard, Job]) -> Job:
-    """The first of some jobs, which paint alike. Raises UsageError where they do not."""
-    (first, job), *rest = jobs.items()
-    for shard, other in rest:
-        theirs = other.settings
-        differ = [f"--{name.replace('_', '-')}" for name, value in job.settings.items() if theirs[name] != value]
-        if differ:
-            raise UsageError(
-                f"shards {first} and {shard} were given other settings ({', '.join(differ)}); give both the same"
-            )
-    return job
 
 
 def _take_up(manifest: Manifest, folder: Folder, shard: Shard) -> None:

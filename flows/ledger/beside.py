@@ -1,0 +1,43 @@
+"""Shards beside each other: what they refuse of one another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.cli.job_file import job_of
+from flows.errors import UsageError
+from flows.job import Job
+from flows.ledger.shards import Shard, parse_shard, records_of, shards_of
+
+
+def refuse_beside(job: Job, target: Path) -> None:
+    """Refuse what the shards beside it have against a job that is one. Raises UsageError."""
+    own, others = parse_shard(job.shard), shards_of(target)
+    if own is None:
+        return
+    for shard in others:
+        if shard.count != own.count:
+            raise UsageError(
+                f"{target} is dealt out to {shard.count} shards, not {own.count}: give --shard i/{shard.count}, "
+                f"or `cleanplate merge {target}` first"
+            )
+    agreed({own: job} | {shard: of for shard in others if (of := shard_job(target, shard)) and shard != own})
+
+
+def shard_job(target: Path, shard: Shard) -> Job | None:
+    """The job of a shard; None for one that did not come to begin."""
+    file = target / f"{records_of(shard)}job.toml"
+    return job_of(str(file), {}) if file.exists() else None
+
+
+def agreed(jobs: dict[Shard, Job]) -> Job:
+    """The first of some jobs, which paint alike. Raises UsageError where they do not."""
+    (first, job), *rest = jobs.items()
+    for shard, other in rest:
+        theirs = other.settings
+        differ = [f"--{name.replace('_', '-')}" for name, value in job.settings.items() if theirs[name] != value]
+        if differ:
+            raise UsageError(
+                f"shards {first} and {shard} were given other settings ({', '.join(differ)}); give both the same"
+            )
+    return job

@@ -10,7 +10,7 @@ from flows.steps.find_masks import look_for
 from flows.steps.ladder import Masked
 from flows.steps.verdicts import Again
 from masks import BoxPrompt, Found, PointPrompt, Prompt, TextPrompt, dilate
-from masks.segmenters import split_name
+from masks.segmenters import SEGMENTERS
 from removal.crops.crop import bounds
 
 CONTEXT = 2.0  # side of what is looked at, as a multiple of the mask's box
@@ -84,7 +84,8 @@ def _prompts(one: Masked, window: Window) -> list[Prompt]:
     rows, columns = window
     height, width = one.mask[window].shape
     outcome = one.outcome
-    if outcome.segmenter == "given" or not split_name(outcome.segmenter or "sam")[0].sees:
+    finder = SEGMENTERS.get((outcome.segmenter or "").partition(":")[0])  # none of a mask that was made by hand
+    if outcome.segmenter == "given" or (finder and not finder.sees):
         return []
     found: list[Prompt] = [TextPrompt.parse(text) for text in outcome.text or []]
     moved = [(x - columns.start, y - rows.start, *label) for x, y, *label in outcome.points or []]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,7 +20,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
 from prefect.runtime import deployment
 from prefect.states import Cancelled, Completed, Failed
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from flows import run as job
@@ -38,6 +39,7 @@ from flows.threads.run_in_thread import aside
 
 Flowing = TypeVar("Flowing", bound=Callable[..., Any])
 IN_THREAD: Any = {"_sync": True}  # for what Prefect would take to be in the event loop, since the flow is async
+FLAG = re.compile(r"(?<![\w-])--([a-z][a-z_-]*)")
 SECONDS_TO_STOP = 20.0  # of the thirty that a worker waits before it kills a run that was cancelled
 
 
@@ -73,10 +75,29 @@ def _annotation(name: str, about: FieldInfo) -> Any:
 @takes_a_job
 async def remove_objects(source: str, target: str, **rest: Any) -> State:
     """Remove what a text, point, box or mask names from every picture of a folder. Resumes by itself."""
-    settings = Job(source=source, target=target, **rest)
-    refuse_relative_paths(settings)
-    # Async, since Prefect waits for a second at the end of a flow that is not.
-    return await aside(lambda: _clean(settings), SECONDS_TO_STOP)
+    try:
+        settings = Job(source=source, target=target, **rest)
+        refuse_relative_paths(settings)
+        # Async, since Prefect waits for a second at the end of a flow that is not.
+        return await aside(lambda: _clean(settings), SECONDS_TO_STOP)
+    except (UsageError, ValidationError) as error:
+        if not deployment.id:  # whoever called it gets the error itself
+            raise
+        return Failed(message=as_parameters(error))
+
+
+def as_parameters(error: UsageError | ValidationError) -> str:
+    """What is wrong with a run's parameters, in a line each, in the words of `prefect deployment run`."""
+    lines = str(error).split("\n")
+    if isinstance(error, ValidationError):
+        found = [(".".join(map(str, one["loc"][:1])), one["msg"]) for one in error.errors()]
+        lines = [f"--{name}: {words}" if name else words for name, words in found]
+    return "\n".join(FLAG.sub(_as_parameter, readable(line.replace("Value error, ", ""))) for line in lines)
+
+
+def _as_parameter(flag: re.Match[str]) -> str:
+    name = flag[1].replace("-", "_")
+    return f"-p {name}=…" if name in Job.model_fields else flag[0]
 
 
 def _clean(settings: Job) -> State:

@@ -16,6 +16,7 @@ from playwright.sync_api import expect
 
 from flows.ledger.manifest import Manifest
 from flows.page import pick as picking
+from flows.prompt_rows import read_prompts
 from flows.records import card as cards
 from flows.review.server import Site, server
 from flows.run import run
@@ -228,3 +229,27 @@ def test_picking_saves_into_the_prompts_file(tmp_path, reading):
         made.server_close()
         thread.join()
     assert json.loads(prompts.read_text()) == {"file_name": "p00.png", "points": [[17, 12, 1]]}
+
+
+def test_what_breaks_off_while_it_is_sent_is_not_saved_up_to_there(target, served):
+    whole = decision() + decision("p01.png")
+    parts = urlsplit(served[1])
+    body = whole.encode()
+    with socket.create_connection((parts.hostname, parts.port)) as line:
+        place = parts.path.rpartition("/")[0]
+        line.sendall(
+            f"POST {place}/save HTTP/1.1\r\nHost: {parts.netloc}\r\nOrigin: http://{parts.netloc}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n".encode()
+            + body[: len(decision())]  # the first line, whole
+        )
+        line.shutdown(socket.SHUT_WR)
+        answer = line.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert set(reviews(target)) == {None}
+
+
+def test_names_with_line_ends_of_other_scripts_can_be_picked(tmp_path):
+    prompts = tmp_path / "prompts.jsonl"
+    for name in ("a\u2028b.png", "c\x85d.png", "e\x0bf.png"):
+        assert picking.take(prompts, json.dumps({"file_name": name, "text": "dog"}, ensure_ascii=False) + "\n") == 1
+    assert set(read_prompts(prompts)) == {"a\u2028b.png", "c\x85d.png", "e\x0bf.png"}

@@ -6,6 +6,7 @@ import sys
 import tomllib
 from importlib.metadata import requires, version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
@@ -55,7 +56,7 @@ def test_the_flows_form_has_every_description_type_and_limit():
     for name, own in Job.model_json_schema()["properties"].items():
         shown = {key: value for key, value in remove_objects.parameters.properties[name].items() if key != "position"}
         if own.get("type") == "array":  # one phrase may be given as such: `-p text=person`
-            own["anyOf"] = [{"type": "string"}, {"type": own.pop("type"), "items": own.pop("items")}]
+            own["anyOf"] = [{"type": own["items"]["type"]}, {"type": own.pop("type"), "items": own.pop("items")}]
         for facts in (own, shown):
             facts.pop("title")
             facts.pop("default", None)
@@ -79,3 +80,28 @@ def test_a_deployment_refuses_relative_paths(monkeypatch):
     refuse_relative_paths(Job(source="/data/in", target="~/out", masks="s3://pictures/masks"))
     with pytest.raises(UsageError, match="target"):
         refuse_relative_paths(Job(source="/data/in", target="out"))
+
+
+def test_what_is_wrong_with_a_deployments_parameters_is_said_in_lines_of_its_own_words(monkeypatch):
+    """No traceback of thirty lines, and no flags, which `prefect deployment run` does not have."""
+    import asyncio
+
+    from flows import remove_objects as flow
+
+    monkeypatch.setattr(flow, "deployment", SimpleNamespace(id="some"))
+    for given, words in (
+        ({"source": "in", "target": "/out", "text": "a"}, "source: a deployment needs the whole path"),
+        ({"source": "/in", "target": "/out", "text": "a", "max_failures": "x"}, "-p max_failures=…: failures allowed"),
+        ({"source": "/in", "target": "/out", "text": "a", "shard": "3/2"}, "-p shard=…: a shard is i/n"),
+    ):
+        state = asyncio.run(flow.remove_objects.fn(**given))
+        assert (state.type, words in state.message) == ("FAILED", True), state.message
+        assert "--" not in state.message
+        assert len(state.message.splitlines()) == 1
+
+
+def test_a_flag_in_an_error_becomes_a_parameter_and_other_words_stay():
+    from flows.remove_objects import as_parameters
+
+    said = as_parameters(UsageError("give --max-pixels more, or `prefect --help`; a--b"))
+    assert said == "give -p max_pixels=… more, or `prefect --help`; a--b"

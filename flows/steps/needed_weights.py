@@ -123,7 +123,8 @@ def refuse_unreachable(job: Job, weights: list[Weights]) -> None:
 def _what_works() -> str:
     """What a machine can do that has no weights but those in the package."""
     classic = "--model classic with --point or --box; " if "classic" in PRESETS else ""
-    return f"What works without any: {classic}--method telea with --masks or --coco; --model bundled on sample scenes"
+    given = "--method patchmatch or telea with --masks or --coco"
+    return f"What works without any: {classic}{given}; --model bundled on sample scenes"
 
 
 def pull_of(job: Job) -> str:

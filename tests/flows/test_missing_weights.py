@@ -57,7 +57,7 @@ def test_a_run_that_can_fetch_nothing_says_what_is_missing_from_where_how_large_
             "`cleanplate models pull sd15`",
             "HTTPS_PROXY",
             "What works without any",
-            "--method telea",
+            "--method patchmatch or telea with",
         ),
     ):
         assert part in said

@@ -384,7 +384,8 @@ def test_the_difference_outside_the_mask_is_that_of_the_bytes_that_were_written(
 
 def test_a_jpeg_whose_coefficients_cannot_be_kept_is_encoded_anew_with_its_sampling_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(jpeg_workers, "library", lambda: None)
-    data = saved(coloured(), "JPEG", quality=91, subsampling=2)
+    noise = np.random.default_rng(1).integers(0, 256, SCENE.shape, np.uint8)  # which encoding clips anew each time
+    data = saved(Image.fromarray(noise), "JPEG", quality=91, subsampling=2)
     done = cleaned(tmp_path, "photo.jpg", data, HOLE)
     assert "encoded anew as a whole" in done.row["reason"]
     assert done.row["outside_max_diff"] > 0

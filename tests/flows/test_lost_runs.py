@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flows.job import Job
 from flows.run import run
-from tests.flows.prefect_server import PrefectServer, deployed, end, prefect_server
+from tests.flows.prefect_server import ROOT, PrefectServer, deployed, end, prefect_server
 from tests.flows.test_scale import tiny
 
 SAID = ("source", "target", "masks", "model", "method", "verify")
@@ -129,3 +130,19 @@ def test_a_run_outlives_a_server_that_is_killed_and_comes_back(tmp_path):
         finally:
             worker.__exit__(None, None, None)
     assert_whole(job, 1500)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_pending_when_its_worker_died_waits_for_a_worker_again(own, tmp_path):
+    """The automation of flows/automations.yaml, with a shorter patience; no worker is there to begin anything."""
+    shipped = yaml.safe_load((ROOT / "flows" / "automations.yaml").read_text())["automations"]
+    [one] = [each for each in shipped if each["name"] == "cleanplate-never-began"]
+    one["name"], one["trigger"]["within"] = "quick", 10
+    file = tmp_path / "quick.yaml"
+    file.write_text(yaml.safe_dump({"automations": [one]}))
+    own("automation", "create", "--from-file", str(file)).check_returncode()
+    run_id = own.begin(source="/data/in", target="/data/out", text="person")
+    own.ask(f"flow_runs/{run_id}/set_state", state={"type": "PENDING", "name": "Pending"})
+    assert own.states(run_id)[-1] == "Pending"
+    own.until(lambda: own.states(run_id)[-1] == "AwaitingRetry", limit=120)
+    assert own.run(run_id)["state"]["type"] == "SCHEDULED"

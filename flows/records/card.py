@@ -163,9 +163,9 @@ def next_steps(target: Path | str, found: Standing) -> list[str]:
     """The commands that a target in this state asks for, the most pressing first."""
     steps = []
     if found.counts.get("masked") or not found.counts:
-        source = tomllib.loads(Folder.without_source(target).fetch("job.toml").decode())["source"]
-        told = [] if found.counts else ["--job", f"{target}/job.toml"]
-        steps.append(["run", source, str(target), *told])
+        told = tomllib.loads(Folder.without_source(target).fetch("job.toml").decode())
+        flags = [] if is_url(str(target)) else ["--job", f"{target}/job.toml"]
+        steps.append(["run", told["source"], str(target), *flags, "--model", told["model"]])
     if found.to_review:
         steps.append(["review", str(target)])
     if again := [kind for kind, some in (("failed", found.failures), ("rejected", found.rejected)) if some]:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+STORE = re.compile(r"(?!file:)([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
 FILE = re.compile(r"file:(//(localhost)?)?(?=/(?!/))", re.IGNORECASE)
 
 
@@ -25,3 +26,11 @@ def plain_path(place: str) -> str:
 def local_path(place: str | Path) -> Path:
     """The same as a path, with the home in the place of ~."""
     return Path(os.path.expanduser(plain_path(str(place))))
+
+
+def local_target(place: str | Path) -> Path:
+    """The path of a target, for what works on this machine only. Raises ValueError for an address in a store."""
+    if found := STORE.match(str(place)):  # a Path has lost one of its slashes
+        address = f"{found[1]}://{str(place)[found.end() :]}"
+        raise ValueError(f"{address} is in a store; copy it to a folder of this machine for that")
+    return local_path(place)

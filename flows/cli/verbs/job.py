@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from flows.cli.job_file import job_of
 from flows.cli.verbs.talk import INTERRUPTED, code_of, print_json, say, words_of
 from flows.deploy.tracking import run_as_flow, server_configured
 from flows.job import Job
-from flows.settings.paths import local_path
+from flows.settings.paths import local_target
 from flows.threads.interrupts import patient
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def redo(
         os.environ["HF_HUB_OFFLINE"] = "1"
     kinds = frozenset(kind.strip() for kind in only.split(",") if kind.strip())
     with Terminal(quiet, verbose) as terminal, patient(say):
-        summary = again(local_path(target), kinds, given, terminal)
+        summary = again(local_target(target), kinds, given, terminal)
     return _ended(terminal, target, summary, summary.exit_code or (1 if summary.done["failed"] else 0), json)
 
 
@@ -98,14 +99,17 @@ def _work(
                 done = {"done": dict(terminal.counts), **_stands(settings), "error": words_of(error)}
                 print_json({"target": target, "exit_code": stopped_with, **done})
             raise
-    return _ended(terminal, target, summary, summary.exit_code, json)
+    return _ended(terminal, target, summary, summary.exit_code, json, settings.shard)
 
 
-def _ended(terminal: Terminal, target: str, summary: Summary, code: int, json: bool) -> int:
+def _ended(terminal: Terminal, target: str, summary: Summary, code: int, json: bool, shard: str = "") -> int:
     """Say how a run, or a look at what it would do, has ended, below its bar."""
     if summary.interrupted:
         say(INTERRUPTED)
     elif summary.takes is None:
+        if summary.counts:
+            merge = f"when all shards have run: {shlex.join(['cleanplate', 'merge', target])}"
+            terminal.say(merge if shard else f"report: {target.rstrip('/')}/report.html")
         terminal.conclude(target, summary.tried, summary.counts, summary.doubtful)
     if json:
         counts = {"counts": summary.counts, "doubtful": summary.doubtful}

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from flows.cli.verbs.talk import Json, print_json, say, show
-from flows.settings.paths import local_path
+from flows.settings.paths import local_target
 
 
 def merge(target: Path, *, json: Json = False) -> int:
@@ -18,7 +18,7 @@ def merge(target: Path, *, json: Json = False) -> int:
     from flows.merge import merge as join
     from flows.records.card import in_words
 
-    target = local_path(target)
+    target = local_target(target)
     merged = join(target, say)
     repeat = ["cleanplate", "run", merged.source, str(target), "--job", f"{target}/job.toml"]
     steps = [shlex.join([*repeat, "--shard", shard]) for shard in merged.missing]

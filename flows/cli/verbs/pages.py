@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from flows.cli.verbs.talk import Json, print_json, say
-from flows.settings.paths import local_path
+from flows.settings.paths import local_path, local_target
 
 if TYPE_CHECKING:
     from flows.review.server import Site
@@ -32,7 +32,7 @@ def review(target: Path, *, apply: Apply = None, serve: Serve = False, port: Por
     from flows.page import report as page
     from flows.review import decisions
 
-    target = local_path(target)
+    target = local_target(target)
 
     def take_in(lines: str) -> int:
         return decisions.apply(target, decisions.read_decisions(lines), say)

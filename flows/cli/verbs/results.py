@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from flows.cli.verbs.talk import Json, print_json, say, show
-from flows.settings.paths import local_path
+from flows.settings.paths import local_target
 
 MOST = 20  # reasons that are listed, unless all are asked for
 
@@ -71,7 +71,7 @@ def export(
     """
     from flows.export.delivery import export as copy
 
-    count = copy(local_path(target), local_path(dest), accepted, not no_originals, say, coco, hf_pairs, parquet)
+    count = copy(local_target(target), local_target(dest), accepted, not no_originals, say, coco, hf_pairs, parquet)
     if json:
         print_json({"target": str(target), "dest": str(dest), "pictures": count})
     else:

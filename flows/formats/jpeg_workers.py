@@ -113,7 +113,8 @@ def _worker() -> Iterator[_Worker]:
 
 
 @atexit.register
-def _end_all() -> None:
+def end_all() -> None:
+    """End every worker; the next picture starts one again."""
     while _idle:
         _idle.pop().end()
 

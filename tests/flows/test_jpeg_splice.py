@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,7 +22,7 @@ from flows.formats.exif import saying
 from flows.formats.jpeg_splice import spliced, touched
 from flows.formats.jpeg_workers import Unspliceable
 from flows.formats.orientation import stored
-from flows.formats.pictures import decode
+from flows.formats.pictures import BrokenPicture, UnsupportedPicture, decode
 from tests.flows.jpeg_coefficients import Read
 
 SAMPLINGS = {name: getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{name}") for name in ("411", "420", "422", "440", "444")}
@@ -212,6 +216,33 @@ def test_a_header_that_says_another_size_than_the_pixels_have_is_not_spliced():
     data = by_opencv(photo(53, 75), "420")
     with pytest.raises(Unspliceable, match="75×53"):
         spliced(data, np.zeros((53, 74, 3), np.uint8), np.ones((53, 74, 3), np.uint8))
+
+
+def test_twelve_bits_are_refused_before_any_process_is_asked():
+    data = by_opencv(photo(53, 75), "444")
+    frame = data.index(b"\xff\xc0") + 4
+    deep = data[:frame] + b"\x0c" + data[frame + 1 :]
+    with pytest.raises((UnsupportedPicture, BrokenPicture)):
+        decode(deep)
+    with pytest.raises(Unspliceable, match="12 bits"):
+        spliced(deep, np.zeros((53, 75, 3), np.uint8), np.ones((53, 75, 3), np.uint8))
+
+
+def test_workers_end_with_the_process_that_started_them_even_where_that_is_killed():
+    told = (
+        "import io, sys, numpy as np; from PIL import Image; from flows.formats import jpeg_workers; "
+        "from flows.formats.jpeg_splice import spliced; out = io.BytesIO(); "
+        "Image.new('RGB', (16, 16)).save(out, 'JPEG'); black = np.zeros((16, 16, 3), np.uint8); "
+        "spliced(out.getvalue(), black, black + 9); print(jpeg_workers._idle[0].process.pid, flush=True); "
+        "sys.stdin.read()"
+    )
+    asked = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": Path(__file__).parents[2]}
+    with subprocess.Popen([sys.executable, "-c", told], **asked) as run:
+        worker = os.pidfd_open(int(run.stdout.readline()))
+        run.kill()
+    ended, _, _ = select.select([worker], [], [], 60)
+    os.close(worker)
+    assert ended
 
 
 def test_an_error_of_the_library_is_told_and_the_next_picture_is_spliced_as_if_nothing_had_been():

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from flows.settings.credentials import refuse_secrets
 from flows.settings.paths import plain_path
-from flows.settings.values import Allowance, Dilation, MethodName, Part, parse_box, parse_point
+from flows.settings.values import Allowance, Dilation, MethodName, Part, parse_box, parse_part, parse_point
 
 if TYPE_CHECKING:
     from masks.selection import Selection
@@ -198,9 +198,7 @@ class Job(BaseModel):
     @field_validator("shard")
     @classmethod
     def _shard(cls, value: str) -> str:
-        from flows.ledger.shards import parse_shard
-
-        parse_shard(value)
+        parse_part(value)
         return value
 
     @field_validator("report_url")

@@ -8,10 +8,10 @@ from typing import Any
 
 from cyclopts import App
 
-from flows.cli.job_file import job_of
 from flows.cli.main import main
 from flows.deploy.tracking import server_configured, whole_paths
 from flows.errors import EnvironmentFault, UsageError
+from flows.settings.job_file import job_of
 
 HEARTBEAT = "30"  # seconds; flows/automations.yaml waits for three of them
 

@@ -153,7 +153,7 @@ def test_what_the_table_of_peers_says_of_us_has_its_test(feature, file, test):
 
 @pytest.mark.parametrize("body", blocks("toml"))
 def test_job_files_of_the_readme_are_job_files(body, tmp_path):
-    from flows.cli.job_file import job_of
+    from flows.settings.job_file import job_of
 
     (tmp_path / "job.toml").write_text(body)
     assert job_of(str(tmp_path / "job.toml"), {"source": "a", "target": "b"}) != Job(source="a", target="b")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.cli.job_file import job_of
 from flows.errors import EnvironmentFault, UsageError
 from flows.export.datasets import write_coco, write_pairs, write_parquet
 from flows.page import report as review
@@ -22,6 +21,7 @@ from flows.places.layout import files_of
 from flows.records import card as cards
 from flows.records import rebuild
 from flows.records.splits import write_splits
+from flows.settings.job_file import job_of
 from flows.steps import thumbnails
 
 Row = dict[str, Any]

@@ -12,7 +12,7 @@ from flows.formats.metadata import stored_orientation
 from flows.formats.orientation import upright
 
 if TYPE_CHECKING:
-    from flows.formats.pictures import Picture
+    from flows.formats.picture import Picture
 
 GREY = ("I;16", "I;16B", "I;16L")
 BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339

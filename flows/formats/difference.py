@@ -7,7 +7,8 @@ import numpy as np
 
 from flows.formats.jpeg_splice import touched
 from flows.formats.orientation import stored
-from flows.formats.pictures import BrokenPicture, Picture, decode
+from flows.formats.picture import BrokenPicture, Picture
+from flows.formats.pictures import decode
 
 
 def outside(picture: Picture, mask: np.ndarray, written: bytes, max_pixels: int) -> int:

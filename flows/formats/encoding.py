@@ -17,7 +17,8 @@ from flows.formats.jpeg_splice import spliced
 from flows.formats.jpeg_workers import Unspliceable
 from flows.formats.metadata import LOSSY_QUALITY, Kept
 from flows.formats.orientation import stored
-from flows.formats.pictures import Picture, UnsupportedPicture, decode
+from flows.formats.picture import Picture, UnsupportedPicture
+from flows.formats.pictures import decode
 from flows.formats.png import chunk, described, encode_png, kinds, xmp_chunk
 from flows.formats.provenance import BY_ALGORITHM, BY_MODEL, UNTRAINED, with_provenance
 from flows.formats.tiff import encode_tiff

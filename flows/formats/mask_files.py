@@ -11,7 +11,8 @@ from flows.formats import mask_values
 from flows.formats.deep import GREY, is_deep, read_deep
 from flows.formats.exif import saying
 from flows.formats.orientation import stored
-from flows.formats.pictures import BrokenPicture, UnsupportedPicture, open_upright
+from flows.formats.picture import BrokenPicture, UnsupportedPicture
+from flows.formats.pictures import open_upright
 from flows.formats.png import chunk, encode_png
 from flows.job import MAX_PIXELS
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,8 +14,9 @@ from flows.formats import heic, png_packed
 from flows.formats.containers import Av1, av1
 from flows.formats.deep import GREY, is_deep, read_deep, view_of
 from flows.formats.frames import behind, container, left_out
-from flows.formats.metadata import Kept, kept, stored_orientation
+from flows.formats.metadata import kept, stored_orientation
 from flows.formats.orientation import LYING, STEPS, TAG
+from flows.formats.picture import BrokenPicture, Picture, UnsupportedPicture
 from flows.formats.png import tells_late
 from flows.job import MAX_PIXELS
 
@@ -38,36 +38,6 @@ STARTS = {
     b"GIF8": "GIF",
 }
 T = TypeVar("T")
-
-
-class UnsupportedPicture(Exception):
-    """The picture is whole, but changing it would lose something; the message says what."""
-
-
-class BrokenPicture(Exception):
-    """The picture cannot be decoded; the message says why."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An upright picture: `image` H×W×3 uint8 RGB, `alpha` H×W uint8 or None, and what to keep when it is written.
-
-    It is stored, and written again, with that `orientation` of EXIF.
-
-    `deep` are the pixels of one of 16 bits, H×W, H×W×3 or H×W×4 uint16, of which `image` and `alpha` are a view.
-    `left_out` says what beside the picture will not be written again. `source` are the bytes of a JPEG, whose
-    coefficients stay where nothing is painted.
-    """
-
-    image: np.ndarray
-    alpha: np.ndarray | None
-    grey: bool
-    format: str
-    kept: Kept = field(default_factory=Kept)
-    deep: np.ndarray | None = None
-    left_out: str | None = None
-    source: bytes | None = None
-    orientation: int = 1
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:

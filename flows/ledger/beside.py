@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.cli.job_file import job_of
 from flows.errors import UsageError
 from flows.job import Job
 from flows.ledger.shards import Shard, parse_shard, records_of, shards_of
+from flows.settings.job_file import job_of
 
 
 def refuse_beside(job: Job, target: Path) -> None:

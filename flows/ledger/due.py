@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from flows.formats.pictures import BrokenPicture, UnsupportedPicture, measure
+from flows.formats.picture import BrokenPicture, UnsupportedPicture
+from flows.formats.pictures import measure
 from flows.job import Job
 from flows.ledger.entry import NO_MASK, Known, made_with
 from flows.ledger.manifest import Manifest

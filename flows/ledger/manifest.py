@@ -19,7 +19,7 @@ from flows.job import REMOVAL_SETTINGS, Job
 from flows.ledger import journal, lock, staging, tables
 from flows.ledger.entry import ABSENT, COLUMNS, Known, Seen, made_with, made_with_settings, mask_of
 from flows.ledger.overrides import void
-from flows.ledger.pruning import remove_published, row_of
+from flows.ledger.published import remove_published, row_of
 from flows.ledger.shards import Shard
 from flows.outcome import Outcome, digest
 from flows.places.folder import Folder

@@ -1,19 +1,13 @@
-"""Results that are taken away: of pictures that left the source, and those in the container of an earlier run."""
+"""--prune: the results of pictures that left the source are taken away."""
 
 from __future__ import annotations
 
-import json
 import os
-import sqlite3
-from typing import TYPE_CHECKING
 
 from flows.ledger.journal import TABLES as JOURNAL
+from flows.ledger.manifest import Manifest
 from flows.ledger.overrides import TABLES as OVERRIDES
-from flows.outcome import Outcome
 from flows.places.folder import Folder
-
-if TYPE_CHECKING:
-    from flows.ledger.manifest import Manifest
 
 
 def prune(manifest: Manifest, folder: Folder, present: set[str]) -> int:
@@ -46,15 +40,3 @@ def _published(manifest: Manifest, folder: Folder, present: set[str]) -> tuple[d
         if outcome.source in present:
             told.update(published[outcome.source])
     return published, told
-
-
-def remove_published(rows: sqlite3.Connection, folder: Folder, before: Outcome | None, now: Outcome) -> None:
-    """Take away what a row told of until now where it tells of another file, unless another row tells of it."""
-    if before and before.file_name not in (None, now.file_name) and row_of(rows, str(before.file_name)) is None:
-        folder.remove(str(before.file_name))
-
-
-def row_of(rows: sqlite3.Connection, file_name: str) -> Outcome | None:
-    """The row that tells of a published file, such as images/a.png of a source a.jpg."""
-    found = rows.execute("select row from pictures where json_extract(row, '$.file_name') = ?", (file_name,)).fetchone()
-    return Outcome.of(json.loads(found[0])) if found else None

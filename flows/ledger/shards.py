@@ -15,6 +15,7 @@ from pathlib import Path
 from flows.errors import UsageError
 from flows.places.layout import PRIVATE
 from flows.places.source import Survey
+from flows.settings.values import parse_part
 
 SHARDS = f"{PRIVATE}/shards"
 FOLDER = re.compile(r"([1-9]\d*)-of-([1-9]\d*)")
@@ -60,12 +61,8 @@ def records_of(shard: Shard | None) -> str:
 
 def parse_shard(text: str) -> Shard | None:
     """The shard that "2/8" names; none for "". Raises ValueError for what names none."""
-    if not text:
-        return None
-    index, _, count = text.partition("/")
-    if index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count):
-        return Shard(int(count), int(index))
-    raise ValueError(f"a shard is i/n with i from 1 to n, such as 2/8, not {text!r}")
+    part = parse_part(text)
+    return Shard(part[1], part[0]) if part else None
 
 
 def shards_of(target: Path) -> list[Shard]:

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from flows.formats.encoding import encode_image
-from flows.formats.pictures import BrokenPicture, UnsupportedPicture, decode, suffix_of
+from flows.formats.picture import BrokenPicture, UnsupportedPicture
+from flows.formats.pictures import decode, suffix_of
 from flows.job import MAX_PIXELS
 from flows.outcome import digest
 from flows.page.html import Page, as_json, render

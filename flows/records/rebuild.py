@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows.errors import UsageError
 from flows.formats.mask_files import decode_mask, mask_area
-from flows.formats.pictures import BrokenPicture, UnsupportedPicture
+from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.job import Job
 from flows.ledger.entry import COLUMNS, NO_MASK, made_with
 from flows.ledger.manifest import Manifest, OtherSettings

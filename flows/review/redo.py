@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flows.cli.job_file import job_of
 from flows.errors import UsageError
 from flows.finish import conclude
 from flows.formats.encoding import encode_image
@@ -28,6 +27,7 @@ from flows.records import card as cards
 from flows.records import rebuild
 from flows.run import Nobody, Summary, Watch, explain
 from flows.samples.comparison import Once
+from flows.settings.job_file import job_of
 from flows.steps.attempts import put_by
 from flows.steps.find_masks import find_masks
 from flows.steps.remove_masked import remove_masked

@@ -38,6 +38,16 @@ def parse_point(text: str) -> tuple[float, float, int]:
     return *place, meant
 
 
+def parse_part(text: str) -> tuple[int, int] | None:
+    """(index, count) of "2/8", the index from 1; None for "". Raises ValueError for anything else."""
+    if not text:
+        return None
+    index, _, count = text.partition("/")
+    if index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count):
+        return int(index), int(count)
+    raise ValueError(f"a shard is i/n with i from 1 to n, such as 2/8, not {text!r}")
+
+
 def parse_box(text: str) -> tuple[float, float, float, float]:
     """(left, top, right, bottom) of "x0,y0,x1,y1"."""
     try:

@@ -13,7 +13,8 @@ from flows.errors import each
 from flows.formats.encoding import converted
 from flows.formats.mask_files import encode_mask, mask_area
 from flows.formats.mask_orientation import outline
-from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, decode, measure, orientation_of
+from flows.formats.picture import BrokenPicture, Picture, UnsupportedPicture
+from flows.formats.pictures import decode, measure, orientation_of
 from flows.job import Job
 from flows.outcome import Outcome, digest
 from flows.places.folder import Folder

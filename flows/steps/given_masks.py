@@ -10,7 +10,7 @@ import numpy as np
 
 from flows.formats.mask_files import read_mask
 from flows.formats.mask_orientation import as_given
-from flows.formats.pictures import BrokenPicture, UnsupportedPicture
+from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.job import Job
 from flows.places.sizes import read_picture
 from flows.steps.mask_limits import EMPTY

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from flows.errors import raise_if_environment
-from flows.formats.pictures import Picture
+from flows.formats.picture import Picture
 from flows.job import Job
 from flows.outcome import Outcome
 from masks import dilate, dilation_radius, hull

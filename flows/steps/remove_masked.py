@@ -15,7 +15,8 @@ from flows.formats.drawings import mask_in_white, strip
 from flows.formats.encoding import changed, converted, encode_image, marked
 from flows.formats.mask_files import decode_mask, encode_mask, mask_area
 from flows.formats.mask_orientation import as_corrected, outline
-from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, container_of, decode, orientation_of
+from flows.formats.picture import BrokenPicture, Picture, UnsupportedPicture
+from flows.formats.pictures import container_of, decode, orientation_of
 from flows.job import Job
 from flows.outcome import Outcome
 from flows.places.folder import Folder

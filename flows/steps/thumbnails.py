@@ -15,7 +15,8 @@ from flows.errors import raise_if_environment
 from flows.formats.encoding import encode
 from flows.formats.mask_files import decode_mask
 from flows.formats.metadata import Kept
-from flows.formats.pictures import BrokenPicture, Picture, UnsupportedPicture, decode
+from flows.formats.picture import BrokenPicture, Picture, UnsupportedPicture
+from flows.formats.pictures import decode
 from flows.outcome import Outcome, digest
 from flows.places.folder import Folder
 from flows.places.layout import REPORT, STAGE, THUMBNAILS, files_of

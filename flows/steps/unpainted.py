@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from flows.errors import raise_if_environment
 from flows.formats.encoding import reencoded
-from flows.formats.pictures import BrokenPicture, UnsupportedPicture
+from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.job import Job
 from flows.outcome import BY_HAND, Outcome
 from flows.places.folder import Folder

@@ -17,7 +17,8 @@ from PIL import Image
 
 from flows.formats.encoding import encode
 from flows.formats.mask_files import decode_mask, encode_mask
-from flows.formats.pictures import BrokenPicture, UnsupportedPicture, decode
+from flows.formats.picture import BrokenPicture, UnsupportedPicture
+from flows.formats.pictures import decode
 from flows.places.layout import files_of
 from flows.prompt_files import read_prompts
 from flows.steps.mask_limits import too_large

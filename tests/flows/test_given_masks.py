@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.cli.job_file import job_of
 from flows.formats.mask_files import encode_mask
 from flows.job import Job
 from flows.run import run
+from flows.settings.job_file import job_of
 from tests.flows.small import HEIGHT, WIDTH, Following, image, mask, mask_in, rows, small
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from flows.formats.mask_files import decode_mask, encode_mask, read_mask
-from flows.formats.pictures import BrokenPicture
+from flows.formats.picture import BrokenPicture
 
 SIDE = 128
 Y, X = np.mgrid[0:SIDE, 0:SIDE]

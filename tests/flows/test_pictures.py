@@ -9,7 +9,8 @@ from PIL import Image, ImageCms, PngImagePlugin
 from flows.formats.drawings import strip
 from flows.formats.encoding import encode
 from flows.formats.mask_files import decode_mask, encode_mask
-from flows.formats.pictures import BrokenPicture, UnsupportedPicture, decode, measure
+from flows.formats.picture import BrokenPicture, UnsupportedPicture
+from flows.formats.pictures import decode, measure
 from flows.formats.png import chunk
 
 RANDOM = np.random.default_rng(0)

@@ -11,7 +11,8 @@ from PIL import Image, ImageCms, PngImagePlugin
 from flows.formats import png
 from flows.formats.encoding import encode, encode_image
 from flows.formats.mask_files import encode_mask
-from flows.formats.pictures import Picture, decode
+from flows.formats.picture import Picture
+from flows.formats.pictures import decode
 from flows.formats.png import described, encode_png
 
 RANDOM = np.random.default_rng(3)

@@ -7,10 +7,10 @@ import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.job_file import job_of
 from flows.cli.verbs.talk import INTERRUPTED, code_of, print_json, say, words_of
 from flows.deploy.tracking import run_as_flow, server_configured
 from flows.job import Job
+from flows.settings.job_file import job_of
 from flows.settings.paths import local_target
 from flows.threads.interrupts import patient
 

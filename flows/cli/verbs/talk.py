@@ -14,10 +14,10 @@ from cyclopts import Parameter
 from pydantic import ValidationError
 from rich.console import Console
 
-from flows.cli.job_file import complaints
 from flows.cli.symptoms import fix_of
 from flows.errors import Stop
 from flows.readable import readable
+from flows.settings.job_file import complaints
 from flows.threads.interrupts import Terminated
 from removal.weights.cache import NoHome
 

@@ -1,0 +1,39 @@
+"""A decoded picture, and the two ways in which one cannot be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from flows.formats.metadata import Kept
+
+
+class UnsupportedPicture(Exception):
+    """The picture is whole, but changing it would lose something; the message says what."""
+
+
+class BrokenPicture(Exception):
+    """The picture cannot be decoded; the message says why."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An upright picture: `image` H×W×3 uint8 RGB, `alpha` H×W uint8 or None, and what to keep when it is written.
+
+    It is stored, and written again, with that `orientation` of EXIF.
+
+    `deep` are the pixels of one of 16 bits, H×W, H×W×3 or H×W×4 uint16, of which `image` and `alpha` are a view.
+    `left_out` says what beside the picture will not be written again. `source` are the bytes of a JPEG, whose
+    coefficients stay where nothing is painted.
+    """
+
+    image: np.ndarray
+    alpha: np.ndarray | None
+    grey: bool
+    format: str
+    kept: Kept = field(default_factory=Kept)
+    deep: np.ndarray | None = None
+    left_out: str | None = None
+    source: bytes | None = None
+    orientation: int = 1

@@ -1,0 +1,21 @@
+"""The row that tells of a published file, and what becomes of the file when no row tells of it any more."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+from flows.outcome import Outcome
+from flows.places.folder import Folder
+
+
+def remove_published(rows: sqlite3.Connection, folder: Folder, before: Outcome | None, now: Outcome) -> None:
+    """Take away what a row told of until now where it tells of another file, unless another row tells of it."""
+    if before and before.file_name not in (None, now.file_name) and row_of(rows, str(before.file_name)) is None:
+        folder.remove(str(before.file_name))
+
+
+def row_of(rows: sqlite3.Connection, file_name: str) -> Outcome | None:
+    """The row that tells of a published file, such as images/a.png of a source a.jpg."""
+    found = rows.execute("select row from pictures where json_extract(row, '$.file_name') = ?", (file_name,)).fetchone()
+    return Outcome.of(json.loads(found[0])) if found else None

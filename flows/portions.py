@@ -16,7 +16,7 @@ from flows.ledger.manifest import Manifest
 from flows.outcome import Outcome, digest
 from flows.places.folder import Folder
 from flows.places.source import Survey
-from flows.prompt_files import Wishes
+from flows.requests.job_requests import Wishes
 from flows.steps import thumbnails
 from flows.steps.unpainted import failed, passed_over
 from flows.threads.interrupts import ends_soon, until_interrupted, wind_up, windable

@@ -29,8 +29,8 @@ from flows.deploy.library_log import passed_on
 from flows.errors import TooManyFailures, UsageError
 from flows.job import PATHS, Job
 from flows.ledger.shards import parse_shard, records_of
+from flows.messages.readable import as_code, as_markdown, readable
 from flows.outcome import Outcome
-from flows.readable import as_code, as_markdown, readable
 from flows.records import card as cards
 from flows.settings.parameters import parameters
 from flows.steps import find_masks as finding

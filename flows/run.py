@@ -19,17 +19,17 @@ from flows.ledger.mirror import carried
 from flows.ledger.pruning import prune
 from flows.ledger.shards import parse_shard, records_of
 from flows.ledger.tables import ledger_of
+from flows.messages.readable import readable
 from flows.outcome import Outcome
 from flows.places import unread
 from flows.places.folder import Folder
 from flows.places.sidecars import copy_others
 from flows.places.source import Survey
 from flows.portions import Find, Remove, Work, others, outcomes
-from flows.prompt_files import Wishes, read_wishes, without_a_partner, without_masks
-from flows.readable import readable
 from flows.records import card as cards
 from flows.records import rebuild
 from flows.records.forecast import Forecast, forecast, pace_of
+from flows.requests.job_requests import Wishes, read_wishes, without_a_partner, without_masks
 from flows.steps import protection
 from flows.steps.find_masks import find_masks, segmenter_of
 from flows.steps.needed_weights import in_words, missing, refuse_unreachable

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from flows.annotations.region import Region
-from flows.nearest import name_beside, path_beside
+from flows.messages.nearest import name_beside, path_beside
 from flows.outcome import digest
 from flows.places.entries import compose
 from flows.places.sizes import read_list

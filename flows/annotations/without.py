@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.annotations.coco import id_of, ids_of, name_of, parsed
-from flows.partners import partners
+from flows.annotations.partners import partners
 
 
 def without(

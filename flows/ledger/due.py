@@ -15,7 +15,7 @@ from flows.ledger.manifest import Manifest
 from flows.outcome import BY_HAND, Outcome, digest
 from flows.places.folder import Folder
 from flows.places.layout import files_of
-from flows.prompt_files import Wishes
+from flows.requests.job_requests import Wishes
 
 CORRECTED = "its mask was made by hand"
 

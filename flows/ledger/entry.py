@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from flows.job import REMOVAL_SETTINGS, Job
 from flows.outcome import Outcome, digest
 from flows.places.folder import Folder
-from flows.prompt_files import Wishes
+from flows.requests.job_requests import Wishes
 
 NO_MASK = -1  # as the size of a mask file that is not there; null where an early version did not ask
 

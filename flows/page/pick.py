@@ -13,15 +13,15 @@ from flows.formats.encoding import encode_image
 from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.formats.pictures import decode, suffix_of
 from flows.job import MAX_PIXELS
+from flows.messages.readable import readable
 from flows.outcome import digest
 from flows.page.html import Page, as_json, render
 from flows.places.disk import write_whole
 from flows.places.folder import Folder
 from flows.places.sizes import TooLarge
 from flows.places.source import Unsettled
-from flows.prompt_rows import plain, read_prompts, wanted_row
-from flows.readable import readable
-from flows.wanted import Wanted
+from flows.requests.prompt_rows import plain, read_prompts, wanted_row
+from flows.requests.request import Wanted
 
 PAGE = "pick.html"
 COPIES = "pictures"

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from flows.messages.readable import readable
 from flows.outcome import digest
 from flows.page.html import Page, as_json, in_chunks, render
 from flows.places.folder import Folder
 from flows.places.layout import ATTEMPTS, PROCESS, REPORT, files_of
-from flows.readable import readable
 from flows.records import card as cards
 from flows.steps import thumbnails
 

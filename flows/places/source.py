@@ -11,7 +11,7 @@ from pathlib import Path
 from flows.errors import EnvironmentFault
 from flows.formats import heic
 from flows.formats.pictures import SUFFIXES, suffix_of
-from flows.nearest import path_beside
+from flows.messages.nearest import path_beside
 from flows.places import unread
 from flows.places.bucket import Bucket
 from flows.places.sizes import refuse_larger_picture

@@ -14,12 +14,12 @@ from typing import Any
 from flows.errors import UsageError
 from flows.job import PATHS, Job
 from flows.ledger.shards import parse_shard, records_of, refuse_unmerged
-from flows.nearest import path_beside
+from flows.messages.nearest import path_beside
+from flows.messages.readable import as_code
 from flows.outcome import Outcome
 from flows.places.bucket import is_url, whole_path
 from flows.places.folder import Folder
 from flows.places.layout import PRIVATE, RECORDS
-from flows.readable import as_code
 from flows.records.rows import rows_of
 from flows.records.splits import write_splits
 from flows.records.troubles import Trouble, Troubles

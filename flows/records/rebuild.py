@@ -21,8 +21,8 @@ from flows.places.bucket import Bucket
 from flows.places.disk import inside
 from flows.places.folder import Folder
 from flows.places.layout import MASKS, files_of
-from flows.prompt_files import Wishes
 from flows.records.card import job_of
+from flows.requests.job_requests import Wishes
 
 UNKNOWN = "?"  # what is wanted of a row that was read from the records, until `complete` has compared it
 GIVEN = ("masks", "mask_pattern", "coco", "category")  # settings that say where masks come from

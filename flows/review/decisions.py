@@ -13,9 +13,9 @@ from flows.ledger.overrides import click
 from flows.ledger.tables import LEDGER
 from flows.outcome import Outcome
 from flows.places.folder import Folder
-from flows.prompt_rows import plain, shapes
 from flows.records import card as cards
 from flows.records import rebuild
+from flows.requests.prompt_rows import plain, shapes
 
 REVIEWS = ("accept", "reject", None)
 LONGEST_NOTE = 10_000  # characters

@@ -22,9 +22,9 @@ from flows.outcome import Outcome, digest
 from flows.places.folder import Folder
 from flows.places.layout import STAGE, files_of
 from flows.portions import Find, Remove, Work, outcomes
-from flows.prompt_files import Wishes, read_wishes
 from flows.records import card as cards
 from flows.records import rebuild
+from flows.requests.job_requests import Wishes, read_wishes
 from flows.run import Nobody, Summary, Watch, explain
 from flows.samples.comparison import Once
 from flows.settings.job_file import job_of

@@ -17,7 +17,7 @@ from flows.formats.pictures import decode
 from flows.job import Job
 from flows.outcome import Outcome
 from flows.places.folder import Folder
-from flows.prompt_files import read_wishes
+from flows.requests.job_requests import read_wishes
 from flows.run import explain
 from flows.steps.attempts import picture_seed
 from flows.steps.find_masks import find_masks

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from flows.errors import UsageError
 from flows.job import Job
-from flows.nearest import name_beside, path_beside
+from flows.messages.nearest import name_beside, path_beside
 from flows.settings.paths import local_path
 
 

@@ -19,7 +19,8 @@ from flows.job import Job
 from flows.outcome import Outcome, digest
 from flows.places.folder import Folder
 from flows.places.layout import files_of
-from flows.prompt_files import read_wishes
+from flows.requests.job_requests import read_wishes
+from flows.requests.request import Wanted
 from flows.steps import given_masks, protection, thumbnails
 from flows.steps.loading import load
 from flows.steps.mask_limits import too_large
@@ -27,7 +28,6 @@ from flows.steps.region import in_region
 from flows.steps.unpainted import failed, left_to_a_person, nothing_found, unsupported
 from flows.threads.interrupts import until_interrupted
 from flows.threads.pipeline import ahead, in_groups, threads
-from flows.wanted import Wanted
 from masks import Found, Prompt, dilation_radius, fill_holes, load_segmenter, shadow_of
 from masks.prompts import outside, union
 from masks.segmenters import objection

@@ -13,8 +13,8 @@ from flows.formats.mask_orientation import as_given
 from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.job import Job
 from flows.places.sizes import read_picture
+from flows.requests.request import Wanted
 from flows.steps.mask_limits import EMPTY
-from flows.wanted import Wanted
 from masks import Found
 from masks.prompts import nothing, union
 

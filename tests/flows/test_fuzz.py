@@ -20,7 +20,7 @@ from flows.formats.mask_files import decode_mask, encode_mask
 from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.formats.pictures import decode
 from flows.places.layout import files_of
-from flows.prompt_files import read_prompts
+from flows.requests.job_requests import read_prompts
 from flows.steps.mask_limits import too_large
 from masks import dilate, fill_holes, hull
 from removal.crops.crop import cut, feather, paste

@@ -16,8 +16,8 @@ from playwright.sync_api import expect
 
 from flows.ledger.manifest import Manifest
 from flows.page import pick as picking
-from flows.prompt_rows import read_prompts
 from flows.records import card as cards
+from flows.requests.prompt_rows import read_prompts
 from flows.review.server import Site, server
 from flows.run import run
 from tests.flows.small import small

@@ -11,7 +11,7 @@ from PIL import Image
 
 from flows.formats.pictures import decode
 from flows.page import pick as picking
-from flows.prompt_files import read_prompts
+from flows.requests.job_requests import read_prompts
 
 WIDTH, HEIGHT = 600, 400
 SPOT = (450, 90)  # of the upright picture, x and y, inside a red square of 21 pixels

@@ -6,9 +6,9 @@ import pytest
 
 from flows.errors import UsageError
 from flows.job import Job
-from flows.prompt_files import read_wishes, without_a_partner
-from flows.prompt_rows import read_prompts
-from flows.wanted import Wanted
+from flows.requests.job_requests import read_wishes, without_a_partner
+from flows.requests.prompt_rows import read_prompts
+from flows.requests.request import Wanted
 from masks import BoxPrompt, PointPrompt, TextPrompt
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.job import Job
-from flows.readable import as_code, as_markdown, readable
+from flows.messages.readable import as_code, as_markdown, readable
 from flows.records.card import Standing, card
 from tests.flows.small import put, rows, small
 

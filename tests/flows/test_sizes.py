@@ -9,7 +9,7 @@ import pytest
 from flows.places import sizes
 from flows.places.bucket import Bucket
 from flows.places.source import StoredSource, read_settled
-from flows.prompt_rows import read_prompts
+from flows.requests.prompt_rows import read_prompts
 from flows.run import run
 from flows.steps import thumbnails
 from tests.flows.small import rows, small

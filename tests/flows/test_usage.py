@@ -15,7 +15,7 @@ from flows.cli.main import app
 from flows.cli.schema import job_schema, job_to_start_from
 from flows.cli.verbs.usage import EXAMPLE
 from flows.job import Job
-from flows.nearest import path_beside
+from flows.messages.nearest import path_beside
 
 
 @pytest.fixture

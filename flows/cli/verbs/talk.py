@@ -16,7 +16,7 @@ from rich.console import Console
 
 from flows.cli.symptoms import fix_of
 from flows.errors import Stop
-from flows.readable import readable
+from flows.messages.readable import readable
 from flows.settings.job_file import complaints
 from flows.threads.interrupts import Terminated
 from removal.weights.cache import NoHome

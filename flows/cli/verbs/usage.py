@@ -8,7 +8,7 @@ from cyclopts import App, CycloptsError, UnknownCommandError
 from cyclopts.exceptions import UnusedCliTokensError
 
 from flows.cli.verbs.talk import folded
-from flows.readable import readable
+from flows.messages.readable import readable
 
 EXAMPLE = "Example: cleanplate "
 

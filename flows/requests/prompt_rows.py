@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from flows.job import Job
-from flows.nearest import path_beside
+from flows.messages.nearest import path_beside
 from flows.places.sizes import read_list
+from flows.requests.request import Wanted
 from flows.settings.values import FAR, in_pixels
-from flows.wanted import Wanted
 
 CHOICE = ("largest", "except_largest", "min_area", "max_count", "region")
 MISTAKEN = {"point": "points", "box": "boxes", "threshold": "thresholds", "texts": "text"}  # keys that people write

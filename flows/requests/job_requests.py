@@ -8,16 +8,16 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from flows.annotations.coco import read_coco
+from flows.annotations.partners import last_parts, partners
 from flows.errors import UsageError
 from flows.job import Job
-from flows.mask_folder import MaskFolder
-from flows.nearest import path_beside
-from flows.partners import last_parts, partners
+from flows.messages.nearest import path_beside
 from flows.places.entries import compose
 from flows.places.source import Survey
-from flows.prompt_rows import read_prompts
+from flows.requests.mask_folder import MaskFolder
+from flows.requests.prompt_rows import read_prompts
+from flows.requests.request import Wanted
 from flows.settings.paths import local_path
-from flows.wanted import Wanted
 
 
 @dataclass(frozen=True)

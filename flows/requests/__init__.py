@@ -1,0 +1,1 @@
+"""What is asked of every picture: prompts, masks that somebody made, or annotations."""

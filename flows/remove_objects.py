@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from prefect import flow, get_run_logger, task
@@ -20,13 +21,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
 from prefect.runtime import deployment
 from prefect.states import Cancelled, Completed, Failed
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, WithJsonSchema
 from pydantic.fields import FieldInfo
 
 from flows import run as job
 from flows.deploy import ray_cluster as cluster
 from flows.deploy.library_log import passed_on
-from flows.errors import TooManyFailures, UsageError
+from flows.errors import Stop, TooManyFailures, UsageError
 from flows.job import PATHS, Job
 from flows.ledger.shards import parse_shard, records_of
 from flows.messages.readable import as_code, as_markdown, readable
@@ -36,9 +37,12 @@ from flows.settings.parameters import parameters
 from flows.steps import find_masks as finding
 from flows.steps import remove_masked as removing
 from flows.threads.run_in_thread import aside
+from removal.weights.cache import NoHome
 
 Flowing = TypeVar("Flowing", bound=Callable[..., Any])
 IN_THREAD: Any = {"_sync": True}  # for what Prefect would take to be in the event loop, since the flow is async
+NEEDED = ("source", "target")
+WHOLE_PATH = r"^([/~]|file:/|[A-Za-z][A-Za-z0-9+.-]+://)"
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z_-]*)")
 SECONDS_TO_STOP = 20.0  # of the thirty that a worker waits before it kills a run that was cancelled
 
@@ -68,6 +72,9 @@ def _annotation(name: str, about: FieldInfo) -> Any:
     kind = about.annotation
     if get_origin(kind) is list:
         kind = get_args(kind)[0] | kind  # `-p text=person` is a string
+    if name in PATHS:  # only the form says so: whoever calls the flow from a folder of his own may give a relative path
+        pattern = WHOLE_PATH if name in NEEDED else f"{WHOLE_PATH}|^$"
+        return Annotated[kind, Field(), WithJsonSchema({"type": "string", "pattern": pattern})]
     return Annotated[kind, Field(), *about.metadata]
 
 
@@ -80,19 +87,29 @@ async def remove_objects(source: str, target: str, **rest: Any) -> State:
         refuse_relative_paths(settings)
         # Async, since Prefect waits for a second at the end of a flow that is not.
         return await aside(lambda: _clean(settings), SECONDS_TO_STOP)
-    except (UsageError, ValidationError) as error:
+    except (Stop, ValueError, FileNotFoundError, ImportError, NoHome) as error:
         if not deployment.id:  # whoever called it gets the error itself
             raise
-        return Failed(message=as_parameters(error))
+        get_run_logger().debug("the run ended by", exc_info=True)
+        return Failed(message=as_parameters(error, {"source": source, "target": target} | rest))
 
 
-def as_parameters(error: UsageError | ValidationError) -> str:
-    """What is wrong with a run's parameters, in a line each, in the words of `prefect deployment run`."""
+def as_parameters(error: Exception, given: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """What a run failed of, in a line each, in the words of `prefect deployment run`; `given` are its parameters."""
     lines = str(error).split("\n")
     if isinstance(error, ValidationError):
         found = [(".".join(map(str, one["loc"][:1])), one["msg"]) for one in error.errors()]
         lines = [f"--{name}: {words}" if name else words for name, words in found]
+    elif isinstance(error, (UsageError, ValueError, FileNotFoundError)):
+        lines[0] = _of_whom(lines[0], given)
     return "\n".join(FLAG.sub(_as_parameter, readable(line.replace("Value error, ", ""))) for line in lines)
+
+
+def _of_whom(line: str, given: Mapping[str, Any]) -> str:
+    """A line that begins with the parameter whose path it speaks of."""
+    spoken_of = [name for name in PATHS if "/" in str(given.get(name)) and str(given[name]) in line]
+    name = max(spoken_of, key=lambda name: len(str(given[name])), default="")
+    return f"-p {name}={given[name]}: {line}" if name else line
 
 
 def _as_parameter(flag: re.Match[str]) -> str:

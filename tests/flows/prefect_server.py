@@ -122,6 +122,11 @@ class PrefectServer:
         of = {"name": {"any_": [deployment]}}
         return self.ask("flow_runs/filter", sort="EXPECTED_START_TIME_DESC", deployments=of)
 
+    def waiting(self) -> list[str]:
+        """The flow runs that a worker of the pool would be given now."""
+        found = self.ask("work_pools/gpu/get_scheduled_flow_runs", limit=20)
+        return [one["flow_run"]["id"] for one in found]
+
     def first_runs(self, deployment: str, limit: float) -> list[dict[str, Any]]:
         """The flow runs of a deployment as soon as there are some; TimeoutError after `limit` seconds without."""
         return self.until(lambda: self.runs(deployment), limit=limit)

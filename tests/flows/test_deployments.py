@@ -144,6 +144,8 @@ def test_more_failures_than_allowed_fail_a_run(server, scenes, one_broken):
     [
         ("steps=0", "steps"),
         ("shard=5/4x", "shard"),
+        ("source=photos", "source"),  # relative: a run starts in a folder of its own
+        pytest.param("masks=../masks", "masks", marks=pytest.mark.slow),
         pytest.param("steps=many", "steps", marks=pytest.mark.slow),
         pytest.param("method=magic", "method", marks=pytest.mark.slow),
         pytest.param("text=5", "text", marks=pytest.mark.slow),

@@ -132,17 +132,33 @@ def test_a_run_outlives_a_server_that_is_killed_and_comes_back(tmp_path):
     assert_whole(job, 1500)
 
 
-@pytest.mark.slow
-def test_a_run_that_was_pending_when_its_worker_died_waits_for_a_worker_again(own, tmp_path):
-    """The automation of flows/automations.yaml, with a shorter patience; no worker is there to begin anything."""
+def quick(server: PrefectServer, folder: Path, name: str, within: int) -> str:
+    """An automation of flows/automations.yaml once more, with a shorter patience; its name."""
     shipped = yaml.safe_load((ROOT / "flows" / "automations.yaml").read_text())["automations"]
-    [one] = [each for each in shipped if each["name"] == "cleanplate-never-began"]
-    one["name"], one["trigger"]["within"] = "quick", 10
-    file = tmp_path / "quick.yaml"
+    [one] = [each for each in shipped if each["name"] == name]
+    one["name"], one["trigger"]["within"] = f"quick-{name}", within
+    file = folder / "quick.yaml"
     file.write_text(yaml.safe_dump({"automations": [one]}))
-    own("automation", "create", "--from-file", str(file)).check_returncode()
-    run_id = own.begin(source="/data/in", target="/data/out", text="person")
-    own.ask(f"flow_runs/{run_id}/set_state", state={"type": "PENDING", "name": "Pending"})
-    assert own.states(run_id)[-1] == "Pending"
-    own.until(lambda: own.states(run_id)[-1] == "AwaitingRetry", limit=120)
-    assert own.run(run_id)["state"]["type"] == "SCHEDULED"
+    server("automation", "create", "--from-file", str(file)).check_returncode()
+    return one["name"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deployment", ["adhoc", "nightly"])
+def test_a_run_that_was_pending_when_its_worker_died_frees_the_pool_and_waits_again(own, tmp_path, deployment):
+    """No worker is there to begin anything, until the pool and the night are seen to be free again."""
+    jobs = [tiny(tmp_path / name, 20) for name in ("lost", "next")]
+    lost, after = own.begin(deployment, **parameters(jobs[0])), own.begin("adhoc", **parameters(jobs[1]))
+    automation = quick(own, tmp_path, "cleanplate-never-began", 10)
+    own.ask(f"flow_runs/{lost}/set_state", state={"type": "PENDING", "name": "Pending"})
+    assert own.waiting() == []  # it holds the one slot of the pool
+    own.until(lambda: own.states(lost)[-1] == "AwaitingRetry", limit=120)
+    own("automation", "delete", "--name", automation).check_returncode()
+    assert set(own.until(own.waiting)) >= {after}
+    with own.worker("next", "--limit", "1"):
+        for run_id, job in zip((lost, after), jobs, strict=True):
+            assert own.until_state(run_id, "COMPLETED", "FAILED", "CANCELLED")["state"]["type"] == "COMPLETED"
+            assert_whole(job, 20)
+        if deployment == "nightly":  # and the next night is not cancelled for one that holds its place
+            ended, night = own.clean("nightly", **parameters(jobs[0]))
+            assert (ended.returncode, night["state"]["message"]) == (0, "nothing to do: 20 removed")

@@ -1,5 +1,6 @@
 """What Prefect does to us in silence when a library under it changes, and what ties the flow to Job."""
 
+import logging
 import re
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from types import SimpleNamespace
 import pytest
 from packaging.requirements import Requirement
 
-from flows.errors import UsageError
-from flows.job import Job
+from flows.errors import EnvironmentFault, UsageError
+from flows.job import PATHS, Job
+from flows.ledger.lock import Busy
+from tests.flows.small import small
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,6 +60,8 @@ def test_the_flows_form_has_every_description_type_and_limit():
         shown = {key: value for key, value in remove_objects.parameters.properties[name].items() if key != "position"}
         if own.get("type") == "array":  # one phrase may be given as such: `-p text=person`
             own["anyOf"] = [{"type": own["items"]["type"]}, {"type": own.pop("type"), "items": own.pop("items")}]
+        if name in PATHS:  # a run's folder is another than that of whoever asks for it
+            assert re.search(shown.pop("pattern"), "/data/in"), name
         for facts in (own, shown):
             facts.pop("title")
             facts.pop("default", None)
@@ -82,6 +87,24 @@ def test_a_deployment_refuses_relative_paths(monkeypatch):
         refuse_relative_paths(Job(source="/data/in", target="out"))
 
 
+@pytest.mark.parametrize("name", sorted(PATHS))
+def test_the_server_refuses_a_relative_path_before_there_is_a_run(name):
+    """By the schema of the deployment, which it holds against the parameters when a run is asked for."""
+    from prefect.utilities.schema_tools.validation import validate
+
+    from flows.remove_objects import remove_objects
+
+    form, right = remove_objects.parameters.model_dump(mode="json"), {"source": "/data/in", "target": "/data/out"}
+    for path in ("/a", "~/a", "~", "file:///a", "file:/a", "s3://a/b", "GS://a", "/a b\nc") + ("",) * (
+        name not in right
+    ):
+        assert validate(right | {name: path}, form) == [], path
+    for path in ("photos", "./a", "../a", "a/b", ".", "file:a", "s3:a", " /a") + ("",) * (name in right):
+        [refused] = validate(right | {name: path}, form)
+        assert list(refused.path) == [name]
+    assert remove_objects.validate_parameters(right | {name: "photos"})[name] == "photos"  # a call has a folder
+
+
 def test_what_is_wrong_with_a_deployments_parameters_is_said_in_lines_of_its_own_words(monkeypatch):
     """No traceback of thirty lines, and no flags, which `prefect deployment run` does not have."""
     import asyncio
@@ -89,6 +112,7 @@ def test_what_is_wrong_with_a_deployments_parameters_is_said_in_lines_of_its_own
     from flows import remove_objects as flow
 
     monkeypatch.setattr(flow, "deployment", SimpleNamespace(id="some"))
+    monkeypatch.setattr(flow, "get_run_logger", lambda: logging.getLogger("run"))
     for given, words in (
         ({"source": "in", "target": "/out", "text": "a"}, "source: a deployment needs the whole path"),
         ({"source": "/in", "target": "/out", "text": "a", "max_failures": "x"}, "-p max_failures=…: failures allowed"),
@@ -98,6 +122,63 @@ def test_what_is_wrong_with_a_deployments_parameters_is_said_in_lines_of_its_own
         assert (state.type, words in state.message) == ("FAILED", True), state.message
         assert "--" not in state.message
         assert len(state.message.splitlines()) == 1
+
+
+@pytest.fixture
+def ended_as_deployed(tmp_path, monkeypatch):
+    """How a run of a deployment ends, by what its parameters are beside a folder of small pictures."""
+    import asyncio
+
+    from flows import remove_objects as flow
+
+    monkeypatch.setattr(flow, "deployment", SimpleNamespace(id="some"))
+    monkeypatch.setattr(flow, "get_run_logger", lambda: logging.getLogger("run"))
+    job = small(tmp_path, 1).model_dump(exclude_unset=True)
+
+    def ended(**given):
+        return asyncio.run(flow.remove_objects.fn(**{key: value for key, value in (job | given).items() if value}))
+
+    return ended
+
+
+def test_a_missing_source_or_a_bad_file_of_prompts_ends_a_deployed_run_in_a_line(tmp_path, ended_as_deployed):
+    prompts = tmp_path / "in" / "prompts.jsonl"
+    prompts.write_text('{"file_name": "p00.png", "text": "a"}\n{"text": "a"}\n')
+    (tmp_path / "target").write_bytes(b"mine")
+    nowhere = str(tmp_path / "nowhere")
+    for given, words in (
+        ({"source": nowhere}, f"-p source={nowhere}: there is no folder or picture at"),
+        ({"masks": "", "prompts": str(prompts)}, f"-p prompts={prompts}: {prompts}, line 2: a row is an object with"),
+        ({"masks": nowhere}, f"-p masks={nowhere}: there is no mask or folder of masks at"),
+        ({"masks": "", "coco": nowhere, "category": "a"}, f"-p coco={nowhere}: there is no COCO file at"),
+        ({"target": str(tmp_path / "target")}, f"-p target={tmp_path}/target: the target"),
+        ({"masks": ""}, "say what to remove: text, point"),
+    ):
+        state = ended_as_deployed(**given)
+        assert (state.type, words in state.message) == ("FAILED", True), state.message
+        assert len(state.message.splitlines()) == 1
+        assert "--" not in state.message
+
+
+def test_a_machine_at_fault_or_a_target_in_use_ends_a_deployed_run_in_a_line_too(
+    tmp_path, ended_as_deployed, monkeypatch
+):
+    from flows import run as job
+
+    for error in (EnvironmentFault("the disk is full"), Busy("another run is working on it"), ImportError("no cv2")):
+        monkeypatch.setattr(job, "run", raises(error))
+        state = ended_as_deployed()
+        assert (state.type, state.message) == ("FAILED", str(error))
+    monkeypatch.setattr(job, "run", raises(KeyError("ours")))
+    with pytest.raises(KeyError):  # whose place in the code is to be seen
+        ended_as_deployed()
+
+
+def raises(error: Exception):
+    def run(*_, **__):
+        raise error
+
+    return run
 
 
 def test_a_flag_in_an_error_becomes_a_parameter_and_other_words_stay():

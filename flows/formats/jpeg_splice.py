@@ -90,8 +90,8 @@ def _any(changed: np.ndarray, across: int, down: int) -> np.ndarray:
     """Which blocks of so many pixels hold one that is True."""
     height, width = changed.shape
     padded = np.pad(changed, ((0, -height % down), (0, -width % across)))
-    rows = padded.reshape(-1, down, padded.shape[1]).any(axis=1)
-    return rows.reshape(len(rows), -1, across).any(axis=2)
+    rows = np.asarray(padded.reshape(-1, down, padded.shape[1]).any(axis=1))
+    return np.asarray(rows.reshape(len(rows), -1, across).any(axis=2))
 
 
 def _stretches(numbers: np.ndarray) -> Iterator[tuple[int, int]]:

@@ -67,8 +67,9 @@ class _Worker:
         late.daemon = True
         late.start()
         try:
-            self.asked.write(request)
-            self.asked.flush()
+            with suppress(BrokenPipeError):  # one that ended early may have said why
+                self.asked.write(request)
+                self.asked.flush()
             well, length = ANSWER.unpack(self.answers.read(ANSWER.size))
             content = self.answers.read(length)
             if len(content) < length:

@@ -254,6 +254,15 @@ def test_an_error_of_the_library_is_told_and_the_next_picture_is_spliced_as_if_n
     assert painted(data)
 
 
+def test_a_library_that_is_none_is_told_with_its_path(monkeypatch, tmp_path):
+    (tmp_path / "libjpeg.so").write_bytes(b"no library")
+    monkeypatch.setattr(jpeg_workers, "_idle", [])
+    monkeypatch.setattr(jpeg_workers, "library", lambda: str(tmp_path / "libjpeg.so"))
+    picture = decode(by_opencv(photo(300, 400), "420", QUALITY=100))
+    assert f"{tmp_path}/libjpeg.so cannot be used" in changed(picture, 255 - picture.image)[1]
+    assert jpeg_workers._idle == []
+
+
 def test_a_worker_that_dies_costs_one_picture_its_splice_and_the_row_says_so(monkeypatch):
     painted(by_opencv(photo(53, 75), "420"))
     os.kill(jpeg_workers._idle[-1].process.pid, signal.SIGSEGV)

@@ -13,11 +13,12 @@ import pytest
 from PIL import Image, ImageOps
 
 from flows.export.datasets import write_pairs
-from flows.formats.encoding import encode_image
+from flows.formats import heic
+from flows.formats.encoding import changed, encode_image
 from flows.formats.exif import saying
 from flows.formats.mask_files import decode_mask, encode_mask
 from flows.formats.orientation import STEPS, stored, stored_box, upright
-from flows.formats.pictures import decode
+from flows.formats.pictures import decode, orientation_of
 from flows.job import Job
 from flows.places.folder import Folder
 from flows.run import run
@@ -241,6 +242,24 @@ def test_a_converted_picture_stays_turned_with_its_tag(tmp_path, to):
     (after,) = (tmp_path / "out/images").iterdir()
     assert Image.open(after).getexif()[0x0112] == 6
     assert np.abs(seen(after).astype(int) - scene())[~HOLE].mean() < 4
+
+
+@pytest.mark.parametrize("turn", STEPS)
+@pytest.mark.parametrize("container", ["AVIF", "HEIF"])
+def test_an_avif_stays_turned_and_a_heic_comes_out_upright_as_its_reader_gives_it(container, turn):
+    if container == "HEIF" and not heic.opening():
+        pytest.skip("pillow-heif is not installed")
+    exif, out = Image.Exif(), io.BytesIO()
+    exif[0x0112] = turn
+    how = {"subsampling": "4:4:4"} if container == "AVIF" else {"chroma": 444}
+    image = Image.fromarray(np.ascontiguousarray(stored(scene(), turn)))
+    image.save(out, container, quality=95, exif=exif.tobytes(), **how)
+    picture = decode(out.getvalue())
+    written = changed(picture, picture.image)[0]
+    for data in (out.getvalue(), written):
+        assert np.abs(decode(data).image.astype(int) - scene()).mean() < 4
+        assert decode(data).orientation == (turn if container == "AVIF" else 1)
+    assert (orientation_of(written) or 1) == (turn if container == "AVIF" else 1)
 
 
 def test_a_block_that_says_nothing_but_an_orientation_is_one_that_pillow_reads():

@@ -32,7 +32,7 @@ class Setup:
 
     def encoder_dtype(self) -> Any:
         """The encoder's precision. In float16 SAM's would overflow."""
-        return precision(self.dtype, self.device, half="float32")
+        return precision(self.dtype, self.device, "encoder")
 
 
 def _sam(setup: Setup) -> Segmenter:

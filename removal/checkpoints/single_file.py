@@ -24,7 +24,8 @@ def from_single_file(kind: Any, file: Path, configs: Path, given: dict[str, Any]
 
     with loading(), _noting_missing() as missing:
         try:
-            networks = {name: _network(name, file, configs, given["dtype"]) for name in ("unet", "vae")}
+            dtypes = {"unet": given["dtype"], "vae": torch.float32}
+            networks = {name: _network(name, file, configs, dtype) for name, dtype in dtypes.items()}
             pipeline = kind.from_single_file(
                 str(file), config=str(configs), local_files_only=True, **(networks | given)
             )

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from removal.checkpoints.known import Checkpoint
 from removal.painting import pipelines
 from removal.painting.attention import HoleAttention, heads, joined
+from removal.painting.noise import draw_in_float32
 from removal.painting.painter import Wrapped
 
 if TYPE_CHECKING:
@@ -131,4 +132,4 @@ def _with_branches(pipeline: Any) -> Any:
         kind, settings = StableDiffusionPAGInpaintPipeline, {"requires_safety_checker": False}
     branched = kind(**pipeline.components, **settings)
     branched.set_progress_bar_config(disable=True)
-    return branched
+    return draw_in_float32(branched)

@@ -18,6 +18,8 @@ from removal.checkpoints.diffusers_folder import network_needed, network_variant
 from removal.checkpoints.known import SD15, Checkpoint
 from removal.methods.blending import STRENGTH
 from removal.painting import pipelines
+from removal.painting.autoencoder import encode_whole
+from removal.painting.noise import draw_in_float32
 from removal.painting.painter import Wrapped
 from removal.weights import hub
 from removal.weights.loading import pretrained
@@ -95,4 +97,6 @@ def _with_controlnet(pipeline: Any, control: Any) -> Any:
     parts = {**pipeline.components, "controlnet": control}
     controlled = StableDiffusionControlNetInpaintPipeline(**parts, requires_safety_checker=False)
     controlled.set_progress_bar_config(disable=True)
-    return controlled
+    # Its own encodes and samples in the autoencoder's precision, one picture after the other.
+    controlled._encode_vae_image = lambda image, generator: encode_whole(controlled.vae, image, generator)
+    return draw_in_float32(controlled)

@@ -6,8 +6,6 @@ order, so that a picture is the same in any batch and from either.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +21,7 @@ CELLS = 64**2  # latent cells of a picture of 512²
 def encode(
     pipeline: Any, pictures: torch.Tensor, holes: torch.Tensor, generators: list[torch.Generator], strength: float
 ) -> dict[str, torch.Tensor]:
-    """The arguments `image` and `masked_image_latents` of a stock inpainting pipeline, each N×4×r×r.
+    """The arguments `image` and `masked_image_latents` of a stock inpainting pipeline, each N×4×r×r in float32.
 
     `pictures` is N×3×R×R, 0..1, `holes` N×1×R×R, 1 where to paint. The generators are left where the pipeline goes on:
     it draws the noise between the two. Only what it looks at is encoded, which is one of the two, given for both, save
@@ -34,35 +32,39 @@ def encode(
     whole = [pictures] if not masked or strength < 1 else []
     found = _distributions(pipeline.vae, torch.cat(whole + masked), len(pictures))
     drawn = [one.sample(generators) for one in found[: len(whole)]]
-    drawn += [one.sample(_after_the_noise(generators, one.mean.shape, unet.dtype)) for one in found[len(whole) :]]
-    latents = [one.to(unet.dtype) * factor for one in drawn]
+    drawn += [one.sample(_after_the_noise(generators, one.mean.shape)) for one in found[len(whole) :]]
+    latents = [one * factor for one in drawn]
     return {"image": latents[0], "masked_image_latents": latents[-1]}
+
+
+@torch.no_grad()
+def encode_whole(vae: Any, pictures: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
+    """Latents N×4×r×r in float32 of pictures N×3×R×R, -1..1, each sampled by its own generator."""
+    return _distributions(vae, pictures, len(pictures))[0].sample(generators) * vae.config.scaling_factor
 
 
 @torch.no_grad()
 def decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     """N×3×R×R, 0..1 and a little beyond, of latents N×4×r×r, as stock pipelines decode their last ones."""
     config = vae.config
-    with _in_enough_precision(vae):
-        latents = latents.to(vae.dtype) / config.scaling_factor
-        if config.get("latents_mean") is not None and config.get("latents_std") is not None:
-            mean, std = (latents.new_tensor(one).view(1, -1, 1, 1) for one in (config.latents_mean, config.latents_std))
-            latents = latents * std + mean
-        at_once = min(DECODED, max(1, DECODED * CELLS // latents[0, 0].numel()))
-        pictures = [vae.decode(some, return_dict=False)[0] for some in latents.split(at_once)]
-    return torch.cat(pictures) / 2 + 0.5
+    latents = latents.to(vae.dtype) / config.scaling_factor
+    if config.get("latents_mean") is not None and config.get("latents_std") is not None:
+        mean, std = (latents.new_tensor(one).view(1, -1, 1, 1) for one in (config.latents_mean, config.latents_std))
+        latents = latents * std + mean
+    at_once = min(DECODED, max(1, DECODED * CELLS // latents[0, 0].numel()))
+    pictures = [vae.decode(some, return_dict=False)[0] for some in latents.split(at_once)]
+    return torch.cat(pictures).float() / 2 + 0.5
 
 
 def _distributions(vae: Any, pictures: torch.Tensor, count: int) -> list[Any]:
-    """The latents' distributions of pictures -1..1, encoded together and then taken apart, `count` each."""
+    """The latents' distributions of pictures -1..1 in float32, encoded together and then taken apart, `count` each."""
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
-    with _in_enough_precision(vae):
-        at_once = max(1, ENCODED * PIXELS // pictures[0, 0].numel())
-        said = [vae.encode(some) for some in pictures.to(vae.dtype).split(at_once)]
+    at_once = max(1, ENCODED * PIXELS // pictures[0, 0].numel())
+    said = [vae.encode(some) for some in pictures.to(vae.dtype).split(at_once)]
     if hasattr(said[0], "latents"):
-        return [Certain(some) for some in torch.cat([one.latents for one in said]).split(count)]
-    moments = torch.cat([one.latent_dist.parameters for one in said])
+        return [Certain(some) for some in torch.cat([one.latents for one in said]).float().split(count)]
+    moments = torch.cat([one.latent_dist.parameters for one in said]).float()
     return [DiagonalGaussianDistribution(some) for some in moments.split(count)]
 
 
@@ -76,23 +78,10 @@ class Certain:
         return self.mean
 
 
-def _after_the_noise(generators: list[torch.Generator], shape: torch.Size, dtype: torch.dtype) -> list[torch.Generator]:
+def _after_the_noise(generators: list[torch.Generator], shape: torch.Size) -> list[torch.Generator]:
     """Copies of the generators, as the pipeline leaves its own once it has drawn the noise N×4×r×r."""
     from diffusers.utils.torch_utils import randn_tensor
 
     later = [generator.clone_state() for generator in generators]
-    randn_tensor(shape, generator=later, dtype=dtype)
+    randn_tensor(shape, generator=later, dtype=torch.float32)
     return later
-
-
-@contextlib.contextmanager
-def _in_enough_precision(vae: Any) -> Iterator[None]:
-    """Within it, an autoencoder that overflows in half precision, as SDXL's does, is in full."""
-    overflows = vae.dtype == torch.float16 and vae.config.force_upcast
-    if overflows:
-        vae.float()
-    try:
-        yield
-    finally:
-        if overflows:
-            vae.half()

@@ -16,14 +16,14 @@ from removal.checkpoints.lora import LCM_STEPS, find, fuse, is_lcm
 from removal.checkpoints.single_file import from_single_file
 from removal.checkpoints.vae import autoencoder, exchange
 from removal.painting import embeddings_cache
+from removal.painting.noise import LCMInFloat32, draw_in_float32
 from removal.painting.painter import Painter
 from removal.painting.prompt_embeddings import encoded, needed
+from removal.weights.devices import autoencoder_precision
 from removal.weights.loading import loading, pretrained
 
 if TYPE_CHECKING:
     from removal.options import Options
-
-SCHEDULER, LCM_SCHEDULER = "DPMSolverMultistepScheduler", "LCMScheduler"
 
 
 def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_strength: float = 1.0) -> Painter:
@@ -69,10 +69,10 @@ def _with_embeddings(checkpoint: Checkpoint, options: Options, guided: bool) -> 
     embeddings = embeddings_cache.read(place, device)
     pipeline = pipeline_of(checkpoint, folder, configs, dtype, with_text=embeddings is None)
     if options.vae:
-        exchange(pipeline, autoencoder(options.vae, checkpoint.family, dtype, options.offline))
+        exchange(pipeline, autoencoder(options.vae, checkpoint.family, options.offline))
     fuse(pipeline, loras)
-    scheduler = LCM_SCHEDULER if any(map(is_lcm, options.lora)) else SCHEDULER
-    pipeline.scheduler = getattr(diffusers, scheduler).from_config(pipeline.scheduler.config)
+    scheduler = LCMInFloat32 if any(map(is_lcm, options.lora)) else diffusers.DPMSolverMultistepScheduler
+    pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
     _settle(pipeline, device)
     if embeddings is None:
         embeddings = encoded(pipeline, options.prompt, guided)
@@ -95,9 +95,11 @@ def _settle(pipeline: Any, device: torch.device) -> None:
     pipeline.to(device)
     pipeline.unet.to(memory_format=order_on(device))
     pipeline.vae.to(memory_format=order_on(device))
-    # The autoencoders of SDXL alone overflow, and in float16 alone; diffusers casts them for bfloat16 too.
-    overflows = hasattr(pipeline, "text_encoder_2") and pipeline.vae.dtype == torch.float16
-    pipeline.vae.register_to_config(force_upcast=overflows and pipeline.vae.config.force_upcast)
+    # Most configs say force_upcast, and the autoencoders of SDXL alone overflow in float16.
+    overflows = hasattr(pipeline, "text_encoder_2") and pipeline.vae.config.force_upcast
+    pipeline.vae.to(autoencoder_precision(pipeline.unet.dtype, device.type, overflows))
+    pipeline.vae.register_to_config(force_upcast=False)  # it has the precision that it needs for good
+    draw_in_float32(pipeline)
 
 
 def order_on(device: torch.device) -> torch.memory_format:
@@ -109,7 +111,7 @@ def pipeline_of(checkpoint: Checkpoint, folder: Path, configs: Path, dtype: torc
     """The inpainting pipeline of a diffusers folder, or of a single file and the folder of its configs.
 
     Without the safety checker, which blackens pictures, and without the watermark, which changes them: nothing is drawn
-    here from a caption.
+    here from a caption. The autoencoder is loaded in float32, since its precision is another (`_settle`).
     """
     plain: dict[str, Any]
     text: tuple[str, ...]
@@ -125,4 +127,5 @@ def pipeline_of(checkpoint: Checkpoint, folder: Path, configs: Path, dtype: torc
     if checkpoint.is_file:
         return from_single_file(kind, folder, configs, given)
     variant = variant_of(folder, checkpoint.variant)
-    return pretrained(kind, folder, variant=variant, use_safetensors=True, **given)
+    dtypes = {"vae": torch.float32, "default": dtype}
+    return pretrained(kind, folder, variant=variant, use_safetensors=True, **(given | {"dtype": dtypes}))

@@ -207,7 +207,7 @@ def test_any_other_file_is_refused(tiny, tmp_path):
 def test_with_an_lcm_lora_the_scheduler_is_lcm_and_the_steps_are_few(tiny, lora, steps, taken):
     file, _ = lora("kohya", "inpainting", name="lcm-lora-sdv1-5.safetensors")
     painter = load(tiny("inpainting"), file, steps=steps, prompt="a meadow")
-    assert type(painter.pipeline.scheduler).__name__ == "LCMScheduler"
+    assert type(painter.pipeline.scheduler).__name__ == "LCMInFloat32"
     assert (painter.steps, painter.guidance) == (taken, 1.0)
 
 

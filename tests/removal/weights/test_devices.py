@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from removal.weights.devices import as_many_as_fit, devices, precision
+from removal.weights.devices import as_many_as_fit, autoencoder_precision, devices, precision
 
 
 @pytest.mark.parametrize(
@@ -26,20 +26,41 @@ def test_devices_are_those_that_are_named_or_all_gpus_or_the_cpu(monkeypatch, as
 
 
 @pytest.mark.parametrize(
-    ("asked", "device", "half", "has_bfloat16", "found"),
+    ("asked", "device", "network", "has_bfloat16", "found"),
     [
-        ("auto", "cpu", "float16", True, torch.float32),
-        ("auto", "cuda:0", "float16", True, torch.bfloat16),
-        ("auto", "cuda:0", "float16", False, torch.float16),
-        ("auto", "cuda", "float32", False, torch.float32),
-        ("float16", "cpu", "float32", True, torch.float16),
+        ("auto", "cpu", "unet", True, torch.float32),
+        ("auto", "cuda:0", "unet", True, torch.bfloat16),
+        ("auto", "cuda:0", "unet", False, torch.float16),
+        ("auto", "cpu", "encoder", True, torch.float32),
+        ("auto", "cuda", "encoder", True, torch.bfloat16),
+        ("auto", "cuda", "encoder", False, torch.float32),  # SAM's overflows in float16
+        ("auto", "mps", "unet", True, torch.float32),  # not measured
+        ("float16", "cpu", "encoder", True, torch.float16),
     ],
 )
 def test_auto_is_full_precision_on_a_cpu_and_bfloat16_on_a_gpu_that_has_it(
-    monkeypatch, asked, device, half, has_bfloat16, found
+    monkeypatch, asked, device, network, has_bfloat16, found
 ):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bfloat16)
-    assert precision(asked, device, half) == found
+    assert precision(asked, device, network) == found
+
+
+@pytest.mark.parametrize(
+    ("unet", "device", "overflows", "found"),
+    [
+        (torch.bfloat16, "cuda:0", False, torch.float16),
+        (torch.bfloat16, "cuda", True, torch.float32),
+        (torch.float16, "cuda", False, torch.float16),
+        (torch.float16, "cuda", True, torch.float32),
+        (torch.float32, "cuda", False, torch.float32),
+        (torch.bfloat16, "cpu", False, torch.float32),
+        (torch.float16, "mps", False, torch.float32),
+    ],
+)
+def test_an_autoencoder_is_never_in_bfloat16_and_in_float16_only_on_a_gpu_where_it_cannot_overflow(
+    unet, device, overflows, found
+):
+    assert autoencoder_precision(unet, device, overflows) == found
 
 
 def test_a_batch_holds_at_least_one_picture():

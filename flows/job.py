@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from flows.settings.credentials import refuse_secrets
 from flows.settings.paths import plain_path
-from flows.settings.values import Allowance, Dilation, MethodName, Part, parse_box, parse_part, parse_point
+from flows.settings.values import Allowance, Dilation, MethodName, Part, Prefill, parse_box, parse_part, parse_point
 
 if TYPE_CHECKING:
     from masks.selection import Selection
@@ -95,7 +95,7 @@ class Job(BaseModel):
     method: MethodName = Field("auto", description="how to remove")
     steps: int = Field(20, ge=1, le=1000, description="denoising steps")
     strength: float | None = Field(None, gt=0, le=1, description="share of the noise; none: what suits the checkpoint")
-    prefill: bool = Field(True, description="fill the hole from around it before it is encoded")
+    prefill: Prefill = Field("patchmatch", description="what fills a hole before it is encoded; none: --no-prefill")
     attention: Literal["hole", "plain"] = Field("plain", description="hole: a hole does not attend to itself")
     prompt: str = Field("", description="what to put in place of the object; empty: nothing")
     guidance: float | None = Field(None, ge=1, le=50, description="pull towards the prompt; none: 7.5 with one, else 1")

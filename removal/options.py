@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 class Options:
     """The options of a remover.
 
-    `strength` is 0..1 (None: what suits the method), `context` the crop's side in mask boxes, `prefill` fills holes
-    before they are encoded, `attention` is `hole` or `plain`. With a `prompt` the hole is filled with what it says, led
-    there by `guidance` (None: 1 without a prompt, 7.5 with one). `compile` compiles the UNet, for one size of batch.
-    `lora` are added to the weights, each a path or hub id with `:WEIGHT` or without; one for LCM also sets the
-    scheduler and no more than 8 steps. `vae` is another autoencoder: `taesd`, a folder or a hub id.
+    `strength` is 0..1 (None: what suits the method), `context` the crop's side in mask boxes, `attention` is `hole` or
+    `plain`. `prefill` says what fills holes before they are encoded: `patchmatch`, `lama` or `none` (True and False
+    are the first and the last). With a `prompt` the hole is filled with what it says, led there by `guidance` (None: 1
+    without a prompt, 7.5 with one). `compile` compiles the UNet, for one size of batch. `lora` are added to the
+    weights, each a path or hub id with `:WEIGHT` or without; one for LCM also sets the scheduler and no more than 8
+    steps. `vae` is another autoencoder: `taesd`, a folder or a hub id.
     """
 
     method: str = "auto"
     steps: int = 20
     strength: float | None = None
-    prefill: bool = True
+    prefill: str | bool = "patchmatch"
     attention: str = "plain"
     prompt: str = ""
     guidance: float | None = None
@@ -39,6 +40,10 @@ class Options:
     revision: str | None = None
     offline: bool = False
     accept_license: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.prefill, bool):
+            object.__setattr__(self, "prefill", "patchmatch" if self.prefill else "none")
 
     def devices(self) -> list[str]:
         """The names of the devices to use: those that `device` lists, or all GPUs for `cuda`, and `auto` if any."""

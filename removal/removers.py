@@ -22,9 +22,18 @@ PIXELS = {"cpu": 512**2, "cuda": 16 * 512**2}  # of the crops of a batch, for `b
 
 
 class Remover(Protocol):
-    """Anything of this shape fits: one image per image, in which only masked pixels differ."""
+    """Anything of this shape fits: one image per image, in which only masked pixels differ.
 
-    def __call__(self, images: list[np.ndarray], masks: list[np.ndarray], seeds: list[int]) -> list[np.ndarray]: ...
+    Nothing that stands where `avoid` is true (H×W bool, or None for an image) is copied into a hole.
+    """
+
+    def __call__(
+        self,
+        images: list[np.ndarray],
+        masks: list[np.ndarray],
+        seeds: list[int],
+        avoid: list[np.ndarray | None] | None = None,
+    ) -> list[np.ndarray]: ...
 
 
 class ChosenRemover(Remover, Protocol):
@@ -39,7 +48,9 @@ class ChosenRemover(Remover, Protocol):
     def steps(self) -> int | None: ...
     @property
     def strength(self) -> float | None: ...
-    def process(self, image: np.ndarray, mask: np.ndarray, seed: int) -> Iterator[np.ndarray]: ...
+    def process(
+        self, image: np.ndarray, mask: np.ndarray, seed: int, avoid: np.ndarray | None = None
+    ) -> Iterator[np.ndarray]: ...
 
 
 def load_remover(model: str = "sd15", **options) -> ChosenRemover:

@@ -87,7 +87,7 @@ def main(app: App = app) -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of one file there may be thousands, and none names it
     try:
         with terminable():
-            code = app()
+            code = app(["--prefill=none" if word == "--no-prefill" else word for word in sys.argv[1:]])
     except KeyboardInterrupt as error:
         say(INTERRUPTED)
         code = code_of(error)

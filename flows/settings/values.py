@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import WithJsonSchema
+from pydantic import BeforeValidator, WithJsonSchema
 
 from removal.methods.table import METHODS
 
@@ -18,6 +18,18 @@ def _number_or(pattern: str) -> WithJsonSchema:
     """What Prefect's form and `deployment run -p` check; Job's own validators say it in better words."""
     return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": pattern}]})
 
+
+def _named(value: object) -> object:
+    """True and False are the usual fill and none."""
+    return ("patchmatch" if value else "none") if isinstance(value, bool) else value
+
+
+PREFILLS = ["patchmatch", "lama", "none"]
+Prefill = Annotated[
+    Literal["patchmatch", "lama", "none"],
+    BeforeValidator(_named),
+    WithJsonSchema({"anyOf": [{"type": "string", "enum": PREFILLS}, {"type": "boolean"}]}),
+]
 
 FAR = 1e6  # pixels; no picture is as wide, and NaN and infinity are not below it
 

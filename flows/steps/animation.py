@@ -27,7 +27,7 @@ def animate(folder: Folder, kept: Attempt) -> None:
     """
     name, picture, mask = kept.masked.outcome.source, kept.masked.picture, kept.masked.mask
     try:
-        process = kept.rung.remover.process(picture.image, mask, kept.seed)
+        process = kept.rung.remover.process(picture.image, mask, kept.seed, kept.masked.protected)
         steps = [shrunk(as_kept(picture, step)) for step in process][:-1]  # the last is the result
         frames = [shrunk(marked(picture.image, mask)), *steps, shrunk(np.asarray(kept.result))]
         folder.write(files_of(name).process, encode_gif(frames, [MARKED, *[STEP] * len(steps), RESULT]))

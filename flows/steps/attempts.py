@@ -166,7 +166,9 @@ def _attempt(job: Job, folder: Folder, rung: Rung, going: list[tuple[Climb, Mask
         one.made, one.last = one.made + 1, masked
     seeds = [picture_seed(job.seed, one.start.outcome.sha256_in, one.number) for one, _ in going]
     images, masks = [m.picture.image for _, m in going], [m.mask for _, m in going]
-    results = each(rung.remover, images, masks, seeds)
+    protected = [m.protected for _, m in going]
+    barred = [protected] if any(one is not None for one in protected) else []
+    results = each(rung.remover, images, masks, seeds, *barred)
     found = look_again(job, [masked for _, masked in going], results)
     for (one, masked), seed, result, again in zip(going, seeds, results, found, strict=True):
         attempt = Attempt(one.number, rung, masked, seed, result, again)

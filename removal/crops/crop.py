@@ -23,7 +23,8 @@ class Crop:
     """A square cut around a mask, at the model's resolution.
 
     `image` R×R×3 uint8, `mask` R×R bool; `left`, `top` and `side` say where it was in the picture, in pixels (left and
-    top are negative where the square reaches over the picture's edge and the picture was mirrored).
+    top are negative where the square reaches over the picture's edge and the picture was mirrored). Nothing is to be
+    copied from where `avoid` (R×R bool) is true.
     """
 
     image: np.ndarray
@@ -31,10 +32,16 @@ class Crop:
     left: int
     top: int
     side: int
+    avoid: np.ndarray | None = None
 
 
 def cut(
-    image: np.ndarray, mask: np.ndarray, resolution: int, context: float = 2.0, around: np.ndarray | None = None
+    image: np.ndarray,
+    mask: np.ndarray,
+    resolution: int,
+    context: float = 2.0,
+    around: np.ndarray | None = None,
+    avoid: np.ndarray | None = None,
 ) -> Crop:
     """The square of `context` times the mask's box, never magnified if the picture is large enough, at `resolution`.
 
@@ -53,7 +60,8 @@ def cut(
     y = _place((top + bottom) / 2, side, height)
     x = _place((left + right) / 2, side, width)
     pixels, hole = _window(image, y, x, side, cv2.BORDER_REFLECT_101), _window(mask, y, x, side, cv2.BORDER_CONSTANT)
-    return Crop(_resize(pixels, resolution), _resize_mask(hole, resolution), x, y, side)
+    barred = None if avoid is None else _resize_mask(_window(avoid, y, x, side, cv2.BORDER_REFLECT_101), resolution)
+    return Crop(_resize(pixels, resolution), _resize_mask(hole, resolution), x, y, side, barred)
 
 
 def bounds(mask: np.ndarray) -> tuple[int, int, int, int]:

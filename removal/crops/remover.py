@@ -79,15 +79,31 @@ class CropRemover:
     def strength(self) -> float:
         return self.paint.strength
 
-    def __call__(self, images: list[np.ndarray], masks: list[np.ndarray], seeds: list[int]) -> list[np.ndarray]:
-        """images: H×W×3 uint8 RGB of any sizes, masks: H×W bool, seeds: one each. An empty mask changes nothing."""
+    def __call__(
+        self,
+        images: list[np.ndarray],
+        masks: list[np.ndarray],
+        seeds: list[int],
+        avoid: list[np.ndarray | None] | None = None,
+    ) -> list[np.ndarray]:
+        """images: H×W×3 uint8 RGB of any sizes, masks: H×W bool, seeds: one each. An empty mask changes nothing.
+
+        `avoid` (H×W bool or None for each) is where nothing is copied from.
+        """
         check(images, masks, seeds)
         with ThreadPoolExecutor(THREADS) as pool:  # the device waits meanwhile, and OpenCV needs no interpreter
             numbers = list(pool.map(lambda mask: group(mask, self.paint.resolution, self.context), masks))
             holes = [(k, one) for k in range(len(images)) for one in range(1, int(numbers[k].max(initial=0)) + 1)]
 
             def cut_one(k: int, one: int) -> Crop:
-                return cut(images[k], masks[k], self.paint.resolution, self.context, numbers[k] == one)
+                return cut(
+                    images[k],
+                    masks[k],
+                    self.paint.resolution,
+                    self.context,
+                    numbers[k] == one,
+                    avoid[k] if avoid else None,
+                )
 
             def painted(some: list[tuple[int, int]]) -> list[tuple[Crop, np.ndarray]]:
                 crops = list(pool.map(lambda hole: cut_one(*hole), some))
@@ -111,19 +127,21 @@ class CropRemover:
         rows = list(zip(crops, seeds, strict=True))
         return list(self._batches(lambda some: self.paint([one for one, _ in some], [seed for _, seed in some]), rows))
 
-    def process(self, image: np.ndarray, mask: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+    def process(
+        self, image: np.ndarray, mask: np.ndarray, seed: int, avoid: np.ndarray | None = None
+    ) -> Iterator[np.ndarray]:
         """The image after every denoising step, H×W×3 uint8, one at a time; the last is what a call gives.
 
         Takes another pass of the model, and decodes at every step. An empty mask has no steps.
         """
         if self.alone is not None:
-            yield from self.alone().process(image, mask, seed)
+            yield from self.alone().process(image, mask, seed, avoid)
             return
         assert isinstance(self._batches, Batches)
         check([image], [mask], [seed])
         numbers = group(mask, self.paint.resolution, self.context)
         ones = range(1, int(numbers.max(initial=0)) + 1)
-        crops = [cut(image, mask, self.paint.resolution, self.context, numbers == one) for one in ones]
+        crops = [cut(image, mask, self.paint.resolution, self.context, numbers == one, avoid) for one in ones]
         seeds = [seed + one - 1 for one in ones]
         with self._turn:
             for patches in cast(PaintInSteps, self.paint).by_step(crops, seeds, self._batches):

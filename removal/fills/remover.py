@@ -46,9 +46,11 @@ class FillRemover:
         with ThreadPoolExecutor(cores()) as pool:  # fills release the interpreter while they compute
             return list(pool.map(self.fill, images, masks, *([avoid] if avoid else [])))
 
-    def process(self, image: np.ndarray, mask: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+    def process(
+        self, image: np.ndarray, mask: np.ndarray, seed: int, avoid: np.ndarray | None = None
+    ) -> Iterator[np.ndarray]:
         """The result alone, since nothing is denoised."""
-        yield from self([image], [mask], [seed])
+        yield from self([image], [mask], [seed], None if avoid is None else [avoid])
 
 
 def cores() -> int:

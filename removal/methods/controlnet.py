@@ -50,7 +50,9 @@ def load(checkpoint: Checkpoint, options: Options, controlnet: str = INPAINT) ->
     control = _controlnet(controlnet, options)
     if options.compile:
         control.compile(dynamic=False)
-    painter = pipelines.load(checkpoint, options, in_channels=4, usual_strength=STRENGTH if options.prefill else 1.0)
+    painter = pipelines.load(
+        checkpoint, options, in_channels=4, usual_strength=STRENGTH if options.prefill != "none" else 1.0
+    )
     takes, has = control.config.cross_attention_dim, painter.pipeline.unet.config.cross_attention_dim
     if takes != has:
         raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,10 @@ import torch
 import torch.nn.functional as F
 
 from removal.crops.crop import Crop
+from removal.fills.remover import Fill, cores
 from removal.painting.attention import hole_attention
 from removal.painting.autoencoder import decode, encode
-from removal.painting.prefill import prefill
+from removal.painting.prefill import HINT, prefill
 from removal.painting.process import patches_by_step
 from removal.painting.tensors import to_images, to_latent_masks, to_tensors
 from removal.weights.batches import Batches
@@ -44,9 +46,9 @@ class Painter:
     """A loaded pipeline that repaints crops. Schedulers are stateful, so one painter serves one caller at a time.
 
     `prompt_embeddings` are by their pipeline argument, computed once. `resolution` is a crop's side in pixels: what the
-    checkpoint was trained at, which its config does not always say. `prefilled` fills the holes before they are
-    encoded; `hole_attention` keeps them from attending to themselves. `encoded` says whether the pipeline is given
-    latents, encoded here in one batch, or pixels.
+    checkpoint was trained at, which its config does not always say. `fill` fills the holes before they are encoded;
+    `hole_attention` keeps them from attending to themselves. `encoded` says whether the pipeline is given latents,
+    encoded here in one batch, or pixels.
     """
 
     pipeline: Any
@@ -55,7 +57,7 @@ class Painter:
     steps: int
     strength: float
     guidance: float = 1.0
-    prefilled: bool = True
+    fill: Fill | None = HINT
     hole_attention: bool = False
     encoded: bool = True
 
@@ -99,8 +101,10 @@ class Painter:
     def _seen(self, crops: list[Crop], holes: torch.Tensor, generators: list[torch.Generator]) -> dict[str, Any]:
         """The pictures as the pipeline takes them, and what it may see of them."""
         from_noise = self.strength == 1 and self.pipeline.unet.config.in_channels == 9  # sees no hole, filled or not
-        fill = self.prefilled and not from_noise
-        images = [prefill(crop.image, crop.mask) if fill else crop.image for crop in crops]
+        images = [crop.image for crop in crops]
+        if self.fill and not from_noise:
+            with ThreadPoolExecutor(cores()) as pool:
+                images = list(pool.map(lambda crop: prefill(crop.image, crop.mask, crop.avoid, self.fill), crops))
         pictures = to_tensors(images, holes.device)
         if not self.encoded:
             return {"image": pictures}

@@ -18,6 +18,7 @@ from removal.checkpoints.vae import autoencoder, exchange
 from removal.painting import embeddings_cache
 from removal.painting.noise import LCMInFloat32, draw_in_float32
 from removal.painting.painter import Painter
+from removal.painting.prefill import chosen
 from removal.painting.prompt_embeddings import encoded, needed
 from removal.weights.devices import autoencoder_precision
 from removal.weights.loading import loading, pretrained
@@ -52,7 +53,7 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
         steps,
         _strength(pipeline, options.strength, steps, usual_strength),
         guidance,
-        options.prefill,
+        chosen(options),
         options.attention == "hole",
     )
 

@@ -101,7 +101,7 @@ def test_a_hole_that_nothing_sees_is_not_filled(tiny, crops, monkeypatch, kind, 
     """What starts from noise and sees the masked picture alone."""
     painter = load_remover(str(tiny(kind)), steps=2, **ON_CPU).paint
     fills: list[int] = []
-    monkeypatch.setattr("removal.painting.painter.prefill", lambda image, mask: fills.append(1) or image)
+    monkeypatch.setattr("removal.painting.painter.prefill", lambda image, *_: fills.append(1) or image)
     painter(crops, list(range(CROPS)))
     assert len(fills) == filled
 

@@ -530,3 +530,11 @@ def test_with_shadow_a_shadow_that_the_mask_would_not_reach_joins_it(tmp_path):
     assert not masks[False][band].any()
     assert masks[True][band].all()
     assert masks[True].sum() < 2.2 * masks[False].sum()
+
+
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [(True, "patchmatch"), (False, "none"), ("lama", "lama"), ("none", "none"), ("patchmatch", "patchmatch")],
+)
+def test_prefill_is_named_and_true_and_false_are_names_too(said, means):
+    assert Job(prefill=said).prefill == means

@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from removal import load_remover
+from removal.crops.crop import cut
 from removal.fills import telea
 from removal.fills.detail import magnified
 from removal.fills.patchmatch import SEED, fill
+from removal.painting.prefill import prefill
 from removal.quality import psnr
 
 BRICK, GREY, RED = (150, 90, 70), (128, 128, 128), (200, 30, 30)
@@ -155,3 +157,14 @@ def test_detail_is_never_taken_from_what_is_to_be_avoided():
     grey = lambda small, hole, _: np.full_like(small, 128)  # noqa: E731
     filled = magnified(image, mask, avoid, 0.4, grey)[mask]
     assert np.abs(filled.astype(int) - 128).max() < 110
+
+
+def test_a_start_for_a_model_holds_nothing_of_what_is_to_be_avoided():
+    image, mask = grain(128, 128), disc(128, 128, 12)
+    image[:, 64:] = RED
+    avoid = np.zeros_like(mask)
+    avoid[:, 64:] = True
+    crop = cut(image, mask, 128, avoid=avoid)
+    filled = prefill(crop.image, crop.mask, crop.avoid)[mask].astype(int)
+    assert not (filled[:, 0] - filled[:, 1] > 100).any()
+    assert (prefill(crop.image, crop.mask)[mask][:, 0] > 190).any()

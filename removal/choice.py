@@ -20,11 +20,15 @@ def choose(
     """
     if method not in ("auto", *METHODS):
         raise ValueError(f"unknown method {method!r}; there are auto, {', '.join(METHODS)}")
-    if method != "auto" and not METHODS[method].channels:
+    if method != "auto" and not METHODS[method].takes_weights:
         return Choice(model, Checkpoint(""), method, "asked for; uses no weights")
     checkpoint = look_up(model, revision, offline)
     if checkpoint.method:
         return _for_one_method(model, checkpoint, method)
+    if method != "auto" and METHODS[method].alone:
+        raise ValueError(
+            f"--method {method} takes weights of its own kind, and {model} has others; use --model {method}"
+        )
     if checkpoint.in_channels not in (4, 9, None):
         raise ValueError(f"{model} has {checkpoint.in_channels} input channels; 4 and 9 can remove objects")
     if method != "auto":

@@ -74,7 +74,7 @@ def _load(model: str, options: Options) -> ChosenRemover:
     if choice.method == "auto":
         raise FileNotFoundError(f"{model} is not in the local cache, and --offline forbids fetching it")
     method = METHODS[choice.method]
-    if not method.channels:
+    if not method.takes_weights:
         from removal.fills.remover import FillRemover
 
         return FillRemover(choice, method.load(choice.checkpoint, options))

@@ -85,6 +85,9 @@ def _to_remove(job: Job) -> Iterator[Weights]:
     from removal.methods import controlnet
 
     checkpoint = choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt).checkpoint
+    if checkpoint.repo and not checkpoint.method and job.prefill == "lama":
+        start = PRESETS["lama"]
+        yield Weights(start.repo, HUB + start.repo, _bytes(start.size), _snapshot(start.repo, files_wanted(start)))
     if not checkpoint.repo:
         return  # a method without weights
     if not checkpoint.is_local:

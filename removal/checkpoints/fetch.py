@@ -31,6 +31,8 @@ def fetch(
 
 def files_wanted(checkpoint: Checkpoint, of: tuple[str, ...] = tuple(NETWORKS)) -> hub.Chosen:
     """A function that picks the files a checkpoint needs from its repo's list, for `hub.snapshot` and `hub.look`."""
+    if checkpoint.file:
+        return lambda names: [name for name in names if name == checkpoint.file]
     return partial(needed, variant=checkpoint.variant, of=of)
 
 
@@ -49,7 +51,7 @@ def resolved(checkpoint: Checkpoint) -> Checkpoint:
 
 def license_before(checkpoint: Checkpoint, offline: bool) -> str | None:
     """A checkpoint's licence, known before its weights are fetched: from the table, else from its card."""
-    if checkpoint.license or checkpoint.is_file:
+    if checkpoint.license or checkpoint.is_file or checkpoint.method:
         return checkpoint.license
     if checkpoint.is_local:
         return license_of(Path(checkpoint.repo))

@@ -19,7 +19,8 @@ class Checkpoint:
     `repo` is a hub id, a folder or a single `.safetensors` file. `family` is sd15, sd2 or sdxl, `in_channels` 9 for one
     fine-tuned for inpainting and 4 for a plain one, `resolution` the side in pixels that it was trained at.
     `inpainting` names the 9-channel checkpoint that was made from this one, where one is known. `method` is the one
-    that it is for, where it is no UNet; with `classic`, nothing is loaded for that and `repo` is empty.
+    that it is for, where it is no UNet; with `classic`, nothing is loaded for that and `repo` is empty. `file` is the
+    one file of a repo that holds its weights, where that is no folder of diffusers.
     """
 
     repo: str
@@ -33,10 +34,11 @@ class Checkpoint:
     size: str | None = None
     segmenter: str = "grounded-sam"
     method: str = ""
+    file: str = ""
 
     @property
     def is_file(self) -> bool:
-        return self.repo.endswith(".safetensors")
+        return self.repo.endswith(".safetensors") and not self.method
 
     @property
     def is_local(self) -> bool:
@@ -67,6 +69,11 @@ SDXL, SDXL_INPAINTING = (
     "stabilityai/stable-diffusion-xl-base-1.0",
     "diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
 )
+LAMA = "michaelgold/big-lama-safetensors"
+CONVERT = (  # the command that takes the weights out of a TorchScript file
+    'python -c "import torch, safetensors.torch as s; s.save_file('
+    "dict(torch.jit.load('{0}', map_location='cpu').state_dict()), '{1}')\""
+)
 
 PRESETS = {
     "bundled": Checkpoint(str(BUNDLED / "inpainting"), "sd15", 9, 128, "apache-2.0", size="10 MB", segmenter="bundled"),
@@ -81,6 +88,10 @@ PRESETS = {
     "sd2": Checkpoint(SD2_INPAINTING, "sd2", 9, 512, "openrail++", variant="fp16", size="2.6 GB"),
     "sdxl": Checkpoint(SDXL_INPAINTING, "sdxl", 9, 1024, "openrail++", variant="fp16", size="7 GB"),
     "rorem": Checkpoint("LetsThink/RORem", "sdxl", 9, 512, "apache-2.0, openrail++ base", variant="fp16", size="7 GB"),
+    # The weights of the paper's authors (Apache-2.0), in a form that holds no code; unpinned, its card says no licence.
+    "lama": Checkpoint(
+        LAMA, license="apache-2.0 upstream", size="204 MB", method="lama", file="big-lama.safetensors", resolution=512
+    ),
 }
 KNOWN = {  # other hub ids whose facts are known, so that they resolve without network
     SD15: Checkpoint(SD15, "sd15", 4, 512, "creativeml-openrail-m", variant="fp16", inpainting="sd15"),
@@ -122,6 +133,8 @@ def look_up(model: str, revision: str | None = None, offline: bool = True) -> Ch
         return _folder(path)
     if model.endswith(".safetensors"):
         return _file(path)
+    if path.suffix in (".pth", ".ckpt", ".pt"):
+        return _other_file(path)
     if path.is_absolute() or model.count("/") != 1 or model.startswith("."):
         near = get_close_matches(model, PRESETS, 1)
         raise ValueError(
@@ -156,6 +169,8 @@ def _file(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="numpy") as tensors:
             names = set(tensors.keys())
+            if names & LAMA_TENSORS:
+                return Checkpoint(str(path), method="lama", resolution=512)
             if first not in names:
                 raise ValueError(f"{path} holds no Stable Diffusion UNet in the original layout")
             in_channels = tensors.get_slice(first).get_shape()[1]
@@ -166,6 +181,22 @@ def _file(path: Path) -> Checkpoint:
     xl = any(name.startswith("conditioner.embedders.1") for name in names)
     family = "sdxl" if xl else "sd2" if width == 1024 else "sd15"
     return Checkpoint(str(path), family, in_channels)
+
+
+LAMA_TENSORS = {"model.model.1.bn_l.running_mean", "generator.model.1.bn_l.running_mean"}
+
+
+def _other_file(path: Path) -> Checkpoint:
+    """A file of torch: LaMa's weights are published as such. What is in it is told when it is loaded."""
+    if not path.exists():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    if path.suffix == ".pt":
+        command = CONVERT.format(path, path.with_suffix(".safetensors"))
+        raise ValueError(
+            f"{path} is TorchScript, which is code and may do anything; if you trust it, take its weights out with "
+            f"`{command}`, and give --model {path.with_suffix('.safetensors')}"
+        )
+    return Checkpoint(str(path), method="lama", resolution=512)
 
 
 def _hub_config(repo: str, revision: str | None, offline: bool) -> dict | None:

@@ -32,9 +32,9 @@ class Paint(Protocol):
     @property
     def resolution(self) -> int: ...
     @property
-    def steps(self) -> int: ...
+    def steps(self) -> int | None: ...
     @property
-    def strength(self) -> float: ...
+    def strength(self) -> float | None: ...
     def __call__(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]: ...
 
 
@@ -72,11 +72,11 @@ class CropRemover:
         return nullcontext() if self.devices > 1 else device_turn()
 
     @property
-    def steps(self) -> int:
+    def steps(self) -> int | None:
         return self.paint.steps
 
     @property
-    def strength(self) -> float:
+    def strength(self) -> float | None:
         return self.paint.strength
 
     def __call__(

@@ -18,12 +18,19 @@ class Method:
     `module` has a function `load(checkpoint, options)`; it is imported when that is called. With `channels` (the input
     channels of the UNets that it takes, of one `family` or of any) this gives a `removal.crops.remover.Paint`, which
     fills square crops in batches. Without, the method takes no checkpoint, and gets an empty one: then `load` gives a
-    `removal.fills.remover.Fill`, which fills a whole picture.
+    `removal.fills.remover.Fill`, which fills a whole picture. One that stands `alone` paints crops with a network of
+    another kind, which only models made for it have.
     """
 
     module: str
     channels: tuple[int, ...] = ()
     family: str = ""
+    alone: bool = False
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether it is given a checkpoint, and paints crops."""
+        return bool(self.channels) or self.alone
 
     def load(self, checkpoint: Checkpoint, options: Options) -> Any:
         """The loaded method. Raises ValueError for what it cannot do, OSError for weights that are unavailable."""
@@ -35,6 +42,7 @@ METHODS = {
     "blending": Method("removal.methods.blending", channels=(4,)),
     "attentive": Method("removal.methods.attentive", channels=(4, 9)),
     "controlnet": Method("removal.methods.controlnet", channels=(4,), family="sd15"),
+    "lama": Method("removal.methods.lama", alone=True),
     "patchmatch": Method("removal.fills.patchmatch"),
     "telea": Method("removal.fills.telea"),
 }

@@ -87,7 +87,7 @@ def _strength(pipeline: Any, asked: float | None, steps: int, usual: float) -> f
         return asked if int(steps * asked) >= 1 else 1.0
     # SDXL's inpainting card warns that strength 1 (pure noise) degrades it; the others start from pure noise.
     usual = min(usual, 0.99 if hasattr(pipeline, "text_encoder_2") else 1.0)
-    return usual if int(steps * usual) >= 1 else 1.0  # with so few steps none would be left
+    return usual if int(steps * usual) >= 1 else 1 / steps  # the least that leaves a step
 
 
 def _settle(pipeline: Any, device: torch.device) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from removal.fills import patchmatch
+from removal.checkpoints.known import PRESETS
+from removal.fills import lama, patchmatch
 
 if TYPE_CHECKING:
     from removal.fills.remover import Fill
@@ -36,7 +37,9 @@ def prefill(image: np.ndarray, mask: np.ndarray, avoid: np.ndarray | None = None
 
 def chosen(options: Options) -> Fill | None:
     """The fill that holes start from, or None where they stay as they are. Raises OSError for missing weights."""
-    return {"patchmatch": HINT, "none": None}[str(options.prefill)]
+    if options.prefill == "lama":
+        return lama.load(PRESETS["lama"], options)
+    return HINT if options.prefill == "patchmatch" else None
 
 
 HINT: Fill = partial(patchmatch.fill, seconds=SECONDS)

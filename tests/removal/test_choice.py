@@ -138,7 +138,7 @@ def test_an_unknown_model_is_answered_with_the_presets(model):
         choose(model)
 
 
-@pytest.mark.parametrize("model", [*(name for name, row in PRESETS.items() if not row.method), *KNOWN])
+@pytest.mark.parametrize("model", [name for name, row in (PRESETS | KNOWN).items() if not row.method])
 def test_what_is_known_needs_no_network_even_when_it_may_be_asked(model, no_network):
     choice = choose(model, offline=False)
     without = model.endswith(("style", "turbo"))  # no inpainting checkpoint was made of them

@@ -79,7 +79,7 @@ def test_a_crop_takes_a_row_a_step_and_one_encoding_and_one_decoding(tiny, work,
 
 @pytest.mark.parametrize(
     ("kind", "unet", "encoded"),
-    [("inpainting", 20, 1), ("plain", 15, 1), ("plain-xl", 15, 1), ("xl", 19, 2)],
+    [("inpainting", 20, 1), ("plain", 6, 1), ("plain-xl", 6, 1), ("xl", 19, 2)],
 )
 def test_at_its_usual_strength_only_a_checkpoint_that_starts_from_and_sees_the_picture_encodes_two(
     tiny, work, kind, unet, encoded

@@ -139,7 +139,7 @@ def test_hole_attention_goes_with_it(paint, crops, monkeypatch):
 
 
 def test_the_painter_says_its_resolution_steps_and_strength(paint):
-    for options, strength in (({}, 0.45), ({"prefill": False}, 1.0), ({"strength": 0.5}, 0.5)):
+    for options, strength in (({}, 0.3), ({"prefill": False}, 1.0), ({"strength": 0.5}, 0.5)):
         painter = paint(steps=10, **options)
         assert (painter.resolution, painter.steps, painter.strength) == (32, 10, strength)
 

@@ -43,7 +43,7 @@ def test_the_prompt_is_empty_and_encoded_once(tiny):
 
 @pytest.mark.parametrize(("kind", "strength"), [("inpainting", 1.0), ("plain", blending.STRENGTH), ("xl", 0.99)])
 def test_strength_is_what_suits_the_method_unless_given(tiny, kind, strength):
-    assert load_remover(str(tiny(kind)), steps=2, **OFFLINE).strength == strength
+    assert load_remover(str(tiny(kind)), steps=4, **OFFLINE).strength == strength
     assert load_remover(str(tiny(kind)), steps=2, strength=0.6, **OFFLINE).strength == 0.6
 
 

@@ -133,7 +133,7 @@ def look_up(model: str, revision: str | None = None, offline: bool = True) -> Ch
         return _folder(path)
     if model.endswith(".safetensors"):
         return _file(path)
-    if path.suffix in (".pth", ".ckpt", ".pt"):
+    if path.suffix in (".pth", ".ckpt", ".pt") and path.is_file():
         return _other_file(path)
     if path.is_absolute() or model.count("/") != 1 or model.startswith("."):
         near = get_close_matches(model, PRESETS, 1)
@@ -188,8 +188,6 @@ LAMA_TENSORS = {"model.model.1.bn_l.running_mean", "generator.model.1.bn_l.runni
 
 def _other_file(path: Path) -> Checkpoint:
     """A file of torch: LaMa's weights are published as such. What is in it is told when it is loaded."""
-    if not path.exists():
-        raise FileNotFoundError(f"no checkpoint at {path}")
     if path.suffix == ".pt":
         command = CONVERT.format(path, path.with_suffix(".safetensors"))
         raise ValueError(

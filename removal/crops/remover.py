@@ -96,14 +96,8 @@ class CropRemover:
             holes = [(k, one) for k in range(len(images)) for one in range(1, int(numbers[k].max(initial=0)) + 1)]
 
             def cut_one(k: int, one: int) -> Crop:
-                return cut(
-                    images[k],
-                    masks[k],
-                    self.paint.resolution,
-                    self.context,
-                    numbers[k] == one,
-                    avoid[k] if avoid else None,
-                )
+                barred, around = avoid[k] if avoid else None, numbers[k] == one
+                return cut(images[k], masks[k], self.paint.resolution, self.context, around, barred)
 
             def painted(some: list[tuple[int, int]]) -> list[tuple[Crop, np.ndarray]]:
                 crops = list(pool.map(lambda hole: cut_one(*hole), some))

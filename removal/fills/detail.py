@@ -8,7 +8,7 @@ is copied, so that no colour changes and no seam appears where two pieces meet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -80,16 +80,19 @@ def sources(filled: np.ndarray, hole: np.ndarray, known: np.ndarray) -> tuple[np
             near = np.clip(ny, 0, height - 1) * width + np.clip(nx, 0, width - 1)
             row, column = np.divmod(best[near], width)
             offer(row + (y - near // width), column + (x - near % width))
-        radius = max(height, width) // 2
-        while radius >= 1:
+        for radius in _radii(max(height, width) // 2):
             row, column = np.divmod(best[targets], width)
-            offer(
-                row + random.integers(-radius, radius + 1, len(targets)),
-                column + random.integers(-radius, radius + 1, len(targets)),
-            )
-            radius //= 4
+            down, right = random.integers(-radius, radius + 1, (2, len(targets)))
+            offer(row + down, column + right)
     found = np.divmod(best.reshape(height, width), width)
     return found[0], found[1]
+
+
+def _radii(radius: int) -> Iterator[int]:
+    """From that one down to the nearest neighbours."""
+    while radius >= 1:
+        yield radius
+        radius //= 4
 
 
 def _words(image: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flows.job import Job
 from flows.ledger.manifest import Manifest
+from flows.ledger.result_file import deliver
 from flows.ledger.shards import records_of
 from flows.page import report as review
 from flows.places.folder import Folder
@@ -17,6 +18,7 @@ def conclude(job: Job, folder: Folder, manifest: Manifest, present: set[str] | N
     """
     manifest.refuse_moved()
     manifest.sync()
+    deliver(manifest, folder)
     counts, doubtful = manifest.counts(present), manifest.doubtful(present)
     rows, place = sum(counts.values()), records_of(manifest.shard)
     if manifest.published() == rows and cards.are_there(folder, place):

@@ -32,6 +32,7 @@ from flows.job import PATHS, Job
 from flows.ledger.shards import parse_shard, records_of
 from flows.messages.readable import as_code, as_markdown, readable
 from flows.outcome import Outcome
+from flows.places.one_file import records_place
 from flows.records import card as cards
 from flows.settings.parameters import parameters
 from flows.steps import find_masks as finding
@@ -200,12 +201,13 @@ def _report(settings: Job) -> None:
 
 def summary_page(settings: Job, found: cards.Standing) -> str:
     """Markdown: how many wait for review, the first ten failures, the command to repeat. Names in it do nothing."""
-    report = as_code(f"{settings.target}/report.html")
+    records = records_place(settings.target)
+    report = as_code(f"{records}/report.html")
     if settings.report_url:
         report = f"[report.html]({settings.report_url})"
     failed = [f"- {as_code(row['source'])}: {as_markdown(str(row['reason']))}" for row in found.failures[:10]]
     shard = parse_shard(settings.shard)
-    again = ["run", settings.source, settings.target, "--job", f"{settings.target}/{records_of(shard)}job.toml"]
+    again = ["run", settings.source, settings.target, "--job", f"{records}/{records_of(shard)}job.toml"]
     steps = [f"Again: {as_code(_command(*again, *(['--shard', settings.shard] if shard else [])))}"]
     if shard:
         steps.append(f"When all shards have run: {as_code(_command('merge', settings.target))}")

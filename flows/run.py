@@ -23,6 +23,7 @@ from flows.messages.readable import readable
 from flows.outcome import Outcome
 from flows.places import unread
 from flows.places.folder import Folder
+from flows.places.one_file import to_one_file
 from flows.places.sidecars import copy_others
 from flows.places.source import Survey
 from flows.portions import Find, Remove, Work, others, outcomes
@@ -193,6 +194,7 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
 
 def _prepared(job: Job, watch: Watch, masks_only: bool) -> tuple[Folder, Job, Wishes]:
     """A job's folders, the job with what was remembered, and its wishes, once nothing speaks against them."""
+    job = to_one_file(job)
     folder = Folder(job.source, job.target, job.format)
     if folder.single and (job.prune or job.copy_others):
         raise UsageError("prune and copy-others are for a whole folder, not for one picture of it")

@@ -14,6 +14,7 @@ from flows.errors import UsageError
 from flows.places.bucket import Bucket, is_url
 from flows.places.disk import Disk
 from flows.places.layout import PENDING, PictureFiles, files_of, image_name, in_the_way, refuse_collisions
+from flows.places.one_file import ResultFile, file_of, refuse_without_records
 from flows.places.source import LocalSource, StoredSource, Survey, is_file_name
 from flows.settings.paths import local_path
 from removal.weights.cache import cache_folder
@@ -33,6 +34,8 @@ class Folder:
         self.pictures = StoredSource(source) if is_url(source) else LocalSource(source)
         self.single = self.pictures.single
         self.files, self.target = _files_of(target)
+        file = file_of(target) if self.single else None
+        self.result_file = ResultFile(file) if file else None
         # Where the pictures lie on this machine; the target itself stands for a source that does not.
         self.source = self.pictures.root if isinstance(self.pictures, LocalSource) else self.target
         if is_url(source) and is_url(target):
@@ -44,9 +47,10 @@ class Folder:
     def without_source(cls, target: Path | str) -> Folder:
         """A result alone, for what reads no source: it may have been made on another machine."""
         folder = cls.__new__(cls)
+        refuse_without_records(str(target))
         folder.files, folder.target = _files_of(str(target))
         folder.source = folder.target
-        folder.single, folder.container = None, "same"
+        folder.single, folder.container, folder.result_file = None, "same", None
         return folder
 
     def survey(self) -> Survey:

@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 # Thumbnails of Synology's stations, bins of network drives and of Windows, what macOS puts into archives.
 FILLED_BY_MACHINES = frozenset({"@eadir", "#recycle", "@recycle", "$recycle.bin", "__macosx"})
+RECORDS_OF_ONE = ".cleanplate"
 BESIDE_PICTURES = frozenset(  # captions, annotations, settings and lists
     {
         *(".txt", ".caption", ".json", ".jsonl", ".ndjson", ".geojson", ".csv", ".tsv", ".parquet", ".xml", ".xmp"),
@@ -18,8 +19,12 @@ AS_PICTURES = "convert them to TIFF, PNG or JPEG first"
 
 
 def is_left_out(name: str) -> bool:
-    """Whether a file or folder of this name is passed over without a word: hidden, or filled by a machine."""
-    return name.startswith(".") or name.lower() in FILLED_BY_MACHINES
+    """Whether a file or folder of this name is passed over without a word: hidden, filled by a machine, or records.
+
+    The records of dog.jpg lie in dog.jpg.cleanplate, where it is the one result of a picture.
+    """
+    of = name.removesuffix(RECORDS_OF_ONE)
+    return name.startswith(".") or name.lower() in FILLED_BY_MACHINES or (of != name and bool(PurePath(of).suffix))
 
 
 def count(unread: Counter[str], name: str) -> None:

@@ -20,6 +20,7 @@ from flows.outcome import Outcome
 from flows.places.bucket import is_url, whole_path
 from flows.places.folder import Folder
 from flows.places.layout import PRIVATE, RECORDS
+from flows.places.one_file import records_place
 from flows.records.rows import rows_of
 from flows.records.splits import write_splits
 from flows.records.troubles import Trouble, Troubles
@@ -121,7 +122,7 @@ class Standing:
 
 def standing_of(job: Job) -> Standing:
     """How the pictures of a job stand: those of its target, or of its shard."""
-    return standing("/".join(filter(None, [whole_path(job.target), records_of(parse_shard(job.shard))])))
+    return standing("/".join(filter(None, [whole_path(records_place(job.target)), records_of(parse_shard(job.shard))])))
 
 
 def standing(target: Path | str) -> Standing:

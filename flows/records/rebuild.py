@@ -15,6 +15,7 @@ from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.job import Job
 from flows.ledger.entry import COLUMNS, NO_MASK, made_with
 from flows.ledger.manifest import Manifest, OtherSettings
+from flows.ledger.result_file import refuse_another
 from flows.ledger.shards import Shard, records_of
 from flows.outcome import Outcome, digest
 from flows.places.bucket import Bucket
@@ -36,12 +37,13 @@ def opened(
 ) -> Manifest:
     """The manifest of a target; where it was lost, with the rows, reviews and notes that the record files hold.
 
-    Raises UsageError for record files that cannot be read, and whatever Manifest does.
+    Raises UsageError for record files that cannot be read, and whatever Manifest and `refuse_another` do.
     """
     manifest = Manifest(folder.target, only_look, shard, merging)
     try:
         if manifest.is_empty() and manifest.settings() is None:
             _rebuild(manifest, folder, say)
+        refuse_another(manifest, folder)
     except BaseException:
         manifest.__exit__(None, None, None)
         raise

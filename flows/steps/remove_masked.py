@@ -124,7 +124,8 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
             grown = encode_mask(mask, picture.orientation)
             outcome = replace(outcome, sha256_mask=folder.write(files.pending_mask, grown))
         saved = folder.write(folder.image_name(name), data)
-        folder.remove(files.process)  # it showed how an earlier result came about
+        for earlier in (files.process, files.strip):  # they showed an earlier result
+            folder.remove(earlier)
         if job.concat:
             shown = encode_image(strip([picture.image, mask_in_white(mask), result]), container_of(name))
             folder.write(files.strip, shown)

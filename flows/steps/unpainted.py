@@ -41,6 +41,9 @@ def passed_over(folder: Folder, name: str, status: str, reason: str) -> Outcome:
 def unsupported(folder: Folder, outcome: Outcome, reason: str) -> Outcome:
     """The row of a picture that is copied as it is, since changing it would lose something."""
     name = folder.image_name(outcome.source, as_it_is=True)
+    if folder.result_file and name != folder.image_name(outcome.source):
+        as_it_is = f"{reason}; it could only be copied as it is, and {folder.result_file.name} is another format"
+        return failed(folder, outcome, ValueError(as_it_is))
     if name != folder.image_name(outcome.source):
         folder.remove(folder.image_name(outcome.source))
     outcome = replace(_without_mask(folder, outcome, outcome.segmenter == BY_HAND), status="unsupported", reason=reason)

@@ -56,13 +56,14 @@ def redo(
     is another, and is then kept in TARGET/.cleanplate/attempts. Always runs in this process.
     """
     from flows.cli.progress import Terminal
+    from flows.places.one_file import records_place
     from flows.review.redo import redo as again
 
     if given.get("offline"):
         os.environ["HF_HUB_OFFLINE"] = "1"
     kinds = frozenset(kind.strip() for kind in only.split(",") if kind.strip())
     with Terminal(quiet, verbose) as terminal, patient(say):
-        summary = again(local_target(target), kinds, given, terminal)
+        summary = again(local_target(records_place(target)), kinds, given, terminal)
     return _ended(terminal, target, summary, summary.exit_code or (1 if summary.done["failed"] else 0), json)
 
 
@@ -104,12 +105,14 @@ def _work(
 
 def _ended(terminal: Terminal, target: str, summary: Summary, code: int, json: bool, shard: str = "") -> int:
     """Say how a run, or a look at what it would do, has ended, below its bar."""
+    from flows.places.one_file import records_place
+
     if summary.interrupted:
         say(INTERRUPTED)
     elif summary.takes is None:
         if summary.counts:
             merge = f"when all shards have run: {shlex.join(['cleanplate', 'merge', target])}"
-            terminal.say(merge if shard else f"report: {target.rstrip('/')}/report.html")
+            terminal.say(merge if shard else f"report: {records_place(target).rstrip('/')}/report.html")
         terminal.conclude(target, summary.tried, summary.counts, summary.doubtful)
     if json:
         counts = {"counts": summary.counts, "doubtful": summary.doubtful}

@@ -16,9 +16,10 @@ def merge(target: Path, *, json: Json = False) -> int:
     The result is that of one run, whatever the order of the shards; a later `run` finds everything done.
     """
     from flows.merge import merge as join
+    from flows.places.one_file import records_place
     from flows.records.card import in_words
 
-    target = local_target(target)
+    target = local_target(records_place(str(target)))
     merged = join(target, say)
     repeat = ["cleanplate", "run", merged.source, str(target), "--job", f"{target}/job.toml"]
     steps = [shlex.join([*repeat, "--shard", shard]) for shard in merged.missing]

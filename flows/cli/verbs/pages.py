@@ -30,9 +30,10 @@ def review(target: Path, *, apply: Apply = None, serve: Serve = False, port: Por
     decisions.jsonl, for --apply; with --serve it goes straight into TARGET.
     """
     from flows.page import report as page
+    from flows.places.one_file import records_place
     from flows.review import decisions
 
-    target = local_target(target)
+    target = local_target(records_place(str(target)))
 
     def take_in(lines: str) -> int:
         return decisions.apply(target, decisions.read_decisions(lines), say)

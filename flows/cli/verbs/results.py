@@ -24,8 +24,10 @@ def status(
 
     Alike reasons stand together with the first picture that has them, the commonest first.
     """
+    from flows.places.one_file import records_place
     from flows.records.card import counted, next_steps, standing
 
+    target = records_place(target)
     found = standing(target)
     steps = next_steps(target, found)
     if json:
@@ -70,8 +72,10 @@ def export(
     Earlier attempts stay behind in any case.
     """
     from flows.export.delivery import export as copy
+    from flows.places.one_file import records_place
 
-    count = copy(local_target(target), local_target(dest), accepted, not no_originals, say, coco, hf_pairs, parquet)
+    result = local_target(records_place(str(target)))
+    count = copy(result, local_target(dest), accepted, not no_originals, say, coco, hf_pairs, parquet)
     if json:
         print_json({"target": str(target), "dest": str(dest), "pictures": count})
     else:

@@ -92,7 +92,6 @@ def run(
     """Do what is missing or changed of a job. The same call after any interruption goes on where it stopped.
 
     `find` and `remove` may be told to other machines, with so many portions of pictures `elsewhere` at once.
-
     Raises UsageError or ValueError before anything is touched, Busy when another run holds the target,
     EnvironmentFault or TooManyFailures when the run had to stop.
     """

@@ -372,7 +372,7 @@ def test_every_verb_takes_the_file_or_the_folder_of_its_records(target, capsys):
     assert "1  removed" in capsys.readouterr().out
     assert cleanplate("review", target) == 0
     assert capsys.readouterr().out.strip() == "clean.png.cleanplate/report.html"
-    Path("decisions.jsonl").write_text('{"file_name": "images/dog.png", "review": "reject"}\n')
+    Path("decisions.jsonl").write_text('{"file_name": "dog.png", "review": "reject"}\n')
     assert cleanplate("review", target, "--apply", "decisions.jsonl") == 0
     capsys.readouterr()
     before = Path("clean.png").read_bytes()

@@ -26,6 +26,7 @@ NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on
         "limit",
         "shard",
         "max_failures",
+        *("max_pixels", "hang_timeout"),  # may be given more where a picture failed of them
         "canary",
         "report_url",
         "offline",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flows import run as whole_job
+from flows.formats.encoding import encode_image
 from flows.formats.mask_files import encode_mask
 from flows.formats.pictures import decode
 from flows.job import Job
@@ -18,7 +19,7 @@ from flows.ledger.tables import LEDGER
 from flows.outcome import digest
 from flows.run import run
 from flows.steps.ladder import ladder
-from tests.flows.small import Following, delivered, image, mask, mask_in, put, rows, small
+from tests.flows.small import HEIGHT, WIDTH, Following, delivered, image, mask, mask_in, put, rows, small
 
 CORRECTED = mask(2, 2, 4, 4)
 
@@ -312,3 +313,17 @@ def test_a_file_that_is_not_ours_is_not_swept(tmp_path):
     assert not ours.exists()
     assert all(file.exists() for file in (outside, *others))
     assert (image() == decode((tmp_path / "in" / "p00.png").read_bytes()).image).all()
+
+
+def test_more_pixels_and_more_time_may_be_given_to_a_target_that_is_there_and_only_what_failed_is_done(tmp_path):
+    """As the reason of a picture that was too large, and the last words of a run that hung, advise."""
+    job = small(tmp_path, max_failures="100%")
+    put(tmp_path, "large.png")
+    (tmp_path / "in" / "large.png").write_bytes(encode_image(np.repeat(image(), 2, axis=0)))
+    (tmp_path / "masks" / "large.png.png").write_bytes(encode_mask(np.repeat(mask(), 2, axis=0)))
+    few = HEIGHT * WIDTH
+    assert run(job.model_copy(update={"max_pixels": few, "hang_timeout": 60})).done == {"removed": 4, "failed": 1}
+    assert f"--max-pixels {2 * few}" in rows(job.target)["large.png"]["reason"]
+    assert run(job.model_copy(update={"max_pixels": few, "hang_timeout": 90})).tried == 0
+    assert run(job.model_copy(update={"max_pixels": 2 * few, "hang_timeout": 0})).done == {"removed": 1}
+    assert run(job).tried == 0

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from flows.job import Job
 from flows.run import run
 from flows.samples.scenes import write_scenes
+from tests.benchmarks.faults import HANG_TIMEOUT, pause
 from tests.flows.killing import killed, points
 from tests.flows.small import delivered, rows, small
 
@@ -111,6 +112,18 @@ def test_a_hundred_runs_killed_at_any_point_end_in_the_same_folder(course_withou
 @given(share=shares, again=st.tuples(shares, shares))
 def test_a_run_killed_three_times_ends_in_the_same_folder(course_without_weights, share, again):
     kill_and_resume(course_without_weights, share, signal.SIGTERM, again)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_paused_for_longer_than_a_hang_may_last_goes_on_as_if_it_was_not(tmp_path):
+    """Stopped in work and woken again, as by `docker pause`; the watchdog's own arithmetic is in test_watchdog."""
+    paused = course(tmp_path, lambda target: small(tmp_path, PICTURES, target=target, hang_timeout=HANG_TIMEOUT))
+    for share in (0.3, 0.6, 0.9):
+        target = str(tmp_path / f"paused{share}")
+        ended = killed(tmp_path / "log", paused.command(target), int(share * paused.points), pause)
+        assert ended == 0, (tmp_path / "log").read_text()
+        assert delivered(target) == paused.whole
+        assert {row["status"] for row in rows(target).values()} == {"removed"}
 
 
 @pytest.fixture(scope="module")

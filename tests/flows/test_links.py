@@ -176,6 +176,29 @@ def test_a_link_that_appears_while_a_run_goes_on_ends_it_and_nothing_happens_beh
     assert len(delivered(job.target)) == 8
 
 
+def test_a_run_whose_ledger_is_led_away_ends_and_files_of_its_name_behind_the_link_stay(tmp_path):
+    job, private = small(tmp_path), tmp_path / "out/.cleanplate"
+    (tmp_path / "elsewhere").mkdir()
+    for ending in ("", "-wal", "-shm", "-journal"):
+        (tmp_path / "elsewhere" / f"manifest.sqlite{ending}").write_bytes(b"precious")
+    (tmp_path / "elsewhere/lock").write_bytes(b"precious")
+
+    def remove(job: Job, masked: list) -> Iterator:
+        if not private.is_symlink():
+            private.rename(tmp_path / "moved")
+            private.symlink_to(tmp_path / "elsewhere")
+        yield from remove_masked(job, masked)
+
+    before = everything(tmp_path / "elsewhere")
+    with pytest.raises(EnvironmentFault, match=r"moved or removed while the run went on.*run the same command again"):
+        run(job, remove=remove)
+    assert everything(tmp_path / "elsewhere") == before
+    private.unlink()
+    (tmp_path / "moved").rename(private)
+    run(job)
+    assert {row["status"] for row in rows(job.target).values()} == {"removed"}
+
+
 @pytest.mark.parametrize("place", ["images", "images/deep"])
 def test_no_primitive_follows_a_link_on_the_way_or_at_its_end(tmp_path, place):
     disk, precious = Disk(tmp_path / "out"), tmp_path / "elsewhere/a.png"

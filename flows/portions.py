@@ -18,6 +18,8 @@ from flows.places.folder import Folder
 from flows.places.source import Survey
 from flows.requests.job_requests import Wishes
 from flows.steps import thumbnails
+from flows.steps.find_masks import find_masks
+from flows.steps.remove_masked import remove_masked
 from flows.steps.unpainted import failed, passed_over
 from flows.threads.interrupts import ends_soon, until_interrupted, wind_up, windable
 from flows.threads.side_by_side import side_by_side
@@ -25,10 +27,22 @@ from flows.threads.watchdog import expect
 
 PORTION = 32  # pictures that one call of a step, and so one task of the flow, is given
 READ = 8  # pictures that may be read before a model says how long it takes
-HERE = (3, 1, 2)  # portions in work together on this machine: all, those whose masks are found, and those after that
+AT_ONCE = (3, 1, 2)  # portions in work together on this machine: all, those whose masks are found, and those after that
 
 Find = Callable[[Job, list[str]], list[Outcome]]
 Remove = Callable[[Job, list[Outcome]], Iterable[Outcome]]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The two steps of a portion. Where they go to other machines, so many portions are `elsewhere` at once."""
+
+    find: Find = find_masks
+    remove: Remove = remove_masked
+    elsewhere: int = 0
+
+
+HERE = Steps()
 
 
 @dataclass(frozen=True)
@@ -39,10 +53,8 @@ class Work:
     folder: Folder
     manifest: Manifest
     wishes: Wishes
-    find: Find
-    remove: Remove
+    steps: Steps
     masks_only: bool = False
-    elsewhere: int = 0  # portions in work together, where `find` and `remove` go to other processes
 
 
 def others(work: Work, there: Survey) -> Iterator[tuple[Outcome, Seen]]:
@@ -65,7 +77,7 @@ def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Seen], 
     portions = [ordinary[first : first + PORTION] for first in range(0, len(ordinary), PORTION)]
     with windable():
         yield from _worked_through(work, portions)
-        if work.elsewhere and work.manifest.shard is None:  # a machine that was lost may have left half of a file
+        if work.steps.elsewhere and work.manifest.shard is None:  # a machine that was lost may have left half of a file
             work.folder.sweep()
         for name in until_interrupted(name for name in suspects if name in due_again):
             if suspects[name] < ENOUGH:
@@ -90,7 +102,7 @@ def _worked_through(work: Work, portions: list[list[str]]) -> Iterator[tuple[Out
 
     On this machine the masks of one are found, and of two others one is painted while the other is read and written.
     """
-    at_once, finding, painting = (work.elsewhere,) * 3 if work.elsewhere else HERE
+    at_once, finding, painting = (work.steps.elsewhere,) * 3 if work.steps.elsewhere else AT_ONCE
     finders, painters = Semaphore(finding), Semaphore(painting)
 
     def begun() -> Iterator[_Portion]:
@@ -130,7 +142,7 @@ def _begin(work: Work, names: list[str], flight: ExitStack) -> _Portion:
 def _find(work: Work, one: _Portion) -> list[Outcome]:
     """The first step: masks, as files that can be looked at and corrected."""
     expect(min(len(one.names), READ))
-    return [*one.ready.values(), *work.find(work.job, [name for name in one.names if name not in one.ready])]
+    return [*one.ready.values(), *work.steps.find(work.job, [name for name in one.names if name not in one.ready])]
 
 
 def _finish(work: Work, found: list[Outcome]) -> Generator[Outcome, None, None]:
@@ -145,7 +157,7 @@ def _finish(work: Work, found: list[Outcome]) -> Generator[Outcome, None, None]:
     yield from (outcome for outcome in found if outcome.status != "masked")
     if ends_soon():
         return  # before weights are loaded for what is not to be begun
-    yield from work.remove(work.job, masked)
+    yield from work.steps.remove(work.job, masked)
 
 
 def _set_aside(work: Work, name: str) -> Outcome:

@@ -33,6 +33,7 @@ from flows.ledger.shards import parse_shard, records_of
 from flows.messages.readable import as_code, as_markdown, readable
 from flows.outcome import Outcome
 from flows.places.one_file import records_place
+from flows.portions import Steps
 from flows.records import card as cards
 from flows.settings.parameters import parameters
 from flows.steps import find_masks as finding
@@ -121,7 +122,7 @@ def _as_parameter(flag: re.Match[str]) -> str:
 def _clean(settings: Job) -> State:
     try:
         with passed_on(get_run_logger()):
-            summary = job.run(settings, RunLog(), _find, _remove, elsewhere=cluster.at_once())
+            summary = job.run(settings, RunLog(), Steps(_find, _remove, cluster.at_once()))
     except TooManyFailures as error:
         _report(settings)
         return Failed(message=readable(str(error)))

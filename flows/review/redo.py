@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,16 @@ from flows.ledger.overrides import Override, done, overrides, plan, planned, use
 from flows.outcome import Outcome, digest
 from flows.places.folder import Folder
 from flows.places.layout import STAGE, files_of
-from flows.portions import Find, Remove, Work, outcomes
+from flows.places.source import Survey
+from flows.portions import HERE, Steps, Work, outcomes
+from flows.preflight import explain
 from flows.records import card as cards
 from flows.records import rebuild
 from flows.requests.job_requests import Wishes, read_wishes
-from flows.run import Nobody, Summary, Watch, explain
-from flows.samples.comparison import Once
+from flows.run import SILENT, Summary, Watch
+from flows.samples.comparison import SayOnce
 from flows.settings.job_file import job_of
 from flows.steps.attempts import put_by
-from flows.steps.find_masks import find_masks
-from flows.steps.remove_masked import remove_masked
 from flows.threads.interrupts import interrupted
 
 KINDS = ("rejected", "failed", "doubtful")
@@ -38,7 +39,7 @@ CLICKED = f"{STAGE}/clicked.jsonl"
 
 
 @dataclass(frozen=True)
-class Task:
+class Redo:
     """What a redo has in common for all its pictures.
 
     `job` made the target; `given` are settings that hold for what is done again; `held` is what held for single
@@ -77,9 +78,8 @@ def redo(
     target: Path,
     only: frozenset[str] = frozenset(KINDS),
     given: dict[str, Any] | None = None,
-    watch: Watch | None = None,
-    find: Find = find_masks,
-    remove: Remove = remove_masked,
+    watch: Watch = SILENT,
+    steps: Steps = HERE,
 ) -> Summary:
     """Do again the pictures of a target that were rejected, failed or are doubtful and not accepted.
 
@@ -88,13 +88,8 @@ def redo(
     another, and is put by then; it stays as well when the redo fails. The same call goes on after an interruption.
     Raises UsageError or ValueError before anything is touched, Busy when a run holds the target, EnvironmentFault.
     """
-    watch, given = watch or Nobody(), given or {}
-    if unknown := only - set(KINDS):
-        raise UsageError(f"what is done again is {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
-    if "format" in given:
-        raise UsageError("a target has one format; leave out --format")
-    list(cards.read_rows(target))  # refuses what holds no result
-    job = job_of(str(target / "job.toml"), {"target": str(target)})
+    given = given or {}
+    job = _job_of(target, only, given)
     folder, wishes = Folder(job.source, job.target, job.format), read_wishes(job)
     there = folder.survey()
     wishes = wishes.among(lambda: there.names)
@@ -103,27 +98,44 @@ def redo(
         rebuild.complete(manifest, folder, there.names, wishes, job)
         manifest.tidy(folder)
         stage = Folder(job.source, staging.stage_of(target), job.format)
-        task = Task(job, given, folder, stage, manifest, wishes, overrides(manifest.file))
+        task = Redo(job, given, folder, stage, manifest, wishes, overrides(manifest.file))
         waiting = _waiting(task, only, there.names)[: given.get("limit") or None]
         groups = _groups(task, waiting, watch)
         watch.begin(len(waiting), len(there.names) - len(waiting))
         summary = Summary(pictures=len(there.all))
-        if waiting:
-            manifest.publishes(-1)
-        try:
+        with _recorded(task, there, summary, bool(waiting)):
             for own, names in groups:
-                for outcome in _done(task, own, names, find, remove):
-                    summary.done[outcome.status] += 1
+                for outcome in _done(task, own, names, steps):
+                    summary.add(outcome)
                     watch.did(outcome)
             summary.interrupted = interrupted() and summary.tried < len(waiting)
-        finally:
-            staging.end_moves(folder, manifest.outcome)
-            present = None if folder.single else there.all
-            summary.counts, summary.doubtful = conclude(job, folder, manifest, present)
     return summary
 
 
-def _waiting(task: Task, only: frozenset[str], names: list[str]) -> list[str]:
+def _job_of(target: Path, only: frozenset[str], given: dict[str, Any]) -> Job:
+    """The job that made a target. Raises UsageError for what cannot be done again, or so."""
+    if unknown := only - set(KINDS):
+        raise UsageError(f"what is done again is {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
+    if "format" in given:
+        raise UsageError("a target has one format; leave out --format")
+    list(cards.read_rows(target))  # refuses what holds no result
+    return job_of(str(target / "job.toml"), {"target": str(target)})
+
+
+@contextmanager
+def _recorded(task: Redo, there: Survey, summary: Summary, begins: bool) -> Iterator[None]:
+    """Around the work: whatever comes of it, what was staged is in its place afterwards and the records are written."""
+    if begins:
+        task.manifest.publishes(-1)
+    try:
+        yield
+    finally:
+        staging.end_moves(task.folder, task.manifest.outcome)
+        present = None if task.folder.single else there.all
+        summary.counts, summary.doubtful = conclude(task.job, task.folder, task.manifest, present)
+
+
+def _waiting(task: Redo, only: frozenset[str], names: list[str]) -> list[str]:
     """The pictures to do: what an interrupted redo of the same kind left, or else all of that kind."""
     present, this = set(names), digest([sorted(only), task.lasting])
     if left := planned(task.manifest.file, this) & present:
@@ -149,7 +161,7 @@ def _kinds(outcome: Outcome, held: Override) -> set[str]:
     return {kind for kind, holds in kinds.items() if holds}
 
 
-def _groups(task: Task, waiting: list[str], watch: Watch) -> list[tuple[Job, list[str]]]:
+def _groups(task: Redo, waiting: list[str], watch: Watch) -> list[tuple[Job, list[str]]]:
     """The pictures that share their settings, with the job of these. Refuses what cannot work, before anything does."""
     groups: dict[tuple[str, bool], list[str]] = {}
     for name in waiting:
@@ -157,7 +169,7 @@ def _groups(task: Task, waiting: list[str], watch: Watch) -> list[tuple[Job, lis
     clicked = [name for (_, points), names in groups.items() if points for name in names]
     rows = [{"file_name": n, "points": task.held[n].points, "boxes": task.held[n].boxes} for n in clicked]
     task.folder.write(CLICKED, "".join(json.dumps(row) + "\n" for row in rows).encode())
-    found, once = [], Once(watch.say)
+    found, once = [], SayOnce(watch.say)
     for (changes, points), names in groups.items():
         own = _job(task, json.loads(changes), points)
         explain(own, read_wishes(own), once, masks_only=False)
@@ -165,7 +177,7 @@ def _groups(task: Task, waiting: list[str], watch: Watch) -> list[tuple[Job, lis
     return found
 
 
-def _job(task: Task, changes: dict[str, Any], clicked: bool) -> Job:
+def _job(task: Redo, changes: dict[str, Any], clicked: bool) -> Job:
     """The job of pictures with these settings, on the stage; what is said of what to find takes the place of all."""
     said = clicked or any(key in changes for key in cards.WHAT)
     nothing = {key: Job.model_fields[key].get_default() for key in cards.WHAT} if said else {}
@@ -175,7 +187,7 @@ def _job(task: Task, changes: dict[str, Any], clicked: bool) -> Job:
     return job_of("", settings | place | ({"prompts": str(task.folder.path(CLICKED))} if clicked else {}))
 
 
-def _done(task: Task, own: Job, names: list[str], find: Find, remove: Remove) -> Iterator[Outcome]:
+def _done(task: Redo, own: Job, names: list[str], steps: Steps) -> Iterator[Outcome]:
     """Do pictures of one group on the stage. Yields what came of each, once that is committed and in its place."""
     wishes = read_wishes(own).among(task.wishes.names)
     before = {name: outcome for name in names if (outcome := task.manifest.outcome(name))}
@@ -183,15 +195,16 @@ def _done(task: Task, own: Job, names: list[str], find: Find, remove: Remove) ->
         task.stage.write(files_of(name).mask, task.folder.fetch(files_of(name).mask))
 
     def numbered(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
-        yield from remove(job, [replace(one, attempt=task.attempt(before[one.source])) for one in masked])
+        yield from steps.remove(job, [replace(one, attempt=task.attempt(before[one.source])) for one in masked])
 
-    for outcome, seen in outcomes(Work(own, task.stage, task.manifest, wishes, find, numbered), names):
+    work = Work(own, task.stage, task.manifest, wishes, replace(steps, remove=numbered))
+    for outcome, seen in outcomes(work, names):
         numbered_so = replace(outcome, attempt=max(outcome.attempt or 1, task.attempt(before[outcome.source])))
         _commit(task, before[outcome.source], numbered_so, seen)
         yield numbered_so
 
 
-def _commit(task: Task, before: Outcome, outcome: Outcome, seen: Seen) -> None:
+def _commit(task: Redo, before: Outcome, outcome: Outcome, seen: Seen) -> None:
     """Take the place of an earlier result, which is put by; one that failed takes no published one's place."""
     name, manifest, number = outcome.source, task.manifest, outcome.attempt or 1
     changes, clicked = task.changes(name)

@@ -15,10 +15,9 @@ from flows.formats.encoding import encode_image
 from flows.formats.mask_files import decode_mask
 from flows.formats.pictures import decode
 from flows.job import Job
-from flows.outcome import Outcome
 from flows.places.folder import Folder
+from flows.preflight import explain
 from flows.requests.job_requests import read_wishes
-from flows.run import explain
 from flows.steps.attempts import picture_seed
 from flows.steps.find_masks import find_masks
 from flows.steps.loading import load
@@ -33,19 +32,16 @@ PORTION = 8  # pictures in memory at once
 NUMBERS = "comparison.jsonl"
 
 
-class Once:
+class SayOnce:
     """Says what `explain` has to say of several methods, each sentence once."""
 
     def __init__(self, say: Callable[[str], None]):
-        self.talk, self.said = say, set[str]()
+        self.say, self.said = say, set[str]()
 
-    def begin(self, total: int, finished: int) -> None: ...
-    def did(self, outcome: Outcome) -> None: ...
-
-    def say(self, message: str) -> None:
+    def __call__(self, message: str) -> None:
         if message not in self.said:
             self.said.add(message)
-            self.talk(message)
+            self.say(message)
 
 
 def compare(job: Job, methods: list[str], say: Callable[[str], None]) -> list[dict]:
@@ -55,7 +51,7 @@ def compare(job: Job, methods: list[str], say: Callable[[str], None]) -> list[di
     in which nothing is found, gets no columns and a line in `say`. Raises UsageError for what cannot work.
     """
     folder, wishes = Folder(job.source, job.target), read_wishes(job)
-    once = Once(say)
+    once = SayOnce(say)
     for method in methods:
         own = job.model_copy(update={"method": method})
         explain(own, wishes, once, masks_only=False)

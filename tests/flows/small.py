@@ -12,12 +12,12 @@ from flows.formats.encoding import encode_image
 from flows.formats.mask_files import decode_mask, encode_mask
 from flows.job import Job
 from flows.outcome import Outcome
-from flows.run import Nobody
+from flows.run import Silent
 
 HEIGHT, WIDTH = 24, 32
 
 
-class Following(Nobody):
+class Following(Silent):
     """Remembers what was done, in its order, and what was said."""
 
     def __init__(self) -> None:

@@ -20,6 +20,7 @@ from flows.outcome import Outcome
 from flows.page import report as review
 from flows.places.folder import Folder
 from flows.places.layout import REPORT
+from flows.portions import Steps
 from flows.records import card as cards
 from flows.review import decisions
 from flows.review.redo import redo
@@ -310,7 +311,7 @@ def test_rejected_by_keyboard_done_again_and_both_attempts_beside_each_other(sou
             sha256 = hashlib.sha256(data).hexdigest()
             yield replace(outcome, sha256_out=sha256, verdict=seen.word, doubt=seen.doubt)
 
-    run(job_of(source, tmp_path), remove=pasted_back)
+    run(job_of(source, tmp_path), steps=Steps(remove=pasted_back))
     page = reading(tmp_path / "out" / "report.html")
     assert page.names()[0] == "broken.png"
     assert set(page.names()[1:3]) == planted  # the worst first

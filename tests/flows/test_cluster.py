@@ -10,6 +10,7 @@ from flows.deploy import ray_cluster as cluster
 from flows.errors import EnvironmentFault, TooManyFailures
 from flows.job import Job
 from flows.ledger.manifest import Manifest
+from flows.portions import Steps
 from flows.run import run
 from flows.steps.find_masks import find_masks
 from tests.flows.test_scale import tiny
@@ -26,7 +27,7 @@ def job(tmp_path) -> Job:
 def test_portions_side_by_side_make_what_they_make_one_after_another(job, tmp_path):
     alone = elsewhere(job, tmp_path / "alone")
     run(alone)
-    assert run(job, elsewhere=3).done == {"removed": PICTURES}
+    assert run(job, steps=Steps(elsewhere=3)).done == {"removed": PICTURES}
     assert rows(job.target) == rows(alone.target)
     assert images(job.target) == images(alone.target)
 
@@ -40,14 +41,14 @@ def test_as_many_portions_are_in_work_together_as_are_asked_for(job):
             together.wait(60)  # for two others; alone it would end in an error
         return find_masks(job, names)
 
-    assert run(job, find=meeting, elsewhere=3).tried == PICTURES
+    assert run(job, steps=Steps(meeting, elsewhere=3)).tried == PICTURES
 
 
 def test_a_stop_among_several_portions_makes_none_of_their_pictures_suspect(job):
     for number in range(40):
         (Path(job.source) / f"{number:05}.png").write_bytes(b"no picture")
     with pytest.raises(TooManyFailures):
-        run(job.model_copy(update={"max_failures": 5}), elsewhere=3)
+        run(job.model_copy(update={"max_failures": 5}), steps=Steps(elsewhere=3))
     with Manifest(Path(job.target)) as manifest:
         manifest.journal.look_back()
         assert manifest.journal.suspects() == {}

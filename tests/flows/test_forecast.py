@@ -8,7 +8,7 @@ import pytest
 
 from flows.job import Job
 from flows.records.forecast import MASK, Forecast, forecast
-from flows.run import Nobody, look, run
+from flows.run import Silent, look, run
 from flows.samples.scenes import write_scenes
 
 
@@ -21,7 +21,7 @@ def job(tmp_path):
     )  # fmt: skip
 
 
-class Heard(Nobody):
+class Heard(Silent):
     def __init__(self):
         self.said = []
 
@@ -30,20 +30,20 @@ class Heard(Nobody):
 
 
 def test_time_is_unknown_before_the_first_batch_and_then_that_of_earlier_pictures(job, tmp_path):
-    assert look(job, Nobody()).takes.seconds is None
+    assert look(job, Silent()).takes.seconds is None
     run(job.model_copy(update={"limit": 3}))
     rows = [json.loads(line) for line in (tmp_path / "out" / "metadata.jsonl").read_text().splitlines()]
-    takes = look(job, Nobody()).takes
+    takes = look(job, Silent()).takes
     assert takes.pictures == 1
     assert takes.seconds == pytest.approx(sum(row["seconds"] for row in rows) / 3)
 
 
 def test_room_is_that_of_the_sources_again_and_of_a_mask_each(job, tmp_path):
     sizes = [file.stat().st_size for file in (tmp_path / "scenes" / "images").iterdir()]
-    takes = look(job, Nobody()).takes
+    takes = look(job, Silent()).takes
     assert takes.size == sum(sizes) + 4 * MASK
     assert takes.free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.1)
-    assert look(job.model_copy(update={"concat": True}), Nobody()).takes.size == 3 * sum(sizes) + 4 * MASK
+    assert look(job.model_copy(update={"concat": True}), Silent()).takes.size == 3 * sum(sizes) + 4 * MASK
     run(job)
     taken = sum(file.stat().st_size for room in ("images", "masks") for file in (tmp_path / "out" / room).iterdir())
     assert taken < takes.size

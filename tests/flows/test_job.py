@@ -15,7 +15,8 @@ from flows.job import Job
 from flows.ledger.lock import Busy
 from flows.ledger.manifest import Manifest, OtherSettings
 from flows.outcome import Outcome
-from flows.run import Nobody, run
+from flows.portions import Steps
+from flows.run import Silent, run
 from flows.samples.scenes import write_scenes
 
 
@@ -42,7 +43,7 @@ def pixels(file: Path) -> np.ndarray:
     return np.asarray(Image.open(file).convert("RGB")).astype(int)
 
 
-class Counting(Nobody):
+class Counting(Silent):
     def __init__(self):
         self.said, self.done = [], []
 
@@ -115,7 +116,7 @@ def test_a_second_run_needs_no_model(scenes):
     def unwanted(*_):
         raise AssertionError("a finished folder was worked on")
 
-    assert run(by_mask(scenes), find=unwanted, remove=unwanted).tried == 0
+    assert run(by_mask(scenes), steps=Steps(unwanted, unwanted)).tried == 0
 
 
 @pytest.mark.parametrize("change", ["input", "output deleted", "output truncated", "new", "mask"])

@@ -16,6 +16,7 @@ from flows.job import Job
 from flows.merge import merge
 from flows.places.disk import Disk
 from flows.places.layout import FOLDERS
+from flows.portions import Steps
 from flows.review.decisions import Decision, apply
 from flows.review.redo import redo
 from flows.run import look, run
@@ -168,7 +169,7 @@ def test_a_link_that_appears_while_a_run_goes_on_ends_it_and_nothing_happens_beh
 
     before = everything(tmp_path / "elsewhere")
     with pytest.raises(EnvironmentFault, match=r"leads outside the target.*then run the same command"):
-        run(job, remove=remove)
+        run(job, steps=Steps(remove=remove))
     assert everything(tmp_path / "elsewhere") == before
     (tmp_path / "out" / place).unlink()
     run(job)

@@ -109,7 +109,7 @@ def test_pictures_whose_masks_are_there_need_no_segmenter(tmp_path, unreachable,
     job = Job(**folders, prompts=str(tmp_path / "scenes/prompts.jsonl"), model="bundled", method="telea", verify=False)
     run(job, masks_only=True)
     finders = [one for one in missing(photos(tmp_path)) if one.finds]
-    monkeypatch.setattr("flows.run.missing", lambda *_: finders)
+    monkeypatch.setattr("flows.preflight.missing", lambda *_: finders)
     run(job)
     assert {row["status"] for row in rows(tmp_path / "out").values()} == {"removed"}
     with pytest.raises(EnvironmentFault, match="weights that this needs"):
@@ -118,7 +118,7 @@ def test_pictures_whose_masks_are_there_need_no_segmenter(tmp_path, unreachable,
 
 def test_a_finished_target_is_not_asked_for_weights(tmp_path, monkeypatch):
     run(small(tmp_path))
-    monkeypatch.setattr("flows.run.missing", lambda *_: pytest.fail("weights were looked for"))
+    monkeypatch.setattr("flows.preflight.missing", lambda *_: pytest.fail("weights were looked for"))
     assert run(small(tmp_path)).exit_code == 0
     assert {row["status"] for row in rows(tmp_path / "out").values()} == {"removed"}
 

@@ -9,7 +9,7 @@ import pytest
 from flows.cli.verbs.models import explain, pull
 from flows.errors import UsageError
 from flows.job import Job
-from flows.run import chosen
+from flows.preflight import chosen
 
 
 def explained(capsys, *words, **options) -> dict:

@@ -11,6 +11,7 @@ from flows import run as whole_job
 from flows.errors import EnvironmentFault
 from flows.job import Job
 from flows.page import report
+from flows.portions import Steps
 from flows.run import run
 from flows.steps.remove_masked import remove_masked
 from tests.flows.small import Following, delivered, rows, small
@@ -33,7 +34,9 @@ def painting_and(act: Act, out: Path) -> Callable[[Job, list], Iterator]:
 @pytest.mark.parametrize("place", ["images", "images/p00.png"])
 def test_results_that_are_taken_away_fail_with_words_and_are_done_again(tmp_path, place):
     job = small(tmp_path, max_failures="100%")
-    summary = run(job, remove=painting_and(lambda out: (out / place).rename(tmp_path / "moved"), tmp_path / "out"))
+    summary = run(
+        job, steps=Steps(remove=painting_and(lambda out: (out / place).rename(tmp_path / "moved"), tmp_path / "out"))
+    )
     assert summary.exit_code == 1
     failed = {name: row["reason"] for name, row in rows(job.target).items() if row["status"] == "failed"}
     assert "p00.png" in failed
@@ -49,7 +52,9 @@ def test_whatever_else_is_taken_away_is_there_again_after_the_next_run(tmp_path,
         with contextlib.suppress(EnvironmentFault):
             run(
                 job.model_copy(update={"existing": "overwrite"}),
-                remove=painting_and(lambda out: shutil.rmtree(out / place, ignore_errors=True), tmp_path / "out"),
+                steps=Steps(
+                    remove=painting_and(lambda out: shutil.rmtree(out / place, ignore_errors=True), tmp_path / "out")
+                ),
             )
     run(job)
     assert {row["status"] for row in rows(job.target).values()} == {"removed"}
@@ -67,7 +72,7 @@ def test_a_target_that_is_taken_away_ends_the_run_and_the_same_command_goes_on(t
 
     job = small(tmp_path)
     with pytest.raises(EnvironmentFault, match=r"out was moved or removed while the run went on.*same command again"):
-        run(job, remove=painting_and(act, tmp_path / "out"))
+        run(job, steps=Steps(remove=painting_and(act, tmp_path / "out")))
     assert not (tmp_path / "out/metadata.jsonl").exists()
     assert run(job).exit_code == 0
     assert {row["status"] for row in rows(job.target).values()} == {"removed"}
@@ -80,7 +85,7 @@ def test_masks_made_by_hand_that_are_taken_away_are_found_again(tmp_path):
     shutil.copy(tmp_path / "out/masks/p01.png.png", tmp_path / "out/masks/p00.png.png")
     (tmp_path / "out/masks/p00.png.png").write_bytes((tmp_path / "out/masks/p00.png.png").read_bytes() + b" ")
     gone = lambda job, masked: ((tmp_path / "out/masks/p00.png.png").unlink(), remove_masked(job, masked))[1]  # noqa: E731
-    run(job, remove=gone)
+    run(job, steps=Steps(remove=gone))
     assert rows(job.target)["p00.png"]["status"] == "failed"
     assert run(job).done == {"removed": 1}
 
@@ -115,7 +120,7 @@ def test_a_run_that_cannot_load_its_models_leaves_the_job_of_the_target(tmp_path
     (tmp_path / "in/link2.png").symlink_to("p00.png")
     for _ in range(2):
         with pytest.raises(EnvironmentFault, match="models cannot be loaded"):
-            run(other, remove=no_weights)
+            run(other, steps=Steps(remove=no_weights))
     assert (place / "job.toml").read_bytes() == before[0]
     assert {name: row for name, row in rows(place).items() if name != "link2.png"} == before[1]
     assert run(job, following := Following()).tried == 0  # it is the target's job still

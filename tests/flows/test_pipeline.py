@@ -16,7 +16,7 @@ from flows.formats.mask_files import encode_mask
 from flows.formats.pictures import decode
 from flows.job import Job
 from flows.places.folder import Folder
-from flows.run import Nobody, run
+from flows.run import Silent, run
 from flows.steps import find_masks as finding
 from flows.steps import remove_masked as removing
 from flows.steps.find_masks import find_masks
@@ -295,7 +295,7 @@ def test_a_group_is_of_fewer_pictures_where_they_are_large(job, remover, monkeyp
 
 
 def test_a_run_that_fails_between_two_rows_goes_on_where_it_stopped(job, remover):
-    class Failing(Nobody):
+    class Failing(Silent):
         def did(self, outcome):
             if outcome.source == name(9):
                 raise ZeroDivisionError

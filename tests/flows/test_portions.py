@@ -11,8 +11,8 @@ from flows.job import Job
 from flows.ledger.manifest import Manifest
 from flows.outcome import Outcome
 from flows.places.folder import Folder
-from flows.portions import PORTION
-from flows.run import Nobody, run
+from flows.portions import PORTION, Steps
+from flows.run import Silent, run
 from flows.steps.find_masks import find_masks
 from flows.steps.remove_masked import remove_masked
 from tests.flows.test_scale import Grey, tiny
@@ -54,7 +54,7 @@ def test_the_masks_of_the_next_portion_are_found_while_one_is_painted(job):
         waited.append(found[min(len(waited) + 1, 2)].wait(60))  # for the next portion's masks; in turn they never come
         return remove_masked(job, masked)
 
-    assert run(job, find=find, remove=remove).tried == 3 * PORTION
+    assert run(job, steps=Steps(find, remove)).tried == 3 * PORTION
     assert waited == [True, True, True]
 
 
@@ -69,7 +69,7 @@ def test_no_more_than_two_portions_are_ahead(job):
         assert len(begun) <= 1 + 2 + begun.index([row.source for row in masked])
         return remove_masked(job, masked)
 
-    run(job, find=find, remove=remove)
+    run(job, steps=Steps(find, remove))
     assert len(begun) == 3
 
 
@@ -101,7 +101,7 @@ def test_a_slow_row_keeps_no_model_waiting(job, monkeypatch):
     monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: remover)
     waited = []
 
-    class Slow(Nobody):
+    class Slow(Silent):
         def did(self, outcome: Outcome) -> None:
             if not waited:  # such as a server that does not answer
                 waited.append(all(remover.at_work.acquire(timeout=60) for _ in range(3)))
@@ -121,7 +121,7 @@ def test_too_many_failures_lose_no_row_of_what_is_finished(job, monkeypatch):
 
     remover.at_work.release()
     with pytest.raises(TooManyFailures):
-        run(job.model_copy(update={"max_failures": 2}), find=find)
+        run(job.model_copy(update={"max_failures": 2}), steps=Steps(find))
     with Manifest(Path(job.target)) as manifest:
         finished = {row.file_name for row in manifest.outcomes(None) if row.status == "removed"}
     assert finished == {f"images/{file.name}" for file in (Path(job.target) / "images").iterdir()}
@@ -138,7 +138,7 @@ def test_trouble_with_the_next_portions_masks_loses_nothing_that_was_finished(jo
         return find_masks(asked, some)
 
     with pytest.raises(EnvironmentFault, match="full"):
-        run(job, find=find)
+        run(job, steps=Steps(find))
     finished = len(list((Path(job.target) / "images").iterdir()))
     with Manifest(Path(job.target)) as manifest:
         manifest.journal.look_back()

@@ -269,7 +269,7 @@ def test_a_run_killed_in_the_middle_loses_nothing_and_leaves_its_lease_to_the_ne
     program = (
         "import os, signal, sys\n"
         "from flows import run as job\nfrom flows.job import Job\n"
-        "class Dying(job.Nobody):\n"
+        "class Dying(job.Silent):\n"
         "    def did(self, outcome): os.kill(os.getpid(), signal.SIGKILL)\n"
         "job.run(Job.model_validate_json(sys.argv[1]), Dying())\n"
     )

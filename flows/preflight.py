@@ -1,0 +1,167 @@
+"""What is refused before any weights are loaded: first with nothing touched, then by what the target holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from flows.errors import UsageError
+from flows.job import Job
+from flows.ledger import due
+from flows.ledger.beside import refuse_beside
+from flows.ledger.manifest import Manifest
+from flows.ledger.mirror import carried
+from flows.ledger.shards import Shard, parse_shard
+from flows.places import unread
+from flows.places.folder import Folder
+from flows.places.one_file import to_one_file
+from flows.places.source import Survey
+from flows.records import card as cards
+from flows.records import rebuild
+from flows.requests.job_requests import Wishes, read_wishes, without_a_partner, without_masks
+from flows.steps import protection
+from flows.steps.find_masks import segmenter_of
+from flows.steps.needed_weights import in_words, missing, refuse_unreachable
+from masks.segmenters import objection, split_name
+from removal import Choice, choose
+from removal.checkpoints.fetch import license_before
+from removal.weights.licenses import refuse_unaccepted
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job that nothing speaks against so far: its folders, what is asked of every picture, and what is to be done.
+
+    `whole` is everything that the source holds, `there` the share of it that `shard` (None: all) is to do.
+    """
+
+    job: Job
+    folder: Folder
+    wishes: Wishes
+    whole: Survey
+    there: Survey
+    shard: Shard | None
+    masks_only: bool
+
+    @property
+    def present(self) -> set[str] | None:
+        """The names that the records tell of; None for all rows of the ledger."""
+        return None if self.folder.single else self.there.all
+
+
+def preflight(job: Job, say: Say, masks_only: bool = False) -> Task:
+    """A task of a job. Touches nothing. Raises UsageError or ValueError for whatever cannot work."""
+    job = to_one_file(job)
+    folder = Folder(job.source, job.target, job.format)
+    if folder.single and (job.prune or job.copy_others):
+        raise UsageError("prune and copy-others are for a whole folder, not for one picture of it")
+    if folder.is_far and (job.shard or job.copy_others):
+        raise UsageError("shard and copy-others are for folders of this machine, not for a store")
+    job = job if masks_only else _remembered(job, folder)
+    wishes = read_wishes(job)
+    explain(job, wishes, say, masks_only)
+    whole, shard = without_masks(folder.survey(), folder.source, wishes), parse_shard(job.shard)
+    wishes = wishes.among(lambda: whole.names)
+    for message in (*without_a_partner(wishes), *_left_out(whole)):
+        say(message)
+    return Task(job, folder, wishes, whole, shard.deal(whole) if shard else whole, shard, masks_only)
+
+
+@contextmanager
+def opened(task: Task, say: Say, only_look: bool = False) -> Iterator[Manifest]:
+    """The ledger of a task's target, locked, unless one will `only_look`. Raises UsageError and Busy.
+
+    What a run that died left behind is cleared up, and a ledger that was lost is built again.
+    """
+    folder = task.folder
+    with (
+        carried(folder, only_look),
+        folder.listed(),
+        rebuild.opened(folder, say, only_look, task.shard) as manifest,
+    ):
+        refuse_beside(task.job, folder.target)
+        if not task.whole.all and not manifest.is_empty():
+            raise UsageError(f"{task.job.source} holds no pictures, but its target has rows; is it mounted?")
+        if not only_look:
+            manifest.tidy(folder)
+        yield manifest
+
+
+def due_of(task: Task, manifest: Manifest) -> list[str]:
+    """What is to be done on a target, after everything that the target itself has against it. Raises UsageError."""
+    job, names = task.job, task.there.names
+    manifest.refuse(job)
+    rebuild.complete(manifest, task.folder, names, task.wishes, job)
+    manifest.settle(job, task.masks_only)
+    waiting = list(due.waiting(manifest, task.folder, names, task.wishes, job, task.masks_only))
+    if job.existing == "error" and len(waiting) < len(names):
+        raise UsageError(f"{len(names) - len(waiting)} pictures are finished in {job.target}, and existing is 'error'")
+    return waiting
+
+
+def refuse_missing_weights(task: Task, manifest: Manifest, names: list[str], say: Say) -> None:
+    """Say what has to be fetched first; where it cannot be, raise EnvironmentFault before anything is done."""
+    lacking = missing(task.job, task.masks_only)
+    if any(one.finds for one in lacking):
+        ready = due.masked(manifest, task.folder, names, task.wishes, task.job)
+        lacking = [one for one in lacking if not one.finds or len(ready) < len(names)]
+    if lacking:
+        refuse_unreachable(task.job, lacking)
+        say(in_words(lacking))
+
+
+def _remembered(job: Job, folder: Folder) -> Job:
+    """A job that says nothing of what to remove uses the masks that an earlier `masks` found in its target."""
+    said = job.text or job.point or job.box or job.prompts or job.coco or job.masks or job.protect
+    before = None if said else cards.read_job(folder)
+    return job.model_copy(update=before) if before else job
+
+
+def explain(job: Job, wishes: Wishes, say: Say, masks_only: bool) -> None:
+    """Refuse what cannot work before any weights are loaded, and say what will be used."""
+    segmenter = segmenter_of(job)
+    split_name(segmenter)  # an unknown one is refused here
+    # What the job itself asks; a bad row of a prompts file fails its own picture.
+    for prompt in (*wishes.all.prompts, *protection.phrases(job.protect)):
+        if reason := objection(segmenter, prompt):
+            raise UsageError(reason)
+    if masks_only:
+        return
+    choice = chosen(job)
+    if choice.method != "auto":
+        say(f"{f'{job.model}: ' if choice.uses_weights else ''}{choice.method} ({choice.reason})")
+    if segmenter == "bundled" and choice.uses_weights:
+        say("the bundled models know only the sample scenes; on photos they find and fill poorly")
+
+
+def chosen(job: Job) -> Choice:
+    """The checkpoint and method of a job. Raises UsageError for what cannot be done."""
+    try:
+        choice = choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt)
+        if choice.uses_weights:
+            license = license_before(choice.checkpoint, offline=True)
+            refuse_unaccepted(choice.checkpoint.repo, license, job.accept_license)
+        return choice
+    except (ValueError, FileNotFoundError) as error:
+        raise UsageError(str(error)) from error
+
+
+def _left_out(there: Survey) -> list[str]:
+    """What to say of things that are no pictures. Raises UsageError where there is nothing else."""
+    said = []
+    if there.unread:
+        not_read = f"files that are not read: {unread.in_words(there.unread)}; {unread.AS_PICTURES}"
+        if not there.all:
+            raise UsageError(f"there is no picture, but {not_read}")
+        said.append(not_read)
+    if there.others:
+        name = min(there.others)
+        said.append(f"{len(there.others)} left out, such as {name}: {there.others[name]}")
+    for name, reason in sorted(there.barred.items()):
+        said.append(f"{name} cannot be done: {reason}")
+    if there.links:
+        said.append(f"{len(there.links)} links to folders are not followed, such as {min(there.links)}")
+    return said

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from flows.threads.watchdog import expect
+from flows.threads.watchdog import extend_deadline
 from removal.weights.cache import NoHome
 
 Made = TypeVar("Made")
@@ -86,7 +86,7 @@ def raise_if_moved(error: BaseException) -> None:
 
 def each(work: Callable[..., list[Made]], *columns: list) -> list[Made | Exception]:
     """`work` on all rows of equal columns at once; if that fails, row by row, so that one's trouble stays its own."""
-    expect(len(columns[0]))
+    extend_deadline(len(columns[0]))
     try:
         return list(work(*columns))
     except Exception as error:

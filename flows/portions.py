@@ -21,9 +21,9 @@ from flows.steps import thumbnails
 from flows.steps.find_masks import find_masks
 from flows.steps.remove_masked import remove_masked
 from flows.steps.unpainted import failed, passed_over
-from flows.threads.interrupts import ends_soon, until_interrupted, wind_up, windable
+from flows.threads.interrupts import request_stop, stop_requested, stoppable, until_interrupted
 from flows.threads.side_by_side import side_by_side
-from flows.threads.watchdog import expect
+from flows.threads.watchdog import extend_deadline
 
 PORTION = 32  # pictures that one call of a step, and so one task of the flow, is given
 READ = 8  # pictures that may be read before a model says how long it takes
@@ -75,7 +75,7 @@ def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Seen], 
     due_again = set(waiting)
     ordinary = [name for name in waiting if name not in suspects]
     portions = [ordinary[first : first + PORTION] for first in range(0, len(ordinary), PORTION)]
-    with windable():
+    with stoppable():
         yield from _worked_through(work, portions)
         if work.steps.elsewhere and work.manifest.shard is None:  # a machine that was lost may have left half of a file
             work.folder.sweep()
@@ -117,7 +117,7 @@ def _worked_through(work: Work, portions: list[list[str]]) -> Iterator[tuple[Out
         with painters:
             yield from _within(one.context, _finish(work, found))
 
-    with ExitStack() as in_work, closing(side_by_side(through, begun(), at_once, wind_up)) as rows:
+    with ExitStack() as in_work, closing(side_by_side(through, begun(), at_once, request_stop)) as rows:
         for one, row in rows:
             if row is not None:
                 yield row, one.seen[row.source]
@@ -141,7 +141,7 @@ def _begin(work: Work, names: list[str], flight: ExitStack) -> _Portion:
 
 def _find(work: Work, one: _Portion) -> list[Outcome]:
     """The first step: masks, as files that can be looked at and corrected."""
-    expect(min(len(one.names), READ))
+    extend_deadline(min(len(one.names), READ))
     return [*one.ready.values(), *work.steps.find(work.job, [name for name in one.names if name not in one.ready])]
 
 
@@ -155,7 +155,7 @@ def _finish(work: Work, found: list[Outcome]) -> Generator[Outcome, None, None]:
         yield from found
         return
     yield from (outcome for outcome in found if outcome.status != "masked")
-    if ends_soon():
+    if stop_requested():
         return  # before weights are loaded for what is not to be begun
     yield from work.steps.remove(work.job, masked)
 

@@ -38,7 +38,7 @@ from flows.records import card as cards
 from flows.settings.parameters import parameters
 from flows.steps import find_masks as finding
 from flows.steps import remove_masked as removing
-from flows.threads.run_in_thread import aside
+from flows.threads.run_in_thread import run_in_thread
 from removal.weights.cache import NoHome
 
 Flowing = TypeVar("Flowing", bound=Callable[..., Any])
@@ -88,7 +88,7 @@ async def remove_objects(source: str, target: str, **rest: Any) -> State:
         settings = Job(source=source, target=target, **rest)
         refuse_relative_paths(settings)
         # Async, since Prefect waits for a second at the end of a flow that is not.
-        return await aside(lambda: _clean(settings), SECONDS_TO_STOP)
+        return await run_in_thread(lambda: _clean(settings), SECONDS_TO_STOP)
     except (Stop, ValueError, FileNotFoundError, ImportError, NoHome) as error:
         if not deployment.id:  # whoever called it gets the error itself
             raise

@@ -26,8 +26,8 @@ from flows.records import card as cards
 from flows.records.forecast import Forecast, forecast, pace_of
 from flows.steps.needed_weights import in_words, missing
 from flows.steps.remove_masked import GROUP
-from flows.threads.interrupts import interrupted, wind_up
-from flows.threads.watchdog import expect, watched
+from flows.threads.interrupts import interrupted, request_stop
+from flows.threads.watchdog import extend_deadline, watched
 
 
 class Watch(Protocol):
@@ -171,9 +171,9 @@ def _do(work: Work, names: list[str], summary: Summary, watch: Watch) -> None:
             watch.did(outcome)
             if how is None and (how := taken_by_alpha(outcome.reason)):
                 watch.say(f"{outcome.source}: {how}")
-            expect(GROUP)
+            extend_deadline(GROUP)
             if trouble is None and (trouble := _too_many(work.job, summary)):
-                wind_up()  # what is finished by then has its rows too
+                request_stop()  # what is finished by then has its rows too
     if trouble is not None:
         raise trouble
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from flows.errors import EnvironmentFault
-from flows.threads.watchdog import at_leisure
+from flows.threads.watchdog import paused
 
 Loaded = TypeVar("Loaded")
 
@@ -30,7 +30,7 @@ def load(loader: Callable[[], Loaded]) -> Loaded:
     """Load weights with `loader`. What is missing there is no picture's fault: raises EnvironmentFault."""
     quiet_libraries()
     try:
-        with at_leisure():  # they may be fetched first
+        with paused():  # they may be fetched first
             return loader()
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise EnvironmentFault(f"the models cannot be loaded: {error}") from error

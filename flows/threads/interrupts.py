@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 Due = TypeVar("Due")
 
 _ASKED = threading.Event()  # signals belong to a process, and so does this
-_WINDS_UP = threading.Event()
+_STOP = threading.Event()
 
 
 class Terminated(KeyboardInterrupt):
@@ -40,7 +40,7 @@ def terminable() -> Iterator[None]:
 
 
 @contextmanager
-def patient(say: Callable[[str], None]) -> Iterator[None]:
+def graceful_sigint(say: Callable[[str], None]) -> Iterator[None]:
     """While this lasts, the first Ctrl-C only asks `until_interrupted` to end; the second is Python's own.
 
     Where Ctrl-C is ignored, as behind `nohup`, and in other threads than the main one it changes nothing.
@@ -70,27 +70,27 @@ def interrupted() -> bool:
 
 
 @contextmanager
-def windable() -> Iterator[None]:
-    """Within it `wind_up` holds."""
+def stoppable() -> Iterator[None]:
+    """Within it `request_stop` holds."""
     try:
         yield
     finally:
-        _WINDS_UP.clear()
+        _STOP.clear()
 
 
-def wind_up() -> None:
+def request_stop() -> None:
     """What is in work is finished and nothing more begun, for another reason than a signal."""
-    _WINDS_UP.set()
+    _STOP.set()
 
 
-def ends_soon() -> bool:
+def stop_requested() -> bool:
     """Whether nothing more is to be begun."""
-    return interrupted() or _WINDS_UP.is_set()
+    return interrupted() or _STOP.is_set()
 
 
 def until_interrupted(due: Iterable[Due]) -> Iterator[Due]:
     """Everything in `due`, or what of it came before nothing more was to be begun."""
     for one in due:
-        if ends_soon():
+        if stop_requested():
             return
         yield one

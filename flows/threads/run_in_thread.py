@@ -14,7 +14,7 @@ from flows.threads.side_by_side import halt
 Made = TypeVar("Made")
 
 
-async def aside(work: Callable[[], Made], patience: float) -> Made:
+async def run_in_thread(work: Callable[[], Made], patience: float) -> Made:
     """What `work` makes in a thread, in this context. Cancelled, it ends it where it is and waits so many seconds."""
     done: Future[Made] = Future()
 

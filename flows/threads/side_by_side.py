@@ -32,12 +32,13 @@ class _End:
 
 
 def side_by_side(
-    work: Callable[[Given], Iterable[Made]], source: Iterator[Given], most: int, wind_up: Callable[[], None]
+    work: Callable[[Given], Iterable[Made]], source: Iterator[Given], most: int, request_stop: Callable[[], None]
 ) -> Generator[tuple[Given, Made | None], None, None]:
     """`work` on everything in `source`, `most` at a time. Yields what each makes beside what it was made of, and None
     in the end.
 
-    What `work` or `source` raises comes last: `wind_up` is called, nothing more is begun, and what is in work may end.
+    What `work` or `source` raises comes last: `request_stop` is called, nothing more is begun, and what is in progress
+    may end.
     A caller who stops, or whom Ctrl-C stops, ends the threads where they are.
     """
     crew, troubles = _Crew(work), list[BaseException]()
@@ -47,7 +48,7 @@ def side_by_side(
             while not troubles and len(crew.threads) < most and (one := next(begun, None)) is not None:
                 crew.begin(one)
             if troubles:
-                wind_up()
+                request_stop()
             if not crew.threads:
                 break
             of, made = crew.next()

@@ -18,7 +18,7 @@ PATIENCE = 30.0  # seconds for the last words, which may hang too
 _deadline = 0.0  # a process has one, for all that is at work in it
 _longest = 0.0  # seconds that anything was expected to take so far
 _seconds = 0.0
-_at_leisure = 0
+_paused = 0
 _lock = threading.Lock()
 
 
@@ -34,7 +34,7 @@ def watched(seconds: float, last_words: Callable[[], str]) -> Iterator[None]:
         return
     through = threading.Event()
     _seconds, _deadline, _longest = seconds, 0.0, 0.0
-    expect(1)
+    extend_deadline(1)
     threading.Thread(target=_watch, args=(through, last_words), daemon=True).start()
     try:
         yield
@@ -42,7 +42,7 @@ def watched(seconds: float, last_words: Callable[[], str]) -> Iterator[None]:
         through.set()
 
 
-def expect(pictures: int) -> None:
+def extend_deadline(pictures: int) -> None:
     """Something begins that may take as long as so many pictures do. What others expected for longer still may, too."""
     global _deadline, _longest
     with _lock:
@@ -52,17 +52,17 @@ def expect(pictures: int) -> None:
 
 
 @contextmanager
-def at_leisure() -> Iterator[None]:
+def paused() -> Iterator[None]:
     """What may take any time, such as fetching weights."""
-    global _at_leisure
+    global _paused
     with _lock:
-        _at_leisure += 1
+        _paused += 1
     try:
         yield
     finally:
-        expect(1)
+        extend_deadline(1)
         with _lock:
-            _at_leisure -= 1
+            _paused -= 1
 
 
 def _watch(through: threading.Event, last_words: Callable[[], str]) -> None:
@@ -73,7 +73,7 @@ def _watch(through: threading.Event, last_words: Callable[[], str]) -> None:
             return
         woke = time.monotonic()
         _excuse(woke - began - asked, woke)
-        if woke > _deadline and not _at_leisure:
+        if woke > _deadline and not _paused:
             _end(last_words)
 
 

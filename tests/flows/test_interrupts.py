@@ -11,7 +11,7 @@ import pytest
 from flows.cli import main as cli
 from flows.cli import progress
 from flows.samples.scenes import write_scenes
-from flows.threads.interrupts import interrupted, patient, until_interrupted
+from flows.threads.interrupts import graceful_sigint, interrupted, until_interrupted
 
 PICTURES = 40  # two portions of the job, five groups of the removal
 
@@ -90,7 +90,7 @@ def test_ctrl_c_means_the_same_as_before_after_a_run(run):
 def test_where_ctrl_c_is_ignored_it_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with patient(print):
+        with graceful_sigint(print):
             signal.raise_signal(signal.SIGINT)
             assert list(until_interrupted([1, 2])) == [1, 2]
     finally:

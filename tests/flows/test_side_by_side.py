@@ -17,8 +17,10 @@ def nothing() -> None:
     pass
 
 
-def together(work: Callable, source: Iterator | list, most: int = 2, wind_up: Callable[[], None] = nothing) -> list:
-    return list(side_by_side(work, iter(source), most, wind_up))
+def together(
+    work: Callable, source: Iterator | list, most: int = 2, request_stop: Callable[[], None] = nothing
+) -> list:
+    return list(side_by_side(work, iter(source), most, request_stop))
 
 
 def test_everything_that_is_made_comes_with_what_it_was_made_of_and_none_in_the_end():

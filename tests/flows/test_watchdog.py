@@ -6,7 +6,7 @@ import time
 import pytest
 
 from flows.threads import watchdog
-from flows.threads.watchdog import at_leisure, expect, watched
+from flows.threads.watchdog import extend_deadline, paused, watched
 
 
 class Ended(BaseException):
@@ -44,16 +44,16 @@ def test_what_takes_longer_than_it_may_ends_the_process(ended):
 
 def test_what_may_take_long_is_not_cut_short_by_what_begins_beside_it(ended):
     with watched(0.05, lambda: "it hangs"):
-        expect(20)
-        expect(1)  # as another portion does, in its own thread
+        extend_deadline(20)
+        extend_deadline(1)  # as another portion does, in its own thread
         assert until(ended, 30) >= 0.9
 
 
 def test_nothing_hangs_while_something_is_at_leisure_whoever_expects_what(ended):
     with watched(0.05, lambda: "it hangs"):
-        with at_leisure():
-            with at_leisure():
-                expect(1)
+        with paused():
+            with paused():
+                extend_deadline(1)
             assert until(ended, 0.3) is None
         assert until(ended, 30) is not None
 
@@ -88,7 +88,7 @@ def test_the_time_in_which_the_process_was_stopped_does_not_count(monkeypatch, e
     monkeypatch.setattr(watchdog, "time", clock)
     for name, value in (("_seconds", 60.0), ("_deadline", 0.0), ("_longest", 0.0), ("LOOKS_EVERY", 5.0)):
         monkeypatch.setattr(watchdog, name, value)
-    expect(1)
+    extend_deadline(1)
     with contextlib.suppress(Ended):
         watchdog._watch(clock, lambda: "it hangs")
     assert bool(ended) == hangs

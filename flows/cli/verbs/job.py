@@ -12,7 +12,7 @@ from flows.deploy.tracking import run_as_flow, server_configured
 from flows.job import Job
 from flows.settings.job_file import job_of
 from flows.settings.paths import local_target
-from flows.threads.interrupts import patient
+from flows.threads.interrupts import graceful_sigint
 
 if TYPE_CHECKING:
     from flows.cli.progress import Terminal
@@ -62,7 +62,7 @@ def redo(
     if given.get("offline"):
         os.environ["HF_HUB_OFFLINE"] = "1"
     kinds = frozenset(kind.strip() for kind in only.split(",") if kind.strip())
-    with Terminal(quiet, verbose) as terminal, patient(say):
+    with Terminal(quiet, verbose) as terminal, graceful_sigint(say):
         summary = again(local_target(records_place(target)), kinds, given, terminal)
     return _ended(terminal, target, summary, summary.exit_code or (1 if summary.done["failed"] else 0), json)
 
@@ -93,7 +93,7 @@ def _work(
     with Terminal(quiet, verbose) as terminal:
         work = whole_job.look if dry_run else whole_job.run
         try:
-            with patient(say):
+            with graceful_sigint(say):
                 summary = work(settings, terminal, masks_only=masks_only)
         except (Exception, KeyboardInterrupt) as error:
             if json and (stopped_with := code_of(error)) is not None:
@@ -134,7 +134,7 @@ def _stands(settings: Job) -> dict[str, Any]:
 
 def as_flow(settings: Job) -> int:
     """Run as the flow; its final state says how it ended."""
-    with patient(say):
+    with graceful_sigint(say):
         state = run_as_flow(settings)
     say(f"{state.name}: {state.message}")
     if state.is_cancelled():

@@ -21,13 +21,13 @@ def conclude(job: Job, folder: Folder, manifest: Manifest, present: set[str] | N
     deliver(manifest, folder)
     counts, doubtful = manifest.counts(present), manifest.doubtful(present)
     rows, place = sum(counts.values()), records_of(manifest.shard)
-    if manifest.published() == rows and cards.are_there(folder, place):
+    if manifest.rows_in_records() == rows and cards.are_there(folder, place):
         return counts, doubtful
     if manifest.shard:
         cards.write_rows(folder, manifest.outcomes(present), place)
     else:
-        made_by = cards.job_of(folder) if manifest.unadopted else None
+        made_by = cards.job_of(folder) if manifest.unwritten else None
         cards.write(folder, made_by or job, manifest.outcomes(present))
         review.write(folder, (outcome.row() for outcome in manifest.outcomes(present)))
-    manifest.publishes(rows)
+    manifest.mark_records_written(rows)
     return counts, doubtful

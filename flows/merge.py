@@ -46,7 +46,7 @@ def merge(target: Path, say: Callable[[str], None] = lambda _: None) -> Merged:
     job = agreed(jobs)
     folder = Folder(job.source, str(target), job.format)
     with rebuild.opened(folder, say, merging=True) as manifest:
-        manifest.publishes(-1)
+        manifest.mark_records_stale()
         for shard in shards:
             _take_up(manifest, folder, shard)
         manifest.tidy(folder)

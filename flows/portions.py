@@ -10,7 +10,7 @@ from threading import Semaphore
 
 from flows.job import Job
 from flows.ledger import due
-from flows.ledger.entry import ABSENT, Seen, look_at
+from flows.ledger.entry import ABSENT, Fingerprint, fingerprints
 from flows.ledger.journal import ENOUGH
 from flows.ledger.manifest import Manifest
 from flows.outcome import Outcome, digest
@@ -57,7 +57,7 @@ class Work:
     masks_only: bool = False
 
 
-def others(work: Work, there: Survey) -> Iterator[tuple[Outcome, Seen]]:
+def others(work: Work, there: Survey) -> Iterator[tuple[Outcome, Fingerprint]]:
     """Rows of what is not begun, where they are not in the manifest: no pictures, or without a place for results."""
     for name, reason in sorted((there.others | there.barred).items()):
         row = work.manifest.outcome(name)
@@ -66,7 +66,7 @@ def others(work: Work, there: Survey) -> Iterator[tuple[Outcome, Seen]]:
             yield passed_over(work.folder, name, status, reason), ABSENT
 
 
-def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Seen], None, None]:
+def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Fingerprint], None, None]:
     """Do what waits. Yields each row with what it is true of, to be committed before the next is asked for.
 
     What was in work when an earlier run died comes last, each alone; what died alone too often is set aside.
@@ -83,7 +83,7 @@ def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Seen], 
             if suspects[name] < ENOUGH:
                 yield from _worked_through(work, [[name]])
             else:
-                yield _set_aside(work, name), look_at(work.folder, [name], work.wishes)[name]
+                yield _set_aside(work, name), fingerprints(work.folder, [name], work.wishes)[name]
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,13 @@ class _Portion:
     """Names in work together: what their rows are true of, which masks are there already, and their flow run."""
 
     names: list[str]
-    seen: dict[str, Seen]
+    fingerprints: dict[str, Fingerprint]
     ready: dict[str, Outcome]
     context: Context
     flight: ExitStack
 
 
-def _worked_through(work: Work, portions: list[list[str]]) -> Iterator[tuple[Outcome, Seen]]:
+def _worked_through(work: Work, portions: list[list[str]]) -> Iterator[tuple[Outcome, Fingerprint]]:
     """Several portions at a time, each in a thread. The manifest is read and written by this one alone.
 
     On this machine the masks of one are found, and of two others one is painted while the other is read and written.
@@ -120,7 +120,7 @@ def _worked_through(work: Work, portions: list[list[str]]) -> Iterator[tuple[Out
     with ExitStack() as in_work, closing(side_by_side(through, begun(), at_once, request_stop)) as rows:
         for one, row in rows:
             if row is not None:
-                yield row, one.seen[row.source]
+                yield row, one.fingerprints[row.source]
                 continue
             one.flight.close()
             work.manifest.sync()
@@ -134,9 +134,9 @@ def _within(context: Context, rows: Generator[Outcome, None, None]) -> Iterator[
 
 
 def _begin(work: Work, names: list[str], flight: ExitStack) -> _Portion:
-    seen = look_at(work.folder, names, work.wishes)
+    taken = fingerprints(work.folder, names, work.wishes)
     ready = due.masked(work.manifest, work.folder, names, work.wishes, work.job)
-    return _Portion(names, seen, ready, copy_context(), flight)
+    return _Portion(names, taken, ready, copy_context(), flight)
 
 
 def _find(work: Work, one: _Portion) -> list[Outcome]:

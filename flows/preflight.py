@@ -11,7 +11,7 @@ from flows.job import Job
 from flows.ledger import due
 from flows.ledger.beside import refuse_beside
 from flows.ledger.manifest import Manifest
-from flows.ledger.mirror import carried
+from flows.ledger.mirror import mirror
 from flows.ledger.shards import Shard, parse_shard
 from flows.places import unread
 from flows.places.folder import Folder
@@ -78,7 +78,7 @@ def opened(task: Task, say: Say, only_look: bool = False) -> Iterator[Manifest]:
     """
     folder = task.folder
     with (
-        carried(folder, only_look),
+        mirror(folder, only_look),
         folder.listed(),
         rebuild.opened(folder, say, only_look, task.shard) as manifest,
     ):
@@ -95,7 +95,7 @@ def due_of(task: Task, manifest: Manifest) -> list[str]:
     job, names = task.job, task.there.names
     manifest.refuse(job)
     rebuild.complete(manifest, task.folder, names, task.wishes, job)
-    manifest.settle(job, task.masks_only)
+    manifest.adopt_settings(job, task.masks_only)
     waiting = list(due.waiting(manifest, task.folder, names, task.wishes, job, task.masks_only))
     if job.existing == "error" and len(waiting) < len(names):
         raise UsageError(f"{len(names) - len(waiting)} pictures are finished in {job.target}, and existing is 'error'")

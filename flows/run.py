@@ -99,7 +99,7 @@ def run(job: Job, watch: Watch = SILENT, steps: Steps = HERE, masks_only: bool =
                 _sample_and_rest(work, begun, summary, watch)
             summary.interrupted = interrupted() and summary.tried < len(begun)
             if summary.tried == len(waiting):
-                manifest.adopt()
+                manifest.write_settings()
                 manifest.overwritten()
             if job.copy_others and not interrupted():
                 watch.say(f"{copy_others(task.folder)} files that are no pictures copied")
@@ -140,16 +140,16 @@ def _recorded(work: Work, task: Task, summary: Summary, begins: bool) -> Iterato
     manifest, folder, place = work.manifest, task.folder, records_of(task.shard)
     passed = list(others(work, task.there))
     if begins or passed:
-        manifest.publishes(-1)
+        manifest.mark_records_stale()
     before = cards.job_of(folder, place) if task.shard else None
     if task.shard:
         cards.write_job(folder, task.job, place)
     try:
-        for outcome, seen in passed:
-            manifest.record(folder, outcome, seen, task.job)
+        for outcome, fingerprint in passed:
+            manifest.record(folder, outcome, fingerprint, task.job)
         yield
     finally:
-        if before and manifest.unadopted:
+        if before and manifest.unwritten:
             cards.write_job(folder, before, place)
         summary.counts, summary.doubtful = conclude(task.job, folder, manifest, task.present)
 
@@ -165,8 +165,8 @@ def _sample_and_rest(work: Work, begun: list[str], summary: Summary, watch: Watc
 def _do(work: Work, names: list[str], summary: Summary, watch: Watch) -> None:
     trouble = how = None
     with closing(outcomes(work, names)) as done:  # what is in work lands before the manifest closes
-        for outcome, seen in done:
-            outcome = work.manifest.record(work.folder, outcome, seen, work.job)
+        for outcome, fingerprint in done:
+            outcome = work.manifest.record(work.folder, outcome, fingerprint, work.job)
             summary.add(outcome)
             watch.did(outcome)
             if how is None and (how := taken_by_alpha(outcome.reason)):

@@ -51,7 +51,7 @@ def export(
     if pairs and not originals:
         raise UsageError("pairs hold the originals; leave out --no-originals or --hf-pairs")
     with rebuild.opened(Folder.without_source(target), say) as manifest:
-        if manifest.published() < 0:
+        if manifest.rows_in_records() is None:
             raise UsageError(f"a run of {target} did not come to its end; run it again first, then export it")
         rows = [row for row in cards.read_rows(target) if row["file_name"] and (not accepted or _accepted(row))]
         if not originals:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.formats.pictures import measure
 from flows.job import Job
-from flows.ledger.entry import NO_MASK, Known, made_with
+from flows.ledger.entry import NO_MASK, LedgerEntry, settings_digest
 from flows.ledger.manifest import Manifest
 from flows.outcome import BY_HAND, Outcome, digest
 from flows.places.folder import Folder
@@ -26,13 +26,13 @@ def waiting(
     """The names that are due. Opens no picture and no mask of the same size and time."""
     known = manifest.known()
     least = manifest.round if job.existing == "overwrite" else 0
-    due_with = functools.cache(lambda status: made_with(status, job))  # a digest a status, not one a picture
+    due_with = functools.cache(lambda status: settings_digest(status, job))  # a digest a status, not one a picture
     for name in names:
         row = known.get(name)
         if (
             row is None
             or (row.round or 0) < least
-            or not _stands(manifest, folder, name, row, wishes, due_with, masks_only)
+            or not _is_up_to_date(manifest, folder, name, row, wishes, due_with, masks_only)
         ):
             yield name
 
@@ -62,7 +62,7 @@ def _masked(manifest: Manifest, folder: Folder, name: str, wishes: Wishes, job: 
     if row.wanted != wishes.of(name).key:
         return None
     by_hand = outcome.segmenter == BY_HAND or _corrected(manifest, folder, name, row)
-    found = row.status == "masked" and row.settings == made_with("masked", job) and job.existing != "overwrite"
+    found = row.status == "masked" and row.settings == settings_digest("masked", job) and job.existing != "overwrite"
     if (by_hand or found) and row.status != "unsupported" and _same(manifest, folder, name, row):
         return _ready(outcome, by_hand, digest(job.settings))
     return None
@@ -89,11 +89,11 @@ def _ready(outcome: Outcome, by_hand: bool, settings: str) -> Outcome:
     return replace(ready, segmenter=BY_HAND, reason=CORRECTED, dilate=0, score=None, objects=None)
 
 
-def _stands(
+def _is_up_to_date(
     manifest: Manifest,
     folder: Folder,
     name: str,
-    row: Known,
+    row: LedgerEntry,
     wishes: Wishes,
     due_with: Callable[[str], str],
     masks_only: bool,
@@ -115,11 +115,11 @@ def _stands(
         return False
 
 
-def _published_size(folder: Folder, name: str, row: Known) -> int:
+def _published_size(folder: Folder, name: str, row: LedgerEntry) -> int:
     return folder.stat_of(folder.image_name(name, as_it_is=row.status == "unsupported"))[0]
 
 
-def _same(manifest: Manifest, folder: Folder, name: str, row: Known) -> bool:
+def _same(manifest: Manifest, folder: Folder, name: str, row: LedgerEntry) -> bool:
     """Whether a picture holds the bytes of its row: size and time tell, or SHA-256 when only its time changed."""
     size, mtime = folder.stat(name)
     if (size, mtime) == (row.size, row.mtime):
@@ -131,7 +131,7 @@ def _same(manifest: Manifest, folder: Folder, name: str, row: Known) -> bool:
     return True
 
 
-def _other_mask(manifest: Manifest, folder: Folder, name: str, row: Known) -> bool:
+def _other_mask(manifest: Manifest, folder: Folder, name: str, row: LedgerEntry) -> bool:
     """Whether the mask file is not the one of the row: corrected by hand, taken away, or drawn where none was."""
     there = folder.has(files_of(name).mask)
     if there and row.mask_sha is None and row.mask_size != NO_MASK:
@@ -139,7 +139,7 @@ def _other_mask(manifest: Manifest, folder: Folder, name: str, row: Known) -> bo
     return _corrected(manifest, folder, name, row) if there else row.mask_sha is not None
 
 
-def _corrected(manifest: Manifest, folder: Folder, name: str, row: Known) -> bool:
+def _corrected(manifest: Manifest, folder: Folder, name: str, row: LedgerEntry) -> bool:
     """Whether the mask file (which is there) holds other bytes than that of the row."""
     size, mtime = folder.stat_of(files_of(name).mask)
     if row.mask_size is None or (size, mtime) == (row.mask_size, row.mask_mtime):

@@ -15,18 +15,21 @@ NO_MASK = -1  # as the size of a mask file that is not there; null where an earl
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A picture and what is wanted of it, as they were before it was read: what a row is true of."""
+class Fingerprint:
+    """Size, modification time (ns) and request digest of a source picture, taken before it is read.
+
+    A row is valid while they still match.
+    """
 
     size: int
     mtime: int
     wanted: str
 
 
-ABSENT = Seen(-1, -1, "")  # of a row that is due as soon as there is a picture
+ABSENT = Fingerprint(-1, -1, "")  # of a row that is due as soon as there is a picture
 
 
-class Known(NamedTuple):
+class LedgerEntry(NamedTuple):
     """What the ledger knows of a picture: what its row is true of, and the files it left."""
 
     status: str
@@ -41,30 +44,30 @@ class Known(NamedTuple):
     round: int | None
 
 
-COLUMNS = ", ".join(Known._fields)
+COLUMNS = ", ".join(LedgerEntry._fields)
 
 
-def look_at(folder: Folder, names: list[str], wishes: Wishes) -> dict[str, Seen]:
+def fingerprints(folder: Folder, names: list[str], wishes: Wishes) -> dict[str, Fingerprint]:
     """The pictures of a portion before work on them begins; one that vanished is due should it come back."""
-    seen = {}
+    taken = {}
     for name in names:
         try:
-            seen[name] = Seen(*folder.stat(name), wishes.of(name).key)
+            taken[name] = Fingerprint(*folder.stat(name), wishes.of(name).key)
         except OSError:
-            seen[name] = ABSENT
-    return seen
+            taken[name] = ABSENT
+    return taken
 
 
-def made_with(status: str, job: Job) -> str:
+def settings_digest(status: str, job: Job) -> str:
     """A digest of the settings that a row depends on: where nothing was painted, the removal's do not matter.
 
     A picture that failed may be done with more pixels allowed.
     """
     limit = {"max_pixels": job.max_pixels} if status == "failed" and job.max_pixels != Job().max_pixels else {}
-    return made_with_settings(status, job.settings | limit)
+    return digest_of_settings(status, job.settings | limit)
 
 
-def made_with_settings(status: str, settings: dict[str, Any]) -> str:
+def digest_of_settings(status: str, settings: dict[str, Any]) -> str:
     if status in ("removed", "failed"):
         return digest(settings)
     return digest({key: value for key, value in settings.items() if key not in REMOVAL_SETTINGS})

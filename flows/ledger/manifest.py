@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import sqlite3
@@ -17,13 +16,13 @@ from typing import Any
 from flows.errors import EnvironmentFault, raise_if_environment, raise_if_moved
 from flows.job import REMOVAL_SETTINGS, Job
 from flows.ledger import journal, lock, staging, tables
-from flows.ledger.entry import ABSENT, COLUMNS, Known, Seen, made_with, made_with_settings, mask_of
+from flows.ledger.entry import ABSENT, COLUMNS, Fingerprint, LedgerEntry, digest_of_settings, mask_of, settings_digest
 from flows.ledger.overrides import void
+from flows.ledger.pending_masks import PendingMasks, end_pending
 from flows.ledger.published import remove_published, row_of
 from flows.ledger.shards import Shard
 from flows.outcome import Outcome, digest
 from flows.places.folder import Folder
-from flows.places.layout import files_of
 from flows.places.links import refuse_links
 
 Then = Callable[[sqlite3.Connection, str], None]  # what is noted of a picture in the transaction of its row
@@ -31,9 +30,6 @@ Then = Callable[[sqlite3.Connection, str], None]  # what is noted of a picture i
 
 class OtherSettings(ValueError):
     """The target was made with other settings; the message names the fields."""
-
-
-Stat = tuple[int, int]  # size and time
 
 
 class Manifest:
@@ -58,8 +54,8 @@ class Manifest:
         except OSError as error:
             raise EnvironmentFault(f"the target {target} cannot be written: {error}") from error
         self.journal = journal.Journal(self.file)
-        self.moves: list[tuple[Folder, str, Stat | None]] = []  # masks to be put in their places, see `sync`
-        self.unadopted: dict[str, str] = {}  # facts of a job without a row so far, see `adopt`
+        self.pending = PendingMasks()
+        self.unwritten: dict[str, str] = {}  # facts of a job without a row so far, see `write_settings`
         self.place = target
 
     def __enter__(self) -> Manifest:
@@ -103,32 +99,32 @@ class Manifest:
                 f"or --existing overwrite to do every picture again"
             )
 
-    def settle(self, job: Job, masks_only: bool = False) -> None:
-        """Have the job's settings, after `refuse`, for those that the target is to `adopt`; also to overwrite it."""
+    def adopt_settings(self, job: Job, masks_only: bool = False) -> None:
+        """Note the job's settings, which `refuse` let pass, and the round of overwriting, for `write_settings`."""
         before, now = self.settings(), job.settings
         if before is not None and before.keys() != now.keys() and Job().settings | before == now:
             with self.file:  # only settings that are newer than the target were added, at their defaults
                 for status in ("removed", "masked"):
                     self.file.execute(
                         "update pictures set settings = ? where settings = ?",
-                        (made_with_settings(status, now), made_with_settings(status, before)),
+                        (digest_of_settings(status, now), digest_of_settings(status, before)),
                     )
-        self.unadopted = {"job": json.dumps(now)}
+        self.unwritten = {"job": json.dumps(now)}
         task = digest([now, masks_only])
         if job.existing == "overwrite" and self.fact("overwriting") != task:  # else it goes on with that
-            self.unadopted |= {"round": str(self.round + 1), "overwriting": task}
+            self.unwritten |= {"round": str(self.round + 1), "overwriting": task}
 
-    def adopt(self) -> None:
-        """Take the settings of `settle` for the target's. The first row does; a run without any does when it ends well.
+    def write_settings(self) -> None:
+        """Take the settings of `adopt_settings` for the target's. The first row does, or the end of a run without any.
 
         A run that never came to a row, since its models could not be loaded, has changed nothing.
         """
         with self.file:
-            self._adopt()
+            self._write_settings()
 
-    def _adopt(self) -> None:
-        self.file.executemany("insert or replace into facts values (?, ?)", [*self.unadopted.items()])
-        self.unadopted = {}
+    def _write_settings(self) -> None:
+        self.file.executemany("insert or replace into facts values (?, ?)", [*self.unwritten.items()])
+        self.unwritten = {}
 
     def overwritten(self) -> None:
         """Nothing is left to do: to overwrite again is to begin again."""
@@ -138,21 +134,21 @@ class Manifest:
     @property
     def round(self) -> int:
         """How often this target was overwritten; a row of an earlier round is due while that goes on."""
-        return int(self.unadopted.get("round") or self.fact("round") or 0)
+        return int(self.unwritten.get("round") or self.fact("round") or 0)
 
     def settings(self) -> dict[str, Any] | None:
         found = self.fact("job")
         return json.loads(found) if found else None
 
-    def known(self) -> dict[str, Known]:
+    def known(self) -> dict[str, LedgerEntry]:
         """What there is of every picture."""
         rows = self.file.execute(f"select name, {COLUMNS} from pictures")
-        return {os.fsdecode(name): Known(*rest) for name, *rest in rows}
+        return {os.fsdecode(name): LedgerEntry(*rest) for name, *rest in rows}
 
-    def known_of(self, name: str) -> Known | None:
+    def known_of(self, name: str) -> LedgerEntry | None:
         """What there is of one picture."""
         found = self.file.execute(f"select {COLUMNS} from pictures where name = ?", (os.fsencode(name),)).fetchone()
-        return Known(*found) if found else None
+        return LedgerEntry(*found) if found else None
 
     def outcome(self, name: str) -> Outcome | None:
         """The row of a picture, or None; any string may be asked for."""
@@ -179,7 +175,13 @@ class Manifest:
             self.file.execute("update pictures set mask_mtime = ? where name = ?", (mtime, os.fsencode(name)))
 
     def record(
-        self, folder: Folder, outcome: Outcome, seen: Seen, job: Job, staged: Path | None = None, then: Then = void
+        self,
+        folder: Folder,
+        outcome: Outcome,
+        fingerprint: Fingerprint,
+        job: Job,
+        staged: Path | None = None,
+        then: Then = void,
     ) -> Outcome:
         """Commit the row of a picture that is already in its place, or lies `staged` and will be put there next.
 
@@ -193,17 +195,17 @@ class Manifest:
             try:
                 out_size = folder.stat_of(outcome.file_name)[0]
             except FileNotFoundError:
-                outcome, seen = _taken_away(outcome), ABSENT
+                outcome, fingerprint = _taken_away(outcome), ABSENT
         name, entry = os.fsencode(outcome.source), json.dumps(outcome.entry())
         row = (
-            name, entry, outcome.status, seen.size, seen.mtime, seen.wanted,
-            made_with(outcome.status, job), out_size, *mask_of(folder, outcome), self.round,
+            name, entry, outcome.status, fingerprint.size, fingerprint.mtime, fingerprint.wanted,
+            settings_digest(outcome.status, job), out_size, *mask_of(folder, outcome), self.round,
         )  # fmt: skip
         before = self.outcome(outcome.source)
         try:
             with self.file:
                 if outcome.settings is not None:
-                    self._adopt()
+                    self._write_settings()
                 self.file.execute(
                     f"insert or replace into pictures (name, row, {COLUMNS}) values ({', '.join('?' * len(row))})", row
                 )
@@ -212,7 +214,7 @@ class Manifest:
         except sqlite3.Error as error:
             raise EnvironmentFault(tables.in_words(error, self.place / tables.ledger_of(self.shard))) from error
         remove_published(self.file, folder, before, outcome)
-        self.moves.append((folder, outcome.source, _stat(folder, outcome.source)))
+        self.pending.note(folder, outcome.source)
         if staged:
             self.sync()
         return outcome
@@ -224,38 +226,16 @@ class Manifest:
         hand. Waiting for the disk at every row took longer than all else that is done for a picture beside the model.
         """
         self.file.execute("pragma wal_checkpoint")
-        while self.moves:
-            folder, name, before = self.moves.pop()
-            files = files_of(name)
-            if not folder.has(files.pending_mask):
-                continue
-            if _stat(folder, name) == before:
-                with contextlib.suppress(FileNotFoundError):  # taken away in this moment
-                    folder.move(files.pending_mask, files.mask)
-            else:  # somebody corrected it meanwhile: the next run uses that
-                folder.remove(files.pending_mask)
+        self.pending.put()
 
     def tidy(self, folder: Folder) -> None:
         """Clear up after a run that died, if one did: half-written files, masks without a row, names in work."""
-        if self.published() < 0 and self.shard is None:  # what is half-written may be another shard's
+        if self.rows_in_records() is None and self.shard is None:  # what is half-written may be another shard's
             folder.sweep()
-        self._end_moves(folder)
+        ours = self.shard.holds if self.shard else lambda _: True
+        end_pending(folder, ours, lambda name: row.mask_sha if (row := self.known_of(name)) else None)
         staging.end_moves(folder, partial(row_of, self.file))
         self.journal.look_back()
-
-    def _end_moves(self, folder: Folder) -> None:
-        """Put the masks in their places whose rows were committed just before their run died, and forget the others.
-
-        So masks/ holds nothing but what a row tells of, and what somebody made by hand.
-        """
-        for name, pending in folder.pending_masks():
-            if self.shard and not self.shard.holds(name):
-                continue
-            row = self.known_of(name)
-            if row and row.mask_sha == hashlib.sha256(folder.fetch(pending)).hexdigest():
-                folder.move(pending, files_of(name).mask)
-            else:
-                folder.remove(pending)
 
     def counts(self, present: set[str] | None) -> dict[str, int]:
         """How many rows there are of each status, of the names in `present` or of all (None)."""
@@ -273,12 +253,17 @@ class Manifest:
             if present is None or os.fsdecode(name) in present:
                 yield Outcome.of(json.loads(row))
 
-    def published(self) -> int:
-        """How many rows the record files hold; -1 when a run that wrote rows did not come to write them."""
-        return int(self.fact("published") or -1)
+    def rows_in_records(self) -> int | None:
+        """How many rows the record files hold; None when a run that wrote rows did not come to write them."""
+        rows = int(self.fact("published") or -1)
+        return None if rows < 0 else rows
 
-    def publishes(self, rows: int) -> None:
-        """Note that the record files hold so many rows, or (-1) that they are about to lag behind."""
+    def mark_records_stale(self) -> None:
+        """Note that the record files are about to lag behind the rows."""
+        self.remember("published", "-1")
+
+    def mark_records_written(self, rows: int) -> None:
+        """Note that the record files hold so many rows, which are all."""
         self.remember("published", str(rows))
 
     def fact(self, key: str) -> str | None:
@@ -299,11 +284,3 @@ class Manifest:
 def _taken_away(outcome: Outcome) -> Outcome:
     reason = f"{outcome.file_name} was moved or removed while the run went on; the next run does it again"
     return replace(outcome, status="failed", reason=reason, file_name=None, sha256_out=None, verdict=None, doubt=None)
-
-
-def _stat(folder: Folder, name: str) -> Stat | None:
-    """Size and time of the mask of a picture in masks/, if there is one."""
-    try:
-        return folder.stat_of(files_of(name).mask)
-    except OSError:
-        return None

@@ -26,7 +26,7 @@ SHARE = 20  # ... and a copy takes at most one part in so many of the time
 
 
 @contextmanager
-def carried(folder: Folder, only_look: bool = False) -> Iterator[None]:
+def mirror(folder: Folder, only_look: bool = False) -> Iterator[None]:
     """While this lasts, the ledger of a target in a store is worked on at `folder.target`, and the target is ours.
 
     For a target on this machine nothing is to be done. With `only_look` the target is not locked and nothing is taken

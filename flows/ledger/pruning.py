@@ -19,7 +19,7 @@ def prune(manifest: Manifest, folder: Folder, present: set[str]) -> int:
     published, told = _published(manifest, folder, present)
     gone = (published.keys() | manifest.journal.suspects().keys()) - present
     if gone:
-        manifest.publishes(-1)
+        manifest.mark_records_stale()
     for name in sorted(gone):
         folder.remove_picture(name, published.get(name, ()), told)
         with manifest.file:

@@ -12,7 +12,7 @@ from flows.places.layout import STAGE, files_of
 from flows.steps import thumbnails
 
 
-def settle(folder: Folder, outcome: Outcome) -> None:
+def publish(folder: Folder, outcome: Outcome) -> None:
     """Put what is staged of a picture in its place, once its row is committed; nothing of the earlier result stays."""
     files = files_of(outcome.source)
     staged = files.staged()
@@ -31,11 +31,11 @@ def settle(folder: Folder, outcome: Outcome) -> None:
 
 
 def end_moves(folder: Folder, row: Callable[[str], Outcome | None]) -> None:
-    """Settle the pictures whose rows were committed just before their redo died, and forget the others."""
+    """Publish the pictures whose rows were committed just before their redo died, and forget the others."""
     for name in sorted(folder.below(f"{STAGE}/images")):
         outcome = row(f"images/{name}")
         if outcome and outcome.sha256_out == hashlib.sha256(folder.fetch(f"{STAGE}/images/{name}")).hexdigest():
-            settle(folder, outcome)
+            publish(folder, outcome)
     folder.clear(STAGE)
 
 

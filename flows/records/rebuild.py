@@ -13,7 +13,7 @@ from flows.errors import UsageError
 from flows.formats.mask_files import decode_mask, mask_area
 from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.job import Job
-from flows.ledger.entry import COLUMNS, NO_MASK, made_with
+from flows.ledger.entry import COLUMNS, NO_MASK, settings_digest
 from flows.ledger.manifest import Manifest, OtherSettings
 from flows.ledger.result_file import refuse_another
 from flows.ledger.shards import Shard, records_of
@@ -54,7 +54,7 @@ def _rebuild(manifest: Manifest, folder: Folder, say: Say) -> None:
     shard = manifest.shard
     for place in dict.fromkeys((records_of(shard), "")):
         if count := take_up(manifest, folder, place):
-            manifest.publishes(count)
+            manifest.mark_records_written(count)
             if job := job_of(folder, place):
                 manifest.remember("job", json.dumps(job.settings))
             say(
@@ -136,7 +136,7 @@ def complete(manifest: Manifest, folder: Folder, names: list[str], wishes: Wishe
         row = (
             *_picture(folder, outcome),
             wishes.of(name).key if redone or _same_wish(job, before, wishes, outcome, since) else "",
-            made_with(outcome.status, job) if same else "",
+            settings_digest(outcome.status, job) if same else "",
             _size(folder, outcome),
             *_mask(folder, outcome, since),
         )

@@ -58,9 +58,9 @@ def apply(target: Path, decisions: Iterable[Decision], say: Callable[[str], None
     if not (target / LEDGER).exists() and not (target / "metadata.jsonl").exists():
         raise UsageError(f"{target} holds no result of Cleanplate (no {LEDGER})")
     with rebuild.opened(Folder.without_source(target), say) as manifest:
-        listed = {row["source"] for row in cards.read_rows(target)} if manifest.published() >= 0 else None
+        listed = {row["source"] for row in cards.read_rows(target)} if manifest.rows_in_records() is not None else None
         decided: dict[str, Outcome] = {}
-        manifest.publishes(-1)
+        manifest.mark_records_stale()
         with manifest.file:
             for decision in decisions:
                 outcome = manifest.outcome(decision.file_name)
@@ -73,7 +73,7 @@ def apply(target: Path, decisions: Iterable[Decision], say: Callable[[str], None
                     click(manifest.file, outcome.source, decision.points, decision.boxes)
                     decided[outcome.source] = outcome
         counts, _ = cards.write_rows(Folder.without_source(target), manifest.outcomes(listed))
-        manifest.publishes(counts.total())
+        manifest.mark_records_written(counts.total())
     return len(decided)
 
 

@@ -16,7 +16,7 @@ from flows.formats.encoding import encode_image
 from flows.formats.pictures import decode
 from flows.job import NO_EFFECT_ON_PIXELS, Job
 from flows.ledger import due, journal, staging
-from flows.ledger.entry import Seen
+from flows.ledger.entry import Fingerprint
 from flows.ledger.manifest import Manifest
 from flows.ledger.overrides import Override, done, overrides, plan, planned, use
 from flows.outcome import Outcome, digest
@@ -126,7 +126,7 @@ def _job_of(target: Path, only: frozenset[str], given: dict[str, Any]) -> Job:
 def _recorded(task: Redo, there: Survey, summary: Summary, begins: bool) -> Iterator[None]:
     """Around the work: whatever comes of it, what was staged is in its place afterwards and the records are written."""
     if begins:
-        task.manifest.publishes(-1)
+        task.manifest.mark_records_stale()
     try:
         yield
     finally:
@@ -198,13 +198,13 @@ def _done(task: Redo, own: Job, names: list[str], steps: Steps) -> Iterator[Outc
         yield from steps.remove(job, [replace(one, attempt=task.attempt(before[one.source])) for one in masked])
 
     work = Work(own, task.stage, task.manifest, wishes, replace(steps, remove=numbered))
-    for outcome, seen in outcomes(work, names):
+    for outcome, fingerprint in outcomes(work, names):
         numbered_so = replace(outcome, attempt=max(outcome.attempt or 1, task.attempt(before[outcome.source])))
-        _commit(task, before[outcome.source], numbered_so, seen)
+        _commit(task, before[outcome.source], numbered_so, fingerprint)
         yield numbered_so
 
 
-def _commit(task: Redo, before: Outcome, outcome: Outcome, seen: Seen) -> None:
+def _commit(task: Redo, before: Outcome, outcome: Outcome, fingerprint: Fingerprint) -> None:
     """Take the place of an earlier result, which is put by; one that failed takes no published one's place."""
     name, manifest, number = outcome.source, task.manifest, outcome.attempt or 1
     changes, clicked = task.changes(name)
@@ -226,9 +226,9 @@ def _commit(task: Redo, before: Outcome, outcome: Outcome, seen: Seen) -> None:
     if task.folder.has(files.staged().pending_mask):
         task.folder.move(files.staged().pending_mask, files.pending_mask)
     staged = task.stage.path(outcome.file_name) if outcome.file_name else None
-    of_the_job = replace(seen, wanted=task.wishes.of(name).key)
+    of_the_job = replace(fingerprint, wanted=task.wishes.of(name).key)
     manifest.record(task.folder, outcome, of_the_job, task.job, staged, note)
-    staging.settle(task.folder, outcome)
+    staging.publish(task.folder, outcome)
 
 
 def _keep(folder: Folder, before: Outcome) -> None:

@@ -160,7 +160,7 @@ def test_decisions_need_no_source(target, tmp_path):
 
 def test_records_that_a_killed_run_left_behind_are_written_again(target):
     with Manifest(target) as manifest:
-        manifest.publishes(-1)
+        manifest.mark_records_stale()
     (target / "metadata.jsonl").write_text("")
     apply(target, [Decision("a/0.png", "accept")])
     assert {name: row["review"] for name, row in rows(target).items()} == {

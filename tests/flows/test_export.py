@@ -193,7 +193,7 @@ def test_what_has_no_end_or_no_result_or_nothing_accepted_is_not_exported(target
     with pytest.raises(UsageError, match="nothing to export that was accepted"):
         export(target, tmp_path / "new", accepted=True)
     with Manifest(target) as manifest:
-        manifest.publishes(-1)
+        manifest.mark_records_stale()
         with pytest.raises(Busy):
             export(target, tmp_path / "new")
     with pytest.raises(UsageError, match="did not come to its end"):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import run as whole_job
 from flows.errors import EnvironmentFault
 from flows.job import Job
+from flows.ledger import due
 from flows.page import report
 from flows.portions import Steps
 from flows.run import run
@@ -93,7 +93,7 @@ def test_masks_made_by_hand_that_are_taken_away_are_found_again(tmp_path):
 def test_what_is_taken_away_while_it_is_found_out_what_is_due_is_due(tmp_path, monkeypatch):
     job = small(tmp_path)
     run(job)
-    there = whole_job.due.Folder.has
+    there = due.Folder.has
 
     def has_until_now(folder, relative):
         found = there(folder, relative)
@@ -101,7 +101,7 @@ def test_what_is_taken_away_while_it_is_found_out_what_is_due_is_due(tmp_path, m
             (tmp_path / "out" / relative).unlink(missing_ok=True)
         return found
 
-    monkeypatch.setattr(whole_job.due.Folder, "has", has_until_now)
+    monkeypatch.setattr(due.Folder, "has", has_until_now)
     assert run(job).done == {"removed": 1}
 
 

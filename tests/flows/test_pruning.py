@@ -57,7 +57,7 @@ def job(tmp_path) -> Job:
         folder.write(f"{STAGE}/{path}", encode_image(green))
     folder.write(f"images/train/.cleanplate-{'0' * 8}.part", encode_image(green))
     with Manifest(out) as manifest:
-        manifest.publishes(-1)  # as a run that died leaves it
+        manifest.mark_records_stale()  # as a run that died leaves it
     shown = of_the_secret(out)
     assert {files.image, files.mask, files.strip, files.process, files.protected, "report.html"} <= shown
     assert {f"{files.attempts}/1.png", ".cleanplate/manifest.sqlite"} <= shown

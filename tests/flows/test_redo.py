@@ -284,7 +284,7 @@ def die(target: Path, module: str, name: str) -> None:
         ("review.redo", "module._keep"),
         ("review.redo", "module.Folder.move"),
         ("ledger.manifest", "module.Manifest.record"),
-        ("ledger.staging", "module.settle"),
+        ("ledger.staging", "module.publish"),
     ],
 )
 def test_killed_anywhere_the_same_redo_goes_on_to_the_same_end(done, monkeypatch, module, name):

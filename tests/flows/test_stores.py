@@ -13,7 +13,7 @@ import pytest
 from flows import run as job
 from flows.errors import EnvironmentFault
 from flows.job import Job
-from flows.ledger import mirror as carried
+from flows.ledger import mirror
 from flows.ledger.lease import Lease
 from flows.ledger.lock import Busy
 from flows.ledger.manifest import OtherSettings
@@ -199,13 +199,13 @@ def test_other_settings_are_refused_there_too(far):
 
 
 def test_a_target_that_another_run_holds_is_left_alone(far):
-    lease = Lease(Bucket(far.target), carried.LOCK)
+    lease = Lease(Bucket(far.target), mirror.LOCK)
     with pytest.raises(Busy):
         job.run(far)
     lease.release()
     assert not published(far.target)
     assert job.run(far).counts == {"removed": 5}
-    assert not Bucket(far.target).has(carried.LOCK)
+    assert not Bucket(far.target).has(mirror.LOCK)
 
 
 def test_a_look_writes_nothing_to_the_store(far):
@@ -275,7 +275,7 @@ def test_a_run_killed_in_the_middle_loses_nothing_and_leaves_its_lease_to_the_ne
     )
     died = subprocess.run([sys.executable, "-c", program, far.model_dump_json()], env=dict(os.environ), timeout=120)
     assert died.returncode == -9
-    assert Bucket(far.target).has(carried.LOCK)
+    assert Bucket(far.target).has(mirror.LOCK)
     near = small(place)
     job.run(near)
     assert job.run(far).counts == {"removed": 5}
@@ -289,11 +289,11 @@ def test_what_a_lost_machine_copied_before_is_not_done_again(place, far, monkeyp
         def did(self, outcome):
             super().did(outcome)
             if len(self.done) == 2:
-                carried._take_back(Bucket(far.target), ledger_place(far.target))
+                mirror._take_back(Bucket(far.target), ledger_place(far.target))
             if len(self.done) == 3:
                 raise EnvironmentFault("the machine is lost")
 
-    monkeypatch.setattr(carried, "_copying", carried.contextmanager(lambda *_: (yield)))
+    monkeypatch.setattr(mirror, "_copying", mirror.contextmanager(lambda *_: (yield)))
     with pytest.raises(EnvironmentFault, match="lost"):
         job.run(far, Copying())
     monkeypatch.setenv("CLEANPLATE_CACHE", str(place / "another machine"))

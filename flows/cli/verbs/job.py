@@ -88,7 +88,7 @@ def _work(
     if not dry_run and not masks_only and (server_configured() if flow is None else flow):
         code = as_flow(settings)
         if json:
-            print_json({"target": target, "exit_code": code, "done": None, **_stands(settings)})
+            print_json({"target": target, "exit_code": code, "done": None, **_standing(settings)})
         return code
     with Terminal(quiet, verbose) as terminal:
         work = whole_job.look if dry_run else whole_job.run
@@ -97,7 +97,7 @@ def _work(
                 summary = work(settings, terminal, masks_only=masks_only)
         except (Exception, KeyboardInterrupt) as error:
             if json and (stopped_with := code_of(error)) is not None:
-                done = {"done": dict(terminal.counts), **_stands(settings), "error": words_of(error)}
+                done = {"done": dict(terminal.counts), **_standing(settings), "error": words_of(error)}
                 print_json({"target": target, "exit_code": stopped_with, **done})
             raise
     return _ended(terminal, target, summary, summary.exit_code, json, settings.shard)
@@ -121,7 +121,7 @@ def _ended(terminal: Terminal, target: str, summary: Summary, code: int, json: b
     return code
 
 
-def _stands(settings: Job) -> dict[str, Any]:
+def _standing(settings: Job) -> dict[str, Any]:
     """How a job stands after a run that stopped; empty where it has no records."""
     from flows.records.card import standing_of
 

@@ -1,0 +1,59 @@
+"""Masks that wait for the disk to hold their rows, before they are put in their places in masks/."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+
+from flows.places.folder import Folder
+from flows.places.layout import files_of
+
+Stat = tuple[int, int]  # size and modification time
+
+
+class PendingMasks:
+    """Those of the rows that one run has committed."""
+
+    def __init__(self) -> None:
+        self._noted: list[tuple[Folder, str, Stat | None]] = []
+
+    def note(self, folder: Folder, name: str) -> None:
+        """A row of this picture is committed now."""
+        self._noted.append((folder, name, _stat(folder, name)))
+
+    def put(self) -> None:
+        """Put the masks in their places; but where somebody corrected one meanwhile, the next run uses that."""
+        while self._noted:
+            folder, name, before = self._noted.pop()
+            files = files_of(name)
+            if not folder.has(files.pending_mask):
+                continue
+            if _stat(folder, name) == before:
+                with contextlib.suppress(FileNotFoundError):  # taken away in this moment
+                    folder.move(files.pending_mask, files.mask)
+            else:
+                folder.remove(files.pending_mask)
+
+
+def end_pending(folder: Folder, ours: Callable[[str], bool], sha_of: Callable[[str], str | None]) -> None:
+    """Put the masks in their places whose rows were committed just before their run died, and forget the others.
+
+    So masks/ holds nothing but what a row tells of, and what somebody made by hand. `ours` says whether a picture is of
+    this shard, `sha_of` the SHA-256 of the mask that its row tells of.
+    """
+    for name, pending in folder.pending_masks():
+        if not ours(name):
+            continue
+        if sha_of(name) == hashlib.sha256(folder.fetch(pending)).hexdigest():
+            folder.move(pending, files_of(name).mask)
+        else:
+            folder.remove(pending)
+
+
+def _stat(folder: Folder, name: str) -> Stat | None:
+    """Size and time of the mask of a picture in masks/, if there is one."""
+    try:
+        return folder.stat_of(files_of(name).mask)
+    except OSError:
+        return None

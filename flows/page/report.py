@@ -162,7 +162,7 @@ def _processes(folder: Folder) -> frozenset[str]:
 
 
 def _attempts(folder: Folder) -> dict[str, list[int]]:
-    """The numbers of the attempts that were put by, by picture."""
+    """The numbers of the attempts that were archived, by picture."""
     found: dict[str, list[int]] = {}
     for name in folder.below(ATTEMPTS):
         source, _, file = name.rpartition("/")

@@ -31,7 +31,7 @@ from flows.requests.job_requests import Wishes, read_wishes
 from flows.run import SILENT, Summary, Watch
 from flows.samples.comparison import SayOnce
 from flows.settings.job_file import job_of
-from flows.steps.attempts import put_by
+from flows.steps.attempts import archive
 from flows.threads.interrupts import interrupted
 
 KINDS = ("rejected", "failed", "doubtful")
@@ -85,7 +85,7 @@ def redo(
 
     The job is the target's own, but for the settings `given`, which stay with these pictures: a later `run` finds them
     finished. Where a picture was clicked, it is looked for there. The earlier result stays published until there is
-    another, and is put by then; it stays as well when the redo fails. The same call goes on after an interruption.
+    another, and is archived then; it stays as well when the redo fails. The same call goes on after an interruption.
     Raises UsageError or ValueError before anything is touched, Busy when a run holds the target, EnvironmentFault.
     """
     given = given or {}
@@ -205,7 +205,7 @@ def _done(task: Redo, own: Job, names: list[str], steps: Steps) -> Iterator[Outc
 
 
 def _commit(task: Redo, before: Outcome, outcome: Outcome, fingerprint: Fingerprint) -> None:
-    """Take the place of an earlier result, which is put by; one that failed takes no published one's place."""
+    """Take the place of an earlier result, which is archived; one that failed takes no published one's place."""
     name, manifest, number = outcome.source, task.manifest, outcome.attempt or 1
     changes, clicked = task.changes(name)
 
@@ -221,7 +221,7 @@ def _commit(task: Redo, before: Outcome, outcome: Outcome, fingerprint: Fingerpr
             journal.forget(manifest.file, name)
             done(manifest.file, name, number, task.held.get(name, Override()).settings)
         return
-    _keep(task.folder, before)
+    _archive(task.folder, before)
     files = files_of(name)
     if task.folder.has(files.staged().pending_mask):
         task.folder.move(files.staged().pending_mask, files.pending_mask)
@@ -231,8 +231,8 @@ def _commit(task: Redo, before: Outcome, outcome: Outcome, fingerprint: Fingerpr
     staging.publish(task.folder, outcome)
 
 
-def _keep(folder: Folder, before: Outcome) -> None:
-    """Put a published result by, unless a redo that died has already."""
+def _archive(folder: Folder, before: Outcome) -> None:
+    """Archive a published result, unless a redo that died has already."""
     if before.status != "removed" or not before.file_name or not before.mask_file_name:
         return
     row = f"{files_of(before.source).attempts}/{before.attempt or 1}.json"
@@ -240,4 +240,4 @@ def _keep(folder: Folder, before: Outcome) -> None:
     if folder.has(row) or not picture.exists() or not mask.exists():
         return
     data = picture.read_bytes()
-    put_by(folder, before, data if data[:4] == b"\x89PNG" else encode_image(decode(data).image), mask.read_bytes())
+    archive(folder, before, data if data[:4] == b"\x89PNG" else encode_image(decode(data).image), mask.read_bytes())

@@ -19,7 +19,7 @@ from flows.places.folder import Folder
 from flows.places.layout import files_of
 from flows.steps.ladder import Masked, Rung
 from flows.steps.redetect import look_again
-from flows.steps.verdicts import Again, Verdict, judge
+from flows.steps.verdicts import Redetection, Verdict, judge
 from removal.crops.crop import feather
 from removal.crops.device_turn import seconds_waited
 from removal.painting.blank import Blank, refuse_black
@@ -39,12 +39,12 @@ class Attempt:
     masked: Masked
     seed: int
     result: np.ndarray | Exception
-    again: Again | None = None
+    again: Redetection | None = None
     verdict: Verdict | None = None
 
 
 @dataclass
-class Climb:
+class Trial:
     """One picture's way up the ladder: where it starts, how far it came, its best attempt and trouble with others.
 
     `seconds` are its share of the time that all of a group took.
@@ -83,7 +83,7 @@ class Climb:
         return (self.start.outcome.attempt or 1) + self.made - 1
 
     def take(self, job: Job, folder: Folder, attempt: Attempt) -> None:
-        """Keep the better one of an attempt and the best so far, and put the other by."""
+        """Keep the better one of an attempt and the best so far, and archive the other."""
         if self.kept is None:
             self.kept = attempt
         elif isinstance(attempt.result, Exception):
@@ -91,14 +91,14 @@ class Climb:
         else:
             better = _doubt(attempt) < _doubt(self.best)
             self.kept, other = (attempt, self.best) if better else (self.best, attempt)
-            self._put_by(job, folder, other)
+            self._archive(job, folder, other)
 
-    def _put_by(self, job: Job, folder: Folder, attempt: Attempt) -> None:
+    def _archive(self, job: Job, folder: Folder, attempt: Attempt) -> None:
         assert isinstance(attempt.result, np.ndarray)
         mask = attempt.masked.mask
         outcome = replace(self._row(job, attempt, self._reason(attempt)), status="removed", mask_area=mask_area(mask))
         try:
-            put_by(folder, outcome, encode_image(attempt.result), encode_mask(mask))
+            archive(folder, outcome, encode_image(attempt.result), encode_mask(mask))
         except ValueError as error:
             self.trouble.append(f"attempt {attempt.number} is lost: {error}")
 
@@ -126,24 +126,24 @@ class Climb:
         return "; ".join(said)
 
 
-def climb(job: Job, folder: Folder, ready: list[Masked], ladder: Iterable[Rung]) -> list[Climb]:
+def climb(job: Job, folder: Folder, ready: list[Masked], ladder: Iterable[Rung]) -> list[Trial]:
     """The best of at most `job.tries` attempts at each picture; on every rung, all that come so far are one batch.
 
     What was painted is not yet what will be published: `concluded` makes it that.
     """
     began = _at_work()
-    climbs = [Climb(one, one) for one in ready]
+    trials = [Trial(one, one) for one in ready]
     for one in ready:
         folder.clear(files_of(one.outcome.source).attempts)
     for rung in ladder:
-        going = [(one, one.next(rung, job.max_area)) for one in climbs if one.goes_on(job.tries)]
+        going = [(one, one.next(rung, job.max_area)) for one in trials if one.goes_on(job.tries)]
         _attempt(job, folder, rung, [(one, masked) for one, masked in going if masked])
-        if not any(one.goes_on(job.tries) for one in climbs):
+        if not any(one.goes_on(job.tries) for one in trials):
             break
-    share = (_at_work() - began) / max(1, sum(one.made for one in climbs))  # of one attempt
-    for climbed in climbs:
-        climbed.seconds = share * climbed.made
-    return climbs
+    share = (_at_work() - began) / max(1, sum(one.made for one in trials))  # of one attempt
+    for trial in trials:
+        trial.seconds = share * trial.made
+    return trials
 
 
 def _at_work() -> float:
@@ -151,15 +151,15 @@ def _at_work() -> float:
     return time.monotonic() - seconds_waited()
 
 
-def concluded(job: Job, climbed: Climb) -> Climb:
-    """A climb whose best attempt is what will be published, with its verdict.
+def concluded(job: Job, trial: Trial) -> Trial:
+    """A trial whose best attempt is what will be published, with its verdict.
 
     With several tries it is that already. A single one waits for this, so that the model need not wait for it.
     """
-    return climbed if job.tries > 1 else replace(climbed, kept=_made(job, climbed.best))
+    return trial if job.tries > 1 else replace(trial, kept=_made(job, trial.best))
 
 
-def _attempt(job: Job, folder: Folder, rung: Rung, going: list[tuple[Climb, Masked]]) -> None:
+def _attempt(job: Job, folder: Folder, rung: Rung, going: list[tuple[Trial, Masked]]) -> None:
     if not going:
         return
     for one, masked in going:
@@ -189,7 +189,7 @@ def _made(job: Job, attempt: Attempt) -> Attempt:
     return replace(attempt, result=result, verdict=judge(result, mask, attempt.again) if job.judged else None)
 
 
-def put_by(folder: Folder, outcome: Outcome, picture: bytes | bytearray, mask: bytes | bytearray) -> None:
+def archive(folder: Folder, outcome: Outcome, picture: bytes | bytearray, mask: bytes | bytearray) -> None:
     """Keep an attempt that is not the published one: PNG files, and its row last, so that one with a row is whole."""
     place = f"{files_of(outcome.source).attempts}/{outcome.attempt or 1}"
     folder.write(f"{place}.png", picture)

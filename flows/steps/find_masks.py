@@ -23,7 +23,7 @@ from flows.requests.job_requests import read_wishes
 from flows.requests.request import Wanted
 from flows.steps import given_masks, protection, thumbnails
 from flows.steps.loading import load
-from flows.steps.mask_limits import too_large
+from flows.steps.mask_limits import area_objection
 from flows.steps.region import in_region
 from flows.steps.unpainted import failed, left_to_a_person, nothing_found, unsupported
 from flows.threads.interrupts import until_interrupted
@@ -186,7 +186,7 @@ def _written(
         one.outcome, reason=said, score=round(found.score, 4), objects=len(found.boxes) or None, dilate=radius,
         mask_area=area, segmenter="given" if given else segmenter_of(job),
     )  # fmt: skip
-    if objection := too_large(mask, job.max_area, job.invert):
+    if objection := area_objection(mask, job.max_area, job.invert):
         labels = "; of a label map --mask-label chooses what is meant" if one.wanted.masks else ""
         return failed(folder, outcome, ValueError(f"{objection}{labels}"))
     try:

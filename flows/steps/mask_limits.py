@@ -7,7 +7,7 @@ import numpy as np
 EMPTY = "its mask is empty: it is black all over"
 
 
-def too_large(mask: np.ndarray, max_area: float, inverted: bool = False) -> str | None:
+def area_objection(mask: np.ndarray, max_area: float, inverted: bool = False) -> str | None:
     """Why a mask (H×W bool) is not painted that covers more than a share of its picture, or None where it may be.
 
     Of an inverted mask, which covers everything but what was found, the share that stays counts.

@@ -8,7 +8,7 @@ import numpy as np
 from flows.job import Job
 from flows.steps.find_masks import look_for
 from flows.steps.ladder import Masked
-from flows.steps.verdicts import Again
+from flows.steps.verdicts import Redetection
 from masks import BoxPrompt, Found, PointPrompt, Prompt, TextPrompt, dilate
 from masks.segmenters import SEGMENTERS
 from removal.crops.crop import bounds
@@ -22,7 +22,7 @@ Asked = tuple[int, Prompt]  # which picture, and a prompt in pixels of its crop
 Window = tuple[slice, slice]
 
 
-def look_again(job: Job, masked: list[Masked], results: list[np.ndarray] | list) -> list[Again | None]:
+def look_again(job: Job, masked: list[Masked], results: list[np.ndarray] | list) -> list[Redetection | None]:
     """What the segmenter finds in the results (H×W×3 uint8) of pictures it was asked about, all at once.
 
     None where nobody judges, a mask was given, there is no result, or it could not be looked at: the other judge is
@@ -44,7 +44,7 @@ def look_again(job: Job, masked: list[Masked], results: list[np.ndarray] | list)
     return [_again(one, crops[k], windows[k], found[k]) if found[k] else None for k, one in enumerate(masked)]
 
 
-def _again(one: Masked, crop: np.ndarray, window: Window, found: list[tuple[Prompt, Found]]) -> Again:
+def _again(one: Masked, crop: np.ndarray, window: Window, found: list[tuple[Prompt, Found]]) -> Redetection:
     places = _places(one.mask[window], one.outcome.dilate or 0)
     kept = (np.abs(crop.astype(np.int16) - one.picture.image[window]) < SAME).all(axis=2)
     share, overlap, everything = 0.0, 0.0, np.zeros_like(kept)
@@ -57,7 +57,7 @@ def _again(one: Masked, crop: np.ndarray, window: Window, found: list[tuple[Prom
             else:
                 overlap = max(overlap, inside.sum() / (hit.mask | place).sum())
     same = kept[everything].mean() if everything.any() else 0.0
-    return Again(float(share), float(overlap), float(same))
+    return Redetection(float(share), float(overlap), float(same))
 
 
 def _places(mask: np.ndarray, dilated: int) -> list[np.ndarray]:

@@ -23,10 +23,10 @@ from flows.places.folder import Folder
 from flows.places.layout import files_of
 from flows.steps import protection, thumbnails
 from flows.steps.animation import animate
-from flows.steps.attempts import Climb, climb, concluded
+from flows.steps.attempts import Trial, climb, concluded
 from flows.steps.ladder import Masked, ladder
 from flows.steps.loading import load
-from flows.steps.mask_limits import EMPTY, too_large
+from flows.steps.mask_limits import EMPTY, area_objection
 from flows.steps.unpainted import failed, nothing_found, unsupported
 from flows.threads.interrupts import until_interrupted
 from flows.threads.pipeline import ahead, in_groups, threads
@@ -49,11 +49,11 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
     size = _group_size(remover, masked)
     with threads() as pool:
         opened = until_interrupted(ahead(pool, partial(_reopen, job, folder), masked, size))
-        climbs = in_groups(opened, size, Masked, lambda some: climb(job, folder, some, ladder(job, remover)))
+        trials = in_groups(opened, size, Masked, lambda some: climb(job, folder, some, ladder(job, remover)))
         waiting = 0 if job.gif else size  # to show a process takes the model, and so no picture may wait for that
-        for climbed, outcome in ahead(pool, partial(_publish, job, folder), climbs, waiting):
-            if job.gif and climbed and outcome.status == "removed":
-                animate(folder, climbed.best)
+        for trial, outcome in ahead(pool, partial(_publish, job, folder), trials, waiting):
+            if job.gif and trial and outcome.status == "removed":
+                animate(folder, trial.best)
             yield outcome
 
 
@@ -81,7 +81,7 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
         return failed(folder, outcome, ValueError(f"{files_of(outcome.source).mask} is not of the picture's size"))
     if not mask.any():
         return nothing_found(job, folder, outcome, EMPTY)
-    if objection := too_large(mask, job.max_area, job.invert):  # it may have been made by hand
+    if objection := area_objection(mask, job.max_area, job.invert):  # it may have been made by hand
         return failed(folder, outcome, ValueError(objection))
     return Masked(outcome, picture, mask, protected)
 
@@ -103,15 +103,15 @@ def _mask(job: Job, folder: Folder, outcome: Outcome, picture: Picture) -> tuple
     return replace(outcome, sha256_mask=sha, mask_outline=outline(mask)), mask
 
 
-def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb | None, Outcome]:
+def _publish(job: Job, folder: Folder, trial: Trial | Outcome) -> tuple[Trial | None, Outcome]:
     """Put the best attempt in its place, its mask first where that is another than the one it started from."""
-    if isinstance(climbed, Outcome):
-        return None, climbed
-    climbed = concluded(job, climbed)
-    best, outcome = climbed.best, climbed.outcome(job)
+    if isinstance(trial, Outcome):
+        return None, trial
+    trial = concluded(job, trial)
+    best, outcome = trial.best, trial.outcome(job)
     name, picture, mask, result = outcome.source, best.masked.picture, best.masked.mask, best.result
     if isinstance(result, Exception):
-        return climbed, failed(folder, outcome, result)
+        return trial, failed(folder, outcome, result)
     files = files_of(name)
     try:
         data, said = changed(marked(picture, outcome.method) if job.provenance else picture, result)
@@ -120,7 +120,7 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
             raise BrokenPicture(
                 f"writing it as {picture.format} would change pixels outside the mask by {differing} levels"
             )
-        if best.masked is not climbed.start:
+        if best.masked is not trial.start:
             grown = encode_mask(mask, picture.orientation)
             outcome = replace(outcome, sha256_mask=folder.write(files.pending_mask, grown))
         saved = folder.write(folder.image_name(name), data)
@@ -130,11 +130,11 @@ def _publish(job: Job, folder: Folder, climbed: Climb | Outcome) -> tuple[Climb 
             shown = encode_image(strip([picture.image, mask_in_white(mask), result]), container_of(name))
             folder.write(files.strip, shown)
     except (BrokenPicture, UnsupportedPicture, OSError, ValueError, MemoryError, cv2.error) as error:
-        return climbed, failed(folder, outcome, error)
+        return trial, failed(folder, outcome, error)
     told = "; ".join(filter(None, [outcome.reason, picture.left_out, said])) or None
     outcome = replace(
         outcome, status="removed", reason=told, file_name=folder.image_name(name), mask_file_name=files.mask,
         sha256_out=saved, outside_max_diff=differing, mask_area=mask_area(mask),
     )  # fmt: skip
     thumbnails.keep(folder, outcome, picture.image, result, mask, thumbnails.profile(picture))
-    return climbed, outcome
+    return trial, outcome

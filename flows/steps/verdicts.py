@@ -30,7 +30,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Again:
+class Redetection:
     """What the segmenter found of the same prompts where the object was, in the result.
 
     `share` of the object's place is found again by its text; `overlap` is the intersection over union of the place and
@@ -53,7 +53,7 @@ class Again:
         return f"{still} ({max(self.share, self.overlap):.0%} of its place, says the segmenter)"
 
 
-def judge(result: np.ndarray, mask: np.ndarray, again: Again | None = None) -> Verdict:
+def judge(result: np.ndarray, mask: np.ndarray, again: Redetection | None = None) -> Verdict:
     """The verdict on a result (H×W×3 uint8) under its mask (H×W bool, not empty).
 
     Two judges: whether the patch fits, and, where it could be asked, what the segmenter finds `again`.

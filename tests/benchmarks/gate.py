@@ -17,7 +17,7 @@ from flows.outcome import Outcome
 from flows.steps.ladder import Masked
 from flows.steps.loading import quiet_libraries
 from flows.steps.redetect import look_again
-from flows.steps.verdicts import Again, judge
+from flows.steps.verdicts import Redetection, judge
 from masks import Found, PointPrompt, Prompt, TextPrompt, dilate, dilation_radius, fill_holes, load_segmenter
 from removal import load_remover
 from removal.bundled.scenes import Scene, scene
@@ -82,11 +82,11 @@ def judged_results(scenes: list[Scene], masked: list[Masked | None]) -> list[Jud
         looked = look_again(Job(model="bundled", device="cpu"), some, painted)
         for result, (one, s), again in zip(painted, pairs, looked, strict=True):
             failed = there_again(result, s.truth, one.mask, s.object)
-            found.append(Judged(made, failed, _doubts(result, one.mask, again or Again())))
+            found.append(Judged(made, failed, _doubts(result, one.mask, again or Redetection())))
     return found
 
 
-def _doubts(result: np.ndarray, mask: np.ndarray, again: Again) -> dict[str, float]:
+def _doubts(result: np.ndarray, mask: np.ndarray, again: Redetection) -> dict[str, float]:
     return {
         "fits": fit(result, mask).doubt, "segmenter": again.doubt, "both": judge(result, mask, again).doubt,
     }  # fmt: skip

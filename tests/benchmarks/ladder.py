@@ -77,9 +77,9 @@ def _cells(scenes: Path, target: Path, settings: dict) -> str:
         summary = run(job)
     each = (time.monotonic() - began) / summary.pictures
     failed, attempts = failures(scenes, target), [row["attempt"] for row in rows_of(target)]
-    put_by = len(list((target / ".cleanplate/attempts").rglob("*.json")))
+    archived = len(list((target / ".cleanplate/attempts").rglob("*.json")))
     shares = f"{sum(failed.values()) / len(failed):.1%} | {summary.doubtful / len(failed):.1%}"
-    made = (len(attempts) + put_by) / len(attempts)
+    made = (len(attempts) + archived) / len(attempts)
     return f"{shares} | {made:.2f} | {sum(evaluations) / summary.pictures:.1f} | {each:.1f}"
 
 

@@ -122,7 +122,7 @@ def pixels(*place: object) -> np.ndarray:
     return np.asarray(Image.open(Path(*map(str, place))).convert("RGB"))
 
 
-def put_by(job: Job, name: str) -> list[str]:
+def archived(job: Job, name: str) -> list[str]:
     return sorted(file.name for file in (Path(job.target) / ".cleanplate" / "attempts" / f"{name}.png").glob("*"))
 
 
@@ -193,11 +193,11 @@ def test_no_picture_gets_more_attempts_than_tries(plan, job, tries):
     assert all(after in row["reason"] for row in rows(job()).values())
 
 
-def test_the_best_attempt_is_published_and_the_others_are_put_by(plan, job):
+def test_the_best_attempt_is_published_and_the_others_are_archived(plan, job):
     plan(p1=[BAD, 0.2, 0.7])
     run(job(tries=3))
-    assert put_by(job(), "p1") == ["1.json", "1.mask.png", "1.png", "3.json", "3.mask.png", "3.png"]
-    assert put_by(job(), "p0") == []
+    assert archived(job(), "p1") == ["1.json", "1.mask.png", "1.png", "3.json", "3.mask.png", "3.png"]
+    assert archived(job(), "p0") == []
     attempts = Path(job().target) / ".cleanplate" / "attempts" / "p1.png"
     for number, share, faded in ((1, BAD, 0), (3, 0.7, 0.4)):  # the edge of the third, a grown mask's, is faded
         mask = pixels(attempts, f"{number}.mask.png")[..., 0] > 0
@@ -208,7 +208,7 @@ def test_the_best_attempt_is_published_and_the_others_are_put_by(plan, job):
     assert published.sum() == round(0.2 * given_mask(job(), "p1").sum())
 
 
-def test_every_attempt_that_is_put_by_has_its_own_row(plan, job):
+def test_every_attempt_that_is_archived_has_its_own_row(plan, job):
     plan(p1=[BAD, 0.2, 0.7])
     run(job(tries=3))
     for number in (1, 3):
@@ -301,7 +301,7 @@ def test_an_attempt_that_fails_loses_none_of_the_earlier_ones(plan, job):
     assert (row["attempt"], row["verdict"]) == (1, "doubtful")
     assert "doubtful after 3 attempts: " in row["reason"]
     assert row["reason"].endswith("; attempt 2 failed: cannot paint this")
-    assert put_by(job(), "p1") == ["3.json", "3.mask.png", "3.png"]
+    assert archived(job(), "p1") == ["3.json", "3.mask.png", "3.png"]
     assert rows(job())["p0"]["attempt"] == 2
     assert painters.pictures[-1] == [1]
 
@@ -318,7 +318,7 @@ def test_a_picture_that_fails_at_first_fails_and_is_not_tried_again(plan, job):
     )
 
 
-def test_attempts_that_cannot_be_put_by_cost_no_picture(plan, job, tmp_path):
+def test_attempts_that_cannot_be_archived_cost_no_picture(plan, job, tmp_path):
     (tmp_path / "out" / ".cleanplate").mkdir(parents=True)
     (tmp_path / "out" / ".cleanplate" / "attempts").write_bytes(b"in the way")
     plan(p1=[BAD, 0])
@@ -330,11 +330,11 @@ def test_attempts_that_cannot_be_put_by_cost_no_picture(plan, job, tmp_path):
 def test_earlier_attempts_go_with_the_result_they_belonged_to(plan, job):
     plan(p0=[BAD], p1=[BAD], p2=[BAD])
     run(job(tries=2))
-    assert [put_by(job(), f"p{k}") for k in range(3)] == [["2.json", "2.mask.png", "2.png"]] * 3
+    assert [archived(job(), f"p{k}") for k in range(3)] == [["2.json", "2.mask.png", "2.png"]] * 3
     (Path(job().source) / "p2.png").write_bytes(b"broken now")
     plan(p0=[BAD])
     run(job(existing="overwrite"))
-    assert [put_by(job(), f"p{k}") for k in range(3)] == [[]] * 3
+    assert [archived(job(), f"p{k}") for k in range(3)] == [[]] * 3
 
 
 def test_a_row_with_attempts_has_every_key(plan, job):

@@ -289,15 +289,15 @@ def test_a_grown_mask_whose_row_was_committed_takes_its_place_in_the_next_run(tm
 
 def climb_to_a_grown_mask(job, folder, ready, ways):
     """As if every picture had been doubtful until its mask was grown."""
-    from flows.steps.attempts import Attempt, Climb
+    from flows.steps.attempts import Attempt, Trial
 
     third = [*ladder(job, next(iter(ways)).remover)][1]
-    climbs = []
+    trials = []
     for first in ready:
         wider = third.widen(first)
         [result] = third.remover([first.picture.image], [wider.mask], [0])
-        climbs.append(Climb(first, wider, Attempt(2, third, wider, 0, result), made=2))
-    return climbs
+        trials.append(Trial(first, wider, Attempt(2, third, wider, 0, result), made=2))
+    return trials
 
 
 def test_a_file_that_is_not_ours_is_not_swept(tmp_path):

@@ -21,7 +21,7 @@ from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.formats.pictures import decode
 from flows.places.layout import files_of
 from flows.requests.job_requests import read_prompts
-from flows.steps.mask_limits import too_large
+from flows.steps.mask_limits import area_objection
 from masks import dilate, fill_holes, hull
 from removal.crops.crop import cut, feather, paste
 from tests.flows.small import image
@@ -160,7 +160,7 @@ def test_filling_holes_and_hulls_only_add_and_add_once(drawn):
 
 @given(drawn=any_mask, most=st.floats(0.01, 1))
 def test_a_mask_is_too_large_or_it_is_not(drawn, most):
-    assert (too_large(drawn, most) is None) == (drawn.mean() <= most)
+    assert (area_objection(drawn, most) is None) == (drawn.mean() <= most)
 
 
 @given(drawn=any_mask, resolution=st.sampled_from([8, 16, 33]), context=st.floats(1, 5), value=st.integers(0, 255))

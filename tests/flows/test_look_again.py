@@ -15,7 +15,7 @@ from flows.run import run
 from flows.samples.scenes import write_scenes
 from flows.steps.ladder import Masked
 from flows.steps.redetect import look_again
-from flows.steps.verdicts import Again, judge
+from flows.steps.verdicts import Redetection, judge
 from masks import Found, dilate
 from removal import Checkpoint, Choice, load_remover
 from removal.verify import fit
@@ -98,7 +98,7 @@ def painted(plate: np.ndarray, *where: np.ndarray) -> np.ndarray:
     return image
 
 
-def look(image, mask, result, **asked) -> Again | None:
+def look(image, mask, result, **asked) -> Redetection | None:
     return look_again(Job(model="bundled"), [masked(image, mask, **asked)], [result])[0]
 
 
@@ -119,9 +119,9 @@ def test_one_of_several_objects_that_stayed_is_doubted_as_much_as_one_alone(plat
 
 
 def test_what_a_point_finds_in_other_colours_must_have_more_of_the_objects_shape():
-    assert Again(overlap=0.3, same=1.0).doubt > 1
-    assert Again(overlap=0.3, same=0.0).doubt < 1
-    assert Again(overlap=0.6, same=0.0).doubt > 1
+    assert Redetection(overlap=0.3, same=1.0).doubt > 1
+    assert Redetection(overlap=0.3, same=0.0).doubt < 1
+    assert Redetection(overlap=0.6, same=0.0).doubt > 1
 
 
 def test_it_is_asked_in_pixels_of_what_it_looks_at(plate, finds):
@@ -160,11 +160,11 @@ def test_a_result_that_cannot_be_looked_at_is_judged_by_whether_it_fits(plate, f
 def test_the_judge_who_doubts_more_is_believed_and_both_say_why(plate):
     mask = disc(40, 60)
     alone, strange = judge(plate, mask), judge(painted(plate, mask), mask)
-    assert judge(plate, mask, Again(share=0.9, same=1.0)).reasons == (
+    assert judge(plate, mask, Redetection(share=0.9, same=1.0)).reasons == (
         "the object is still there (90% of its place, says the segmenter)",
     )
-    assert judge(plate, mask, Again()).doubt == alone.doubt
-    both = judge(painted(plate, mask), mask, Again(share=0.9))
+    assert judge(plate, mask, Redetection()).doubt == alone.doubt
+    both = judge(painted(plate, mask), mask, Redetection(share=0.9))
     assert both.doubt == max(strange.doubt, 4.5)
     assert len(both.reasons) == 1 + len(strange.reasons)
 

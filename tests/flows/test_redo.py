@@ -98,7 +98,7 @@ def attempts(target: Path, name: str) -> list[str]:
 
 
 def files(target: Path) -> dict[str, bytes]:
-    """Everything that is published or put by."""
+    """Everything that is published or archived."""
     kept = [file for file in target.rglob("*") if file.is_file() and not file.name.startswith(("manifest", "lock"))]
     rows = {"metadata.jsonl", "failures.jsonl", "report.html"}  # which hold seconds
     return {str(file.relative_to(target)): file.read_bytes() for file in kept if file.name not in rows}
@@ -125,7 +125,7 @@ def test_what_somebody_accepted_is_not_done_again(done, paint):
     assert redo(done).tried == 0
 
 
-def test_the_earlier_result_is_put_by_with_what_was_said_of_it(done):
+def test_the_earlier_result_is_archived_with_what_was_said_of_it(done):
     picture, mask = (done / "images/a/3.png").read_bytes(), (done / "masks/a/3.png.png").read_bytes()
     before = rows(done)["3"]
     redo(done)
@@ -281,7 +281,7 @@ def die(target: Path, module: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("review.redo", "module._keep"),
+        ("review.redo", "module._archive"),
         ("review.redo", "module.Folder.move"),
         ("ledger.manifest", "module.Manifest.record"),
         ("ledger.staging", "module.publish"),

@@ -209,13 +209,13 @@ def test_beyond_500_rows_the_page_loads_them_from_files_beside_it_and_old_ones_g
     assert [*(tmp_path / "out" / review.ROWS).iterdir()] == []
 
 
-def test_attempts_that_were_put_by_stand_beside_the_published_one(tmp_path):
-    put_by = tmp_path / "out/.cleanplate/attempts/a/b.png"
-    put_by.mkdir(parents=True)
+def test_attempts_that_were_archived_stand_beside_the_published_one(tmp_path):
+    archived = tmp_path / "out/.cleanplate/attempts/a/b.png"
+    archived.mkdir(parents=True)
     for number in (1, 10, 2):
-        (put_by / f"{number}.png").write_bytes(b"")
-        (put_by / f"{number}.mask.png").write_bytes(b"")
-    (put_by / "1.json").write_text(json.dumps(row("a/b.png", method="telea", verdict="doubtful", seconds=1.0)))
+        (archived / f"{number}.png").write_bytes(b"")
+        (archived / f"{number}.mask.png").write_bytes(b"")
+    (archived / "1.json").write_text(json.dumps(row("a/b.png", method="telea", verdict="doubtful", seconds=1.0)))
     (entry,) = entries(review.write(folder_at(tmp_path / "out"), [row("a/b.png", attempt=11)]))
     assert entry["attempts"] == [{"number": 1, "method": "telea", "verdict": "doubtful"}, {"number": 2}, {"number": 10}]
 

@@ -93,7 +93,7 @@ function toggleProcess(row) {
   card.querySelector('.process-button').setAttribute('aria-pressed', String(!shown));
 }
 
-/** The attempts that were put by, beside the one that is published. */
+/** The attempts that were archived, beside the one that is published. */
 function attempts(row, name) {
   if (!row.attempts) return null;
   const frame = row.window ?? wholeOf(row);

@@ -2,7 +2,7 @@
 const SCALES = ['fit', 1, 2, 4];
 let zoomed = null; // a row
 let scale = 'fit';
-let attempt = null; // the number of an attempt that was put by, or the published one
+let attempt = null; // the number of an attempt that was archived, or the published one
 let lost = false; // the picture itself cannot be shown: the thumbnail has to do
 
 const zoomView = () => byId('stage').querySelector('.view');

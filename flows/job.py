@@ -34,7 +34,7 @@ NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on
         "gif",
         "copy_others",
         "prune",
-        *("mask_pattern", "mask_label", "mask_alpha"),  # each picture's own wish tells of them
+        *("mask_pattern", "mask_label", "mask_alpha"),  # each picture's own request tells of them
         "concat",
         "verify",
         "provenance",

@@ -16,7 +16,7 @@ from flows.ledger.manifest import Manifest
 from flows.outcome import Outcome, digest
 from flows.places.folder import Folder
 from flows.places.source import Survey
-from flows.requests.job_requests import Wishes
+from flows.requests.job_requests import Requests
 from flows.steps import thumbnails
 from flows.steps.find_masks import find_masks
 from flows.steps.remove_masked import remove_masked
@@ -52,7 +52,7 @@ class Work:
     job: Job
     folder: Folder
     manifest: Manifest
-    wishes: Wishes
+    requests: Requests
     steps: Steps
     masks_only: bool = False
 
@@ -83,7 +83,7 @@ def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Fingerp
             if suspects[name] < ENOUGH:
                 yield from _worked_through(work, [[name]])
             else:
-                yield _set_aside(work, name), fingerprints(work.folder, [name], work.wishes)[name]
+                yield _set_aside(work, name), fingerprints(work.folder, [name], work.requests)[name]
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ def _within(context: Context, rows: Generator[Outcome, None, None]) -> Iterator[
 
 
 def _begin(work: Work, names: list[str], flight: ExitStack) -> _Portion:
-    taken = fingerprints(work.folder, names, work.wishes)
-    ready = due.masked(work.manifest, work.folder, names, work.wishes, work.job)
+    taken = fingerprints(work.folder, names, work.requests)
+    ready = due.masked(work.manifest, work.folder, names, work.requests, work.job)
     return _Portion(names, taken, ready, copy_context(), flight)
 
 

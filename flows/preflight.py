@@ -19,7 +19,7 @@ from flows.places.one_file import to_one_file
 from flows.places.source import Survey
 from flows.records import card as cards
 from flows.records import rebuild
-from flows.requests.job_requests import Wishes, read_wishes, without_a_partner, without_masks
+from flows.requests.job_requests import Requests, read_requests, without_a_partner, without_masks
 from flows.steps import protection
 from flows.steps.find_masks import segmenter_of
 from flows.steps.needed_weights import in_words, missing, refuse_unreachable
@@ -40,7 +40,7 @@ class Task:
 
     job: Job
     folder: Folder
-    wishes: Wishes
+    requests: Requests
     whole: Survey
     there: Survey
     shard: Shard | None
@@ -61,13 +61,13 @@ def preflight(job: Job, say: Say, masks_only: bool = False) -> Task:
     if folder.is_far and (job.shard or job.copy_others):
         raise UsageError("shard and copy-others are for folders of this machine, not for a store")
     job = job if masks_only else _remembered(job, folder)
-    wishes = read_wishes(job)
-    explain(job, wishes, say, masks_only)
-    whole, shard = without_masks(folder.survey(), folder.source, wishes), parse_shard(job.shard)
-    wishes = wishes.among(lambda: whole.names)
-    for message in (*without_a_partner(wishes), *_left_out(whole)):
+    requests = read_requests(job)
+    explain(job, requests, say, masks_only)
+    whole, shard = without_masks(folder.survey(), folder.source, requests), parse_shard(job.shard)
+    requests = requests.among(lambda: whole.names)
+    for message in (*without_a_partner(requests), *_left_out(whole)):
         say(message)
-    return Task(job, folder, wishes, whole, shard.deal(whole) if shard else whole, shard, masks_only)
+    return Task(job, folder, requests, whole, shard.deal(whole) if shard else whole, shard, masks_only)
 
 
 @contextmanager
@@ -94,9 +94,9 @@ def due_of(task: Task, manifest: Manifest) -> list[str]:
     """What is to be done on a target, after everything that the target itself has against it. Raises UsageError."""
     job, names = task.job, task.there.names
     manifest.refuse(job)
-    rebuild.complete(manifest, task.folder, names, task.wishes, job)
+    rebuild.complete(manifest, task.folder, names, task.requests, job)
     manifest.adopt_settings(job, task.masks_only)
-    waiting = list(due.waiting(manifest, task.folder, names, task.wishes, job, task.masks_only))
+    waiting = list(due.waiting(manifest, task.folder, names, task.requests, job, task.masks_only))
     if job.existing == "error" and len(waiting) < len(names):
         raise UsageError(f"{len(names) - len(waiting)} pictures are finished in {job.target}, and existing is 'error'")
     return waiting
@@ -106,7 +106,7 @@ def refuse_missing_weights(task: Task, manifest: Manifest, names: list[str], say
     """Say what has to be fetched first; where it cannot be, raise EnvironmentFault before anything is done."""
     lacking = missing(task.job, task.masks_only)
     if any(one.finds for one in lacking):
-        ready = due.masked(manifest, task.folder, names, task.wishes, task.job)
+        ready = due.masked(manifest, task.folder, names, task.requests, task.job)
         lacking = [one for one in lacking if not one.finds or len(ready) < len(names)]
     if lacking:
         refuse_unreachable(task.job, lacking)
@@ -120,12 +120,12 @@ def _remembered(job: Job, folder: Folder) -> Job:
     return job.model_copy(update=before) if before else job
 
 
-def explain(job: Job, wishes: Wishes, say: Say, masks_only: bool) -> None:
+def explain(job: Job, requests: Requests, say: Say, masks_only: bool) -> None:
     """Refuse what cannot work before any weights are loaded, and say what will be used."""
     segmenter = segmenter_of(job)
     split_name(segmenter)  # an unknown one is refused here
     # What the job itself asks; a bad row of a prompts file fails its own picture.
-    for prompt in (*wishes.all.prompts, *protection.phrases(job.protect)):
+    for prompt in (*requests.all.prompts, *protection.phrases(job.protect)):
         if reason := objection(segmenter, prompt):
             raise UsageError(reason)
     if masks_only:

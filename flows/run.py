@@ -93,7 +93,7 @@ def run(job: Job, watch: Watch = SILENT, steps: Steps = HERE, masks_only: bool =
             refuse_missing_weights(task, manifest, begun, watch.say)
         watch.begin(len(begun), len(task.there.names) - len(waiting))
         summary = Summary(pictures=len(task.there.all))
-        work = Work(job, task.folder, manifest, task.wishes, steps, masks_only)
+        work = Work(job, task.folder, manifest, task.requests, steps, masks_only)
         with _recorded(work, task, summary, bool(begun)):
             with watched(_patience(work), lambda: _last_words(job, manifest)):
                 _sample_and_rest(work, begun, summary, watch)

@@ -15,13 +15,13 @@ from flows.ledger.manifest import Manifest
 from flows.outcome import BY_HAND, Outcome, digest
 from flows.places.folder import Folder
 from flows.places.layout import files_of
-from flows.requests.job_requests import Wishes
+from flows.requests.job_requests import Requests
 
 CORRECTED = "its mask was made by hand"
 
 
 def waiting(
-    manifest: Manifest, folder: Folder, names: list[str], wishes: Wishes, job: Job, masks_only: bool = False
+    manifest: Manifest, folder: Folder, names: list[str], requests: Requests, job: Job, masks_only: bool = False
 ) -> Iterator[str]:
     """The names that are due. Opens no picture and no mask of the same size and time."""
     known = manifest.known()
@@ -32,12 +32,12 @@ def waiting(
         if (
             row is None
             or (row.round or 0) < least
-            or not _is_up_to_date(manifest, folder, name, row, wishes, due_with, masks_only)
+            or not _is_up_to_date(manifest, folder, name, row, requests, due_with, masks_only)
         ):
             yield name
 
 
-def masked(manifest: Manifest, folder: Folder, names: list[str], wishes: Wishes, job: Job) -> dict[str, Outcome]:
+def masked(manifest: Manifest, folder: Folder, names: list[str], requests: Requests, job: Job) -> dict[str, Outcome]:
     """Rows of those names that need no mask found: `masks` left one for this very picture, or somebody made one.
 
     What was made by hand stays also when existing pictures are overwritten; the file can be taken away instead.
@@ -45,7 +45,7 @@ def masked(manifest: Manifest, folder: Folder, names: list[str], wishes: Wishes,
     ready = {}
     for name in names:
         try:
-            outcome = _masked(manifest, folder, name, wishes, job)
+            outcome = _masked(manifest, folder, name, requests, job)
         except OSError:  # taken away in this moment
             continue
         if outcome is not None:
@@ -53,13 +53,13 @@ def masked(manifest: Manifest, folder: Folder, names: list[str], wishes: Wishes,
     return ready
 
 
-def _masked(manifest: Manifest, folder: Folder, name: str, wishes: Wishes, job: Job) -> Outcome | None:
+def _masked(manifest: Manifest, folder: Folder, name: str, requests: Requests, job: Job) -> Outcome | None:
     if not folder.has(files_of(name).mask):
         return None
     row, outcome = manifest.known_of(name), manifest.outcome(name)
     if row is None or outcome is None:
         return _without_row(folder, name, job)
-    if row.wanted != wishes.of(name).key:
+    if row.wanted != requests.of(name).key:
         return None
     by_hand = outcome.segmenter == BY_HAND or _corrected(manifest, folder, name, row)
     found = row.status == "masked" and row.settings == settings_digest("masked", job) and job.existing != "overwrite"
@@ -94,12 +94,12 @@ def _is_up_to_date(
     folder: Folder,
     name: str,
     row: LedgerEntry,
-    wishes: Wishes,
+    requests: Requests,
     due_with: Callable[[str], str],
     masks_only: bool,
 ) -> bool:
     """Whether a row is still true of its picture and its files."""
-    if (row.status == "masked" and not masks_only) or row.wanted != wishes.of(name).key:
+    if (row.status == "masked" and not masks_only) or row.wanted != requests.of(name).key:
         return False
     if row.settings != due_with(row.status):
         return False

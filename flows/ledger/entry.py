@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from flows.job import REMOVAL_SETTINGS, Job
 from flows.outcome import Outcome, digest
 from flows.places.folder import Folder
-from flows.requests.job_requests import Wishes
+from flows.requests.job_requests import Requests
 
 NO_MASK = -1  # as the size of a mask file that is not there; null where an early version did not ask
 
@@ -47,12 +47,12 @@ class LedgerEntry(NamedTuple):
 COLUMNS = ", ".join(LedgerEntry._fields)
 
 
-def fingerprints(folder: Folder, names: list[str], wishes: Wishes) -> dict[str, Fingerprint]:
+def fingerprints(folder: Folder, names: list[str], requests: Requests) -> dict[str, Fingerprint]:
     """The pictures of a portion before work on them begins; one that vanished is due should it come back."""
     taken = {}
     for name in names:
         try:
-            taken[name] = Fingerprint(*folder.stat(name), wishes.of(name).key)
+            taken[name] = Fingerprint(*folder.stat(name), requests.of(name).key)
         except OSError:
             taken[name] = ABSENT
     return taken

@@ -20,8 +20,8 @@ from flows.places.disk import write_whole
 from flows.places.folder import Folder
 from flows.places.sizes import TooLarge
 from flows.places.source import Unsettled
-from flows.requests.prompt_rows import plain, read_prompts, wanted_row
-from flows.requests.request import Wanted
+from flows.requests.prompt_rows import plain, read_prompts, request_of_row
+from flows.requests.request import Request
 
 PAGE = "pick.html"
 COPIES = "pictures"
@@ -65,7 +65,7 @@ def take(prompts: Path, lines: str) -> int:
     return len(new)
 
 
-def _rows(folder: Folder, before: dict[str, Wanted]) -> Iterator[dict[str, Any]]:
+def _rows(folder: Folder, before: dict[str, Request]) -> Iterator[dict[str, Any]]:
     for name in folder.names():
         row: dict[str, Any] = {"source": name, "id": digest([name, *folder.stat(name)]), "there": True}
         if (address := quote(os.fsencode(name))) != name:
@@ -96,7 +96,7 @@ def _copied(folder: Folder, name: str, key: str) -> str | None:
 def _row(line: str, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
-        wanted_row(row, number, may_be_empty=True)  # which takes back what was asked
+        request_of_row(row, number, may_be_empty=True)  # which takes back what was asked
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"prompts, line {number}: {plain(error)}") from error
     return {key: row[key] for key in ("file_name", "text", "points", "boxes") if row.get(key)}

@@ -23,7 +23,7 @@ from flows.places.disk import inside
 from flows.places.folder import Folder
 from flows.places.layout import MASKS, files_of
 from flows.records.card import job_of
-from flows.requests.job_requests import Wishes
+from flows.requests.job_requests import Requests
 
 UNKNOWN = "?"  # what is wanted of a row that was read from the records, until `complete` has compared it
 GIVEN = ("masks", "mask_pattern", "coco", "category")  # settings that say where masks come from
@@ -113,7 +113,7 @@ def take_up(manifest: Manifest, folder: Folder, place: str) -> int:
     return len(lines)
 
 
-def complete(manifest: Manifest, folder: Folder, names: list[str], wishes: Wishes, job: Job) -> None:
+def complete(manifest: Manifest, folder: Folder, names: list[str], requests: Requests, job: Job) -> None:
     """Find out of rows that were read from the records what they are true of, by the SHA-256 of their files.
 
     What differs is due as ever. Raises OtherSettings where nothing but the rows tells that the settings are others.
@@ -135,7 +135,7 @@ def complete(manifest: Manifest, folder: Folder, names: list[str], wishes: Wishe
             )
         row = (
             *_picture(folder, outcome),
-            wishes.of(name).key if redone or _same_wish(job, before, wishes, outcome, since) else "",
+            requests.of(name).key if redone or _same_request(job, before, requests, outcome, since) else "",
             settings_digest(outcome.status, job) if same else "",
             _size(folder, outcome),
             *_mask(folder, outcome, since),
@@ -185,15 +185,15 @@ def _mask(folder: Folder, outcome: Outcome, since: int) -> tuple[int, int, str |
     return size, mtime, _sha256(data)
 
 
-def _same_wish(job: Job, before: Job | None, wishes: Wishes, outcome: Outcome, since: int) -> bool:
+def _same_request(job: Job, before: Job | None, requests: Requests, outcome: Outcome, since: int) -> bool:
     """Whether a row is of what is wanted now; of masks and annotations, whether their file is older than the row."""
-    wish = wishes.of(outcome.source)
-    if wish.given:
-        files = wish.masks or (Path(job.coco).expanduser(),)
+    request = requests.of(outcome.source)
+    if request.given:
+        files = request.masks or (Path(job.coco).expanduser(),)
         older = all(file.stat().st_mtime_ns <= since for file in files)
         return older and (before is None or all(getattr(job, key) == getattr(before, key) for key in GIVEN))
     told = (outcome.text or [], outcome.points or [], outcome.boxes or [])
-    return told == ([*wish.texts], [[*point] for point in wish.points], [[*box] for box in wish.boxes])
+    return told == ([*request.texts], [[*point] for point in request.points], [[*box] for box in request.boxes])
 
 
 def _time(folder: Folder, relative: str) -> int | None:

@@ -1,4 +1,4 @@
-"""What is wanted of every picture of a job: its own prompts, rows of a file, annotations, or masks."""
+"""What is asked of every picture of a job: its own prompts, rows of a file, annotations, or masks."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from flows.places.entries import compose
 from flows.places.source import Survey
 from flows.requests.mask_folder import MaskFolder
 from flows.requests.prompt_rows import read_prompts
-from flows.requests.request import Wanted
+from flows.requests.request import Request
 from flows.settings.paths import local_path
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What is wanted of every picture: rows of a `file`, masks, or the same for all.
+class Requests:
+    """What is asked of every picture: rows of a `file`, masks, or the same for all.
 
     `names` gives those of all pictures, by which a row or a mask with another name is told to belong to one of them. It
     is called only where one may.
     """
 
-    all: Wanted
-    rows: dict[str, Wanted] = field(default_factory=dict)
+    all: Request
+    rows: dict[str, Request] = field(default_factory=dict)
     file: str = ""
     annotated: bool = False  # whether the rows are annotations, which may be named by the end of a path
     masks: MaskFolder | None = None
     names: Callable[[], Collection[str]] = tuple
     said: tuple[str, ...] = ()
 
-    def of(self, name: str) -> Wanted:
+    def of(self, name: str) -> Request:
         if self.masks is not None:
             return replace(self.all, masks=self.masks.of(name))
         if name in self.rows or compose(PurePosixPath(name).name) not in self._last_parts:
             return self.rows.get(name, self.all)
         return self.rows.get(self._partners.get(name, ""), self.all)
 
-    def among(self, names: Callable[[], Collection[str]]) -> Wishes:
+    def among(self, names: Callable[[], Collection[str]]) -> Requests:
         """The same, for these pictures and no others."""
         return replace(self, names=names, masks=self.masks and replace(self.masks, names=names))
 
@@ -55,69 +55,69 @@ class Wishes:
     def _partners(self) -> dict[str, str]:
         return partners(self.rows, self.names(), self.annotated)
 
-    def lost(self) -> list[tuple[str, Wanted]]:
+    def lost(self) -> list[tuple[str, Request]]:
         """The rows that are no picture's."""
         found = {*self._partners.values()}
         return [(name, row) for name, row in self.rows.items() if name not in found]
 
 
-def read_wishes(job: Job) -> Wishes:
-    """The wishes of a job. Raises ValueError, with the line number for a row of a prompts file, if they are wrong."""
+def read_requests(job: Job) -> Requests:
+    """The requests of a job. Raises ValueError, with the line number for a row of a prompts file, if they are wrong."""
     if job.masks:
-        read = Wanted(labels=tuple(job.mask_label), clear=job.mask_alpha == "clear")
-        return Wishes(read, masks=_masks(job))
+        read = Request(labels=tuple(job.mask_label), clear=job.mask_alpha == "clear")
+        return Requests(read, masks=_masks(job))
     if job.coco:
         found = read_coco(local_path(job.coco), job.category)
-        rows = {name: Wanted(region=region) for name, region in found.regions.items()}
-        return Wishes(Wanted(), rows, job.coco, annotated=True, said=found.said)
-    own = Wanted(tuple(job.text), tuple(job.points), tuple(job.boxes))
+        rows = {name: Request(region=region) for name, region in found.regions.items()}
+        return Requests(Request(), rows, job.coco, annotated=True, said=found.said)
+    own = Request(tuple(job.text), tuple(job.points), tuple(job.boxes))
     own.prompts  # noqa: B018  a prompt that cannot be is refused here, before anything runs
     if not job.prompts:
         if not own.prompts:
             raise ValueError("say what to remove: text, point, box, prompts, coco or masks, such as --text person")
-        return Wishes(own)
+        return Requests(own)
     rows = read_prompts(local_path(job.prompts))
     if not rows and not own.prompts:
         raise ValueError(f"{job.prompts} has no rows, and nothing else says what to remove")
-    return Wishes(own, rows, job.prompts)
+    return Requests(own, rows, job.prompts)
 
 
-def without_masks(found: Survey, source: Path, wishes: Wishes) -> Survey:
+def without_masks(found: Survey, source: Path, requests: Requests) -> Survey:
     """What lies in a source without the masks that lie there too: in a folder of their own, or among the pictures."""
-    if wishes.masks is None or not wishes.masks.place.resolve().is_relative_to(source.resolve()):
+    if requests.masks is None or not requests.masks.place.resolve().is_relative_to(source.resolve()):
         return found
-    place = wishes.masks.place.resolve().relative_to(source.resolve()).as_posix()
-    if wishes.masks.among:
-        drawn = [mask for name in found.names for mask in wishes.of(name).masks]
-        masks = {mask.relative_to(wishes.masks.place).as_posix() for mask in drawn}
+    place = requests.masks.place.resolve().relative_to(source.resolve()).as_posix()
+    if requests.masks.among:
+        drawn = [mask for name in found.names for mask in requests.of(name).masks]
+        masks = {mask.relative_to(requests.masks.place).as_posix() for mask in drawn}
     else:
         masks = {name for name in found.names if name == place or name.startswith(f"{place}/")}
     return replace(found, names=[name for name in found.names if name not in masks])
 
 
-def without_a_partner(wishes: Wishes) -> list[str]:
+def without_a_partner(requests: Requests) -> list[str]:
     """A message for every row whose file is not among the pictures, and one for pictures that have no mask.
 
     Raises UsageError where no picture has a row or a mask, with a name that was looked for and one that is there.
     """
-    names, lost = sorted(wishes.names()), wishes.lost()
-    if wishes.masks is not None and names:
-        bare = sum(not wishes.of(name).masks for name in names)
+    names, lost = sorted(requests.names()), requests.lost()
+    if requests.masks is not None and names:
+        bare = sum(not requests.of(name).masks for name in names)
         if bare == len(names):
-            raise UsageError(wishes.masks.why_none(names[0]))
-        return [f"{bare} of {len(names)} pictures have no mask in {wishes.masks.place}"] if bare else []
-    if lost and names and len(lost) == len(wishes.rows):
+            raise UsageError(requests.masks.why_none(names[0]))
+        return [f"{bare} of {len(names)} pictures have no mask in {requests.masks.place}"] if bare else []
+    if lost and names and len(lost) == len(requests.rows):
         raise UsageError(
-            f"{wishes.file} tells of none of the {len(names)} pictures: it names {lost[0][0]!r}, and there is "
+            f"{requests.file} tells of none of the {len(names)} pictures: it names {lost[0][0]!r}, and there is "
             f"{names[0]!r}; names are paths below the source"
         )
-    return [*wishes.said, *_lost(wishes, lost)]
+    return [*requests.said, *_lost(requests, lost)]
 
 
-def _lost(wishes: Wishes, lost: list[tuple[str, Wanted]]) -> Iterator[str]:
-    if wishes.annotated and lost:
+def _lost(requests: Requests, lost: list[tuple[str, Request]]) -> Iterator[str]:
+    if requests.annotated and lost:
         yield f"{len(lost)} annotated pictures are not there, such as {lost[0][0]!r}"
-    elif not wishes.annotated:
+    elif not requests.annotated:
         yield from (f"prompts, line {row.line}: there is no picture {name!r}" for name, row in lost)
 
 

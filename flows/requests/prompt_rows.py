@@ -13,14 +13,14 @@ from pydantic import ValidationError
 from flows.job import Job
 from flows.messages.nearest import path_beside
 from flows.places.sizes import read_list
-from flows.requests.request import Wanted
+from flows.requests.request import Request
 from flows.settings.values import FAR, in_pixels
 
 CHOICE = ("largest", "except_largest", "min_area", "max_count", "region")
 MISTAKEN = {"point": "points", "box": "boxes", "threshold": "thresholds", "texts": "text"}  # keys that people write
 
 
-def read_prompts(file: Path) -> dict[str, Wanted]:
+def read_prompts(file: Path) -> dict[str, Request]:
     """Rows of a prompts.jsonl by file name; rows for one file add up. Raises ValueError with file and line number."""
     if not file.is_file():
         raise ValueError(f"there is no prompts file at {file}{path_beside(file)}")
@@ -29,30 +29,30 @@ def read_prompts(file: Path) -> dict[str, Wanted]:
 
 
 @functools.lru_cache(maxsize=2)
-def _read_prompts(file: Path, size: int, mtime: int) -> dict[str, Wanted]:
+def _read_prompts(file: Path, size: int, mtime: int) -> dict[str, Request]:
     """As it was at that size and time: every portion of a run asks again."""
     try:
         lines = read_list(file).split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is not UTF-8: {error}") from error
-    rows: dict[str, Wanted] = {}
+    rows: dict[str, Request] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            name, wanted = wanted_row(json.loads(line), number)
+            name, request = request_of_row(json.loads(line), number)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"{file}, line {number}: {plain(error)}") from error
-        before = rows.get(name, Wanted())
-        rows[name] = Wanted(
-            before.texts + wanted.texts, before.points + wanted.points, before.boxes + wanted.boxes, line=number,
-            choice=tuple({**dict(before.choice), **dict(wanted.choice)}.items()),
+        before = rows.get(name, Request())
+        rows[name] = Request(
+            before.texts + request.texts, before.points + request.points, before.boxes + request.boxes, line=number,
+            choice=tuple({**dict(before.choice), **dict(request.choice)}.items()),
         )  # fmt: skip
     return rows
 
 
-def wanted_row(row: Any, number: int, may_be_empty: bool = False) -> tuple[str, Wanted]:
-    """A row of a prompts.jsonl: whose it is, and what is wanted. Raises ValueError for what is none.
+def request_of_row(row: Any, number: int, may_be_empty: bool = False) -> tuple[str, Request]:
+    """A row of a prompts.jsonl: whose it is, and what it asks for. Raises ValueError for what is none.
 
     One that asks for nothing is refused, unless it `may_be_empty`.
     """
@@ -65,12 +65,12 @@ def wanted_row(row: Any, number: int, may_be_empty: bool = False) -> tuple[str, 
     if not all(isinstance(phrase, str) for phrase in texts):
         raise ValueError(f'"text" is a phrase or a list of phrases, not {text!r}')
     texts = _with_thresholds(texts, _listed(row, "thresholds"))
-    wanted = replace(shapes(row, number), texts=texts)
-    for values in (*(point[:2] for point in wanted.points), *wanted.boxes):
+    request = replace(shapes(row, number), texts=texts)
+    for values in (*(point[:2] for point in request.points), *request.boxes):
         in_pixels(values)
-    if not wanted.prompts and not may_be_empty:
+    if not request.prompts and not may_be_empty:
         raise ValueError('it asks for nothing: "text", "points" or "boxes" says what to remove')
-    return PurePosixPath(row["file_name"]).as_posix(), replace(wanted, choice=_choice(row))
+    return PurePosixPath(row["file_name"]).as_posix(), replace(request, choice=_choice(row))
 
 
 def _choice(row: dict) -> tuple[tuple[str, Any], ...]:
@@ -98,13 +98,13 @@ def _with_thresholds(texts: tuple[str, ...], thresholds: list) -> tuple[str, ...
     return tuple(text if level is None else f"{text}@{level:f}" for text, level in zip(texts, thresholds, strict=True))
 
 
-def shapes(row: dict, line: int) -> Wanted:
+def shapes(row: dict, line: int) -> Request:
     """The points and boxes of a row. Raises ValueError for what is none."""
     points = tuple(_numbers("points", point, (2, 3)) for point in _listed(row, "points"))
     boxes = tuple(_numbers("boxes", box, (4,)) for box in _listed(row, "boxes"))
-    wanted = Wanted(points=points, boxes=boxes, line=line)
-    wanted.prompts  # noqa: B018  a prompt that cannot be is refused here
-    return wanted
+    request = Request(points=points, boxes=boxes, line=line)
+    request.prompts  # noqa: B018  a prompt that cannot be is refused here
+    return request
 
 
 def _listed(row: dict, key: str) -> list:

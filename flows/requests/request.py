@@ -1,4 +1,4 @@
-"""What is wanted of one picture: prompts, masks that somebody made, or annotations."""
+"""What is asked of one picture: prompts, masks that somebody made, or annotations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from masks.selection import Selection
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Request:
     """What to remove from one picture: prompts, the paths of masks, or annotations. Empty when nothing was asked.
 
     Of label maps `labels` are meant, or every one; of masks with an alpha channel what is opaque, or what is `clear`.
@@ -52,7 +52,7 @@ class Wanted:
 
     @property
     def key(self) -> str:
-        """Changes when something else is wanted of the picture."""
+        """Changes when something else is asked of the picture."""
         if self.region is not None:
             return self.region.key
         seen = [[stat.st_size, stat.st_mtime_ns] for stat in (mask.stat() for mask in self.masks)]

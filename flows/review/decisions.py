@@ -85,8 +85,8 @@ def _decision(row: Any, line: int) -> Decision:
         raise ValueError(f'"review" is "accept", "reject" or null, not {review!r}')
     if note is not None and (not isinstance(note, str) or len(note) > LONGEST_NOTE):
         raise ValueError(f'"note" is a text of up to {LONGEST_NOTE} characters')
-    wanted = shapes(row, line)
-    return Decision(row["file_name"], review, note or None, wanted.points, wanted.boxes, line)
+    request = shapes(row, line)
+    return Decision(row["file_name"], review, note or None, request.points, request.boxes, line)
 
 
 def _outside(decision: Decision, outcome: Outcome) -> str | None:

@@ -27,7 +27,7 @@ from flows.portions import HERE, Steps, Work, outcomes
 from flows.preflight import explain
 from flows.records import card as cards
 from flows.records import rebuild
-from flows.requests.job_requests import Wishes, read_wishes
+from flows.requests.job_requests import Requests, read_requests
 from flows.run import SILENT, Summary, Watch
 from flows.samples.comparison import SayOnce
 from flows.settings.job_file import job_of
@@ -51,7 +51,7 @@ class Redo:
     folder: Folder
     stage: Folder
     manifest: Manifest
-    wishes: Wishes
+    requests: Requests
     held: dict[str, Override]
 
     @property
@@ -90,15 +90,15 @@ def redo(
     """
     given = given or {}
     job = _job_of(target, only, given)
-    folder, wishes = Folder(job.source, job.target, job.format), read_wishes(job)
+    folder, requests = Folder(job.source, job.target, job.format), read_requests(job)
     there = folder.survey()
-    wishes = wishes.among(lambda: there.names)
+    requests = requests.among(lambda: there.names)
     with rebuild.opened(folder, watch.say) as manifest:
         manifest.refuse(job)
-        rebuild.complete(manifest, folder, there.names, wishes, job)
+        rebuild.complete(manifest, folder, there.names, requests, job)
         manifest.tidy(folder)
         stage = Folder(job.source, staging.stage_of(target), job.format)
-        task = Redo(job, given, folder, stage, manifest, wishes, overrides(manifest.file))
+        task = Redo(job, given, folder, stage, manifest, requests, overrides(manifest.file))
         waiting = _waiting(task, only, there.names)[: given.get("limit") or None]
         groups = _groups(task, waiting, watch)
         watch.begin(len(waiting), len(there.names) - len(waiting))
@@ -172,7 +172,7 @@ def _groups(task: Redo, waiting: list[str], watch: Watch) -> list[tuple[Job, lis
     found, once = [], SayOnce(watch.say)
     for (changes, points), names in groups.items():
         own = _job(task, json.loads(changes), points)
-        explain(own, read_wishes(own), once, masks_only=False)
+        explain(own, read_requests(own), once, masks_only=False)
         found.append((own, names))
     return found
 
@@ -189,15 +189,15 @@ def _job(task: Redo, changes: dict[str, Any], clicked: bool) -> Job:
 
 def _done(task: Redo, own: Job, names: list[str], steps: Steps) -> Iterator[Outcome]:
     """Do pictures of one group on the stage. Yields what came of each, once that is committed and in its place."""
-    wishes = read_wishes(own).among(task.wishes.names)
+    requests = read_requests(own).among(task.requests.names)
     before = {name: outcome for name in names if (outcome := task.manifest.outcome(name))}
-    for name in due.masked(task.manifest, task.folder, names, wishes, own):  # masks made by hand are used again
+    for name in due.masked(task.manifest, task.folder, names, requests, own):  # masks made by hand are used again
         task.stage.write(files_of(name).mask, task.folder.fetch(files_of(name).mask))
 
     def numbered(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
         yield from steps.remove(job, [replace(one, attempt=task.attempt(before[one.source])) for one in masked])
 
-    work = Work(own, task.stage, task.manifest, wishes, replace(steps, remove=numbered))
+    work = Work(own, task.stage, task.manifest, requests, replace(steps, remove=numbered))
     for outcome, fingerprint in outcomes(work, names):
         numbered_so = replace(outcome, attempt=max(outcome.attempt or 1, task.attempt(before[outcome.source])))
         _commit(task, before[outcome.source], numbered_so, fingerprint)
@@ -226,7 +226,7 @@ def _commit(task: Redo, before: Outcome, outcome: Outcome, fingerprint: Fingerpr
     if task.folder.has(files.staged().pending_mask):
         task.folder.move(files.staged().pending_mask, files.pending_mask)
     staged = task.stage.path(outcome.file_name) if outcome.file_name else None
-    of_the_job = replace(fingerprint, wanted=task.wishes.of(name).key)
+    of_the_job = replace(fingerprint, wanted=task.requests.of(name).key)
     manifest.record(task.folder, outcome, of_the_job, task.job, staged, note)
     staging.publish(task.folder, outcome)
 

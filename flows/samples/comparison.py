@@ -17,7 +17,7 @@ from flows.formats.pictures import decode
 from flows.job import Job
 from flows.places.folder import Folder
 from flows.preflight import explain
-from flows.requests.job_requests import read_wishes
+from flows.requests.job_requests import read_requests
 from flows.steps.attempts import picture_seed
 from flows.steps.find_masks import find_masks
 from flows.steps.loading import load
@@ -50,11 +50,11 @@ def compare(job: Job, methods: list[str], say: Callable[[str], None]) -> list[di
     Returns a row per picture and method, which also stand in TARGET/comparison.jsonl. A picture that cannot be read, or
     in which nothing is found, gets no columns and a line in `say`. Raises UsageError for what cannot work.
     """
-    folder, wishes = Folder(job.source, job.target), read_wishes(job)
+    folder, requests = Folder(job.source, job.target), read_requests(job)
     once = SayOnce(say)
     for method in methods:
         own = job.model_copy(update={"method": method})
-        explain(own, wishes, once, masks_only=False)
+        explain(own, requests, once, masks_only=False)
         refuse_unreachable(own, missing(own))
     names, rows = folder.names()[: job.limit or None], []
     with tempfile.TemporaryDirectory(prefix="cleanplate-") as masks:

@@ -19,8 +19,8 @@ from flows.job import Job
 from flows.outcome import Outcome, digest
 from flows.places.folder import Folder
 from flows.places.layout import files_of
-from flows.requests.job_requests import read_wishes
-from flows.requests.request import Wanted
+from flows.requests.job_requests import read_requests
+from flows.requests.request import Request
 from flows.steps import given_masks, protection, thumbnails
 from flows.steps.loading import load
 from flows.steps.mask_limits import area_objection
@@ -40,12 +40,12 @@ Looked = Found | Exception | None  # what was found, why it could not be looked 
 
 @dataclass(frozen=True)
 class Opened:
-    """A picture of the source, what is wanted of it, and its row so far.
+    """A picture of the source, what is asked of it, and its row so far.
 
     Without the picture where nobody looks at it, since its mask is given: decoding it is the most work of this step.
     """
 
-    wanted: Wanted
+    request: Request
     outcome: Outcome
     picture: Picture | None = None
     orientation: int = 1  # with which the picture is stored
@@ -62,19 +62,19 @@ def find_masks(job: Job, names: list[str]) -> list[Outcome]:
     While the model is at one group of pictures, the next is read and the masks of the one before are written.
     """
     folder = Folder(job.source, job.target, job.format)
-    wishes = read_wishes(job).among(cache(folder.names))
+    requests = read_requests(job).among(cache(folder.names))
     with threads() as pool:
-        opened = until_interrupted(ahead(pool, lambda name: _open(job, folder, name, wishes.of(name)), names, GROUP))
+        opened = until_interrupted(ahead(pool, lambda name: _open(job, folder, name, requests.of(name)), names, GROUP))
         found = in_groups(opened, GROUP, Opened, lambda some: zip(some, *_find(job, some), strict=True))
         return list(ahead(pool, partial(_masked, job, folder), found, GROUP))
 
 
-def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outcome:
-    outcome = Outcome(name, "masked", attempt=1, settings=digest(job.settings), **_asked(wanted))
+def _open(job: Job, folder: Folder, name: str, request: Request) -> Opened | Outcome:
+    outcome = Outcome(name, "masked", attempt=1, settings=digest(job.settings), **_asked(request))
     try:
         data = folder.read(name, job.max_pixels)
         outcome = replace(outcome, sha256_in=hashlib.sha256(data).hexdigest())
-        looked_at = not wanted.given or job.protect or job.shadow
+        looked_at = not request.given or job.protect or job.shadow
         picture = converted(decode(data, job.max_pixels), job.format, job.quality) if looked_at else None
         height, width = picture.image.shape[:2] if picture else measure(data, job.max_pixels)
         orientation = picture.orientation if picture else orientation_of(data, job.max_pixels) or 1
@@ -82,7 +82,7 @@ def _open(job: Job, folder: Folder, name: str, wanted: Wanted) -> Opened | Outco
         return unsupported(folder, outcome, str(error))
     except (BrokenPicture, OSError, MemoryError) as error:
         return failed(folder, outcome, error)
-    return Opened(wanted, replace(outcome, width=width, height=height), picture, orientation)
+    return Opened(request, replace(outcome, width=width, height=height), picture, orientation)
 
 
 def _find(job: Job, opened: list[Opened]) -> tuple[list[Looked], list[Looked]]:
@@ -90,10 +90,10 @@ def _find(job: Job, opened: list[Opened]) -> tuple[list[Looked], list[Looked]]:
 
     All is asked together, so that a picture is encoded once for everything that is asked of it.
     """
-    asked = [[] if one.wanted.given else one.wanted.prompts for one in opened]
+    asked = [[] if one.request.given else one.request.prompts for one in opened]
     images = [one.image for one in opened]
     kept = [protection.phrases(job.protect)] * len(opened)
-    regions = [one.wanted.where(job.region) for one in opened]
+    regions = [one.request.where(job.region) for one in opened]
     if not any(regions):
         looked = look_for(job, [*images, *images], [*asked, *kept])
         return looked[: len(opened)], looked[len(opened) :]
@@ -132,9 +132,9 @@ def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked, Looked] | Ou
     one, found, kept = looked
     given, told = found, None
     try:
-        if one.wanted.given:
+        if one.request.given:
             size = one.outcome.width or 0, one.outcome.height or 0
-            given, told = given_masks.read(job, one.wanted, *size, one.orientation)
+            given, told = given_masks.read(job, one.request, *size, one.orientation)
         outcome = _concluded(job, folder, one, given, kept, told)
     except (MemoryError, cv2.error) as error:
         outcome = failed(folder, one.outcome, error)
@@ -152,18 +152,18 @@ def _concluded(job: Job, folder: Folder, one: Opened, found: Looked, kept: Looke
     if isinstance(kept, Exception):
         return failed(folder, one.outcome, ValueError(f"what to protect could not be looked for: {kept}"))
     if isinstance(found, Exception):
-        line = f" (prompts, line {one.wanted.line})" if one.wanted.line else ""
+        line = f" (prompts, line {one.request.line})" if one.request.line else ""
         return failed(folder, one.outcome, ValueError(f"{found}{line}") if line else found)
     left_out = told
-    if found and not one.wanted.given:
+    if found and not one.request.given:
         try:
-            found, left_out = select(found, one.wanted.selection(job.selection))
+            found, left_out = select(found, one.request.selection(job.selection))
         except TooManyFound as many:
             return left_to_a_person(folder, one.outcome, str(many))
     if not found:
         reason = "nothing was asked of it" if found is None else left_out
-        if found is not None and one.wanted.given:
-            reason = "; ".join(filter(None, [given_masks.why_empty(one.wanted), told]))
+        if found is not None and one.request.given:
+            reason = "; ".join(filter(None, [given_masks.why_empty(one.request), told]))
         return nothing_found(job, folder, one.outcome, reason)
     return _written(job, folder, one, found, protection.grown(kept), left_out)
 
@@ -171,7 +171,7 @@ def _concluded(job: Job, folder: Folder, one: Opened, found: Looked, kept: Looke
 def _written(
     job: Job, folder: Folder, one: Opened, found: Found, protected: np.ndarray | None, left_out: str | None = None
 ) -> Outcome:
-    given = one.wanted.given
+    given = one.request.given
     as_it_is = given or job.invert  # what stays is not to be eaten into from around it
     dilation = ("0" if as_it_is else "10%") if job.dilate == "auto" else job.dilate
     whole = fill_holes(found.mask) if job.fill_holes and not as_it_is else found.mask
@@ -187,7 +187,7 @@ def _written(
         mask_area=area, segmenter="given" if given else segmenter_of(job),
     )  # fmt: skip
     if objection := area_objection(mask, job.max_area, job.invert):
-        labels = "; of a label map --mask-label chooses what is meant" if one.wanted.masks else ""
+        labels = "; of a label map --mask-label chooses what is meant" if one.request.masks else ""
         return failed(folder, outcome, ValueError(f"{objection}{labels}"))
     try:
         folder.refuse_obstacles(files_of(outcome.source).mask)
@@ -207,9 +207,9 @@ def segmenter_of(job: Job) -> str:
     return PRESETS[job.model].segmenter if job.model in PRESETS else "grounded-sam"
 
 
-def _asked(wanted: Wanted) -> dict:
+def _asked(request: Request) -> dict:
     return {
-        "text": list(wanted.texts) or None,
-        "points": [list(point) for point in wanted.points] or None,
-        "boxes": [list(box) for box in wanted.boxes] or None,
+        "text": list(request.texts) or None,
+        "points": [list(point) for point in request.points] or None,
+        "boxes": [list(box) for box in request.boxes] or None,
     }

@@ -13,7 +13,7 @@ from flows.formats.mask_orientation import as_given
 from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.job import Job
 from flows.places.sizes import read_picture
-from flows.requests.request import Wanted
+from flows.requests.request import Request
 from flows.steps.mask_limits import EMPTY
 from masks import Found
 from masks.prompts import nothing, union
@@ -22,13 +22,13 @@ Drawn = tuple[np.ndarray, str | None]  # a mask, and what to say of how it was r
 
 
 def read(
-    job: Job, wanted: Wanted, width: int, height: int, orientation: int = 1
+    job: Job, request: Request, width: int, height: int, orientation: int = 1
 ) -> tuple[Found | Exception, str | None]:
     """What is given for an upright picture of that size, which is stored with that orientation, and what to say of how
     it was read; an exception for what is wrong.
     """
     drawn, told = [], []
-    for reading, where in _given(job, wanted, width, height, orientation):
+    for reading, where in _given(job, request, width, height, orientation):
         try:
             mask, said = reading()
         except (BrokenPicture, UnsupportedPicture, OSError, MemoryError, ValueError) as error:
@@ -41,22 +41,22 @@ def read(
     return union(drawn), "; ".join(dict.fromkeys(filter(None, told))) or None
 
 
-def why_empty(wanted: Wanted) -> str:
+def why_empty(request: Request) -> str:
     """Why nothing is under a mask that could be read."""
-    return f"no pixel of its mask has the label {' or '.join(map(str, wanted.labels))}" if wanted.labels else EMPTY
+    return f"no pixel of its mask has the label {' or '.join(map(str, request.labels))}" if request.labels else EMPTY
 
 
 def _given(
-    job: Job, wanted: Wanted, width: int, height: int, orientation: int
+    job: Job, request: Request, width: int, height: int, orientation: int
 ) -> Iterator[tuple[Callable[[], Drawn], Path | str]]:
     """What reads each mask of a picture, and where that is."""
-    if wanted.region is not None:
-        yield partial(wanted.region.mask, width, height), f"in {job.coco}"
-    for file in wanted.masks:
-        yield partial(_of_file, file, wanted, job.max_pixels, (height, width), orientation), file
+    if request.region is not None:
+        yield partial(request.region.mask, width, height), f"in {job.coco}"
+    for file in request.masks:
+        yield partial(_of_file, file, request, job.max_pixels, (height, width), orientation), file
 
 
-def _of_file(file: Path, wanted: Wanted, max_pixels: int, shape: tuple[int, int], orientation: int) -> Drawn:
+def _of_file(file: Path, request: Request, max_pixels: int, shape: tuple[int, int], orientation: int) -> Drawn:
     data = read_picture(file, max_pixels)
-    found = read_mask(data, wanted.labels, wanted.clear, max_pixels)
+    found = read_mask(data, request.labels, request.clear, max_pixels)
     return as_given(found.mask, data, shape, orientation), found.told

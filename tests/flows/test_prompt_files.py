@@ -6,20 +6,20 @@ import pytest
 
 from flows.errors import UsageError
 from flows.job import Job
-from flows.requests.job_requests import read_wishes, without_a_partner
+from flows.requests.job_requests import read_requests, without_a_partner
 from flows.requests.prompt_rows import read_prompts
-from flows.requests.request import Wanted
+from flows.requests.request import Request
 from masks import BoxPrompt, PointPrompt, TextPrompt
 
 
-def wishes(tmp_path, lines: str, **settings):
+def requests(tmp_path, lines: str, **settings):
     (tmp_path / "prompts.jsonl").write_text(lines)
-    return read_wishes(Job(prompts=str(tmp_path / "prompts.jsonl"), **settings))
+    return read_requests(Job(prompts=str(tmp_path / "prompts.jsonl"), **settings))
 
 
 def test_a_row_may_hold_text_points_and_boxes(tmp_path):
     row = {"file_name": "a/b.jpg", "text": "dog", "points": [[1, 2, 1], [3, 4, 0]], "boxes": [[1, 2, 3, 4]], "x": 1}
-    assert wishes(tmp_path, json.dumps(row)).of("a/b.jpg").prompts == [
+    assert requests(tmp_path, json.dumps(row)).of("a/b.jpg").prompts == [
         TextPrompt("dog"),
         PointPrompt(((1, 2, 1), (3, 4, 0))),
         BoxPrompt((1, 2, 3, 4)),
@@ -29,12 +29,12 @@ def test_a_row_may_hold_text_points_and_boxes(tmp_path):
 def test_phrases_may_have_thresholds_of_their_own(tmp_path):
     row = {"file_name": "a.png", "text": ["dog", "red ball", "cat@0.7"], "thresholds": [0.4, None, None]}
     asked = [TextPrompt("dog", 0.4), TextPrompt("red ball"), TextPrompt("cat", 0.7)]
-    assert wishes(tmp_path, json.dumps(row)).of("a.png").prompts == asked
-    assert wishes(tmp_path, "", text=["dog@0.4", "red ball"]).of("a.png").prompts == asked[:2]
+    assert requests(tmp_path, json.dumps(row)).of("a.png").prompts == asked
+    assert requests(tmp_path, "", text=["dog@0.4", "red ball"]).of("a.png").prompts == asked[:2]
 
 
 def test_pictures_without_a_row_get_the_jobs_own_prompt(tmp_path):
-    found = wishes(tmp_path, '{"file_name": "a.png", "text": "dog"}', text="cat")
+    found = requests(tmp_path, '{"file_name": "a.png", "text": "dog"}', text="cat")
     assert found.of("a.png").texts == ("dog",)
     assert found.of("b.png").texts == ("cat",)
 
@@ -59,11 +59,11 @@ def test_pictures_without_a_row_get_the_jobs_own_prompt(tmp_path):
 )
 def test_a_malformed_row_is_reported_with_its_line(tmp_path, line, complaint):
     with pytest.raises(ValueError, match=complaint):
-        wishes(tmp_path, '{"file_name": "ok.png", "text": "dog"}\n' + line)
+        requests(tmp_path, '{"file_name": "ok.png", "text": "dog"}\n' + line)
 
 
 def test_rows_for_files_that_are_not_there_are_reported_with_their_line(tmp_path):
-    found = wishes(tmp_path, '{"file_name": "a.png", "text": "dog"}\n{"file_name": "b.png", "text": "dog"}')
+    found = requests(tmp_path, '{"file_name": "a.png", "text": "dog"}\n{"file_name": "b.png", "text": "dog"}')
     assert without_a_partner(found.among(lambda: ["a.png"])) == ["prompts, line 2: there is no picture 'b.png'"]
 
 
@@ -74,7 +74,7 @@ def test_rows_for_one_picture_add_up(tmp_path):
 
 
 def test_flags_become_prompts():
-    found = read_wishes(Job(text=["dog", "cat"], point=["1,2", "3,4,-"], box=["1,2,3,4"])).all
+    found = read_requests(Job(text=["dog", "cat"], point=["1,2", "3,4,-"], box=["1,2,3,4"])).all
     assert found.texts == ("dog", "cat")
     assert found.points == ((1, 2, 1), (3, 4, 0))
     assert found.boxes == ((1, 2, 3, 4),)
@@ -82,7 +82,7 @@ def test_flags_become_prompts():
 
 def test_a_job_that_does_not_say_what_to_remove_is_refused():
     with pytest.raises(ValueError, match="say what to remove"):
-        read_wishes(Job())
+        read_requests(Job())
 
 
 @pytest.mark.parametrize("name", ["a/x.png", "a/x.JPG", "a/x.jpg.png", "a/x.webp"])
@@ -90,14 +90,14 @@ def test_a_mask_has_the_pictures_path_with_any_suffix(tmp_path, name):
     (tmp_path / "a").mkdir()
     (tmp_path / name).write_bytes(b"x")
     (tmp_path / "a" / "other.png").write_bytes(b"x")
-    found = read_wishes(Job(masks=str(tmp_path)))
+    found = read_requests(Job(masks=str(tmp_path)))
     assert found.of("a/x.jpg").masks == (tmp_path / name,)
-    assert found.of("b/x.jpg") == Wanted()
+    assert found.of("b/x.jpg") == Request()
 
 
 def test_pictures_without_a_mask_are_counted(tmp_path):
     (tmp_path / "a.png").write_bytes(b"x")
-    found = read_wishes(Job(masks=str(tmp_path)))
+    found = read_requests(Job(masks=str(tmp_path)))
     both = found.among(lambda: ["a.png", "b.png"])
     assert without_a_partner(both) == [f"1 of 2 pictures have no mask in {tmp_path}"]
 
@@ -110,18 +110,18 @@ def test_a_prompts_file_may_begin_with_a_byte_order_mark(tmp_path):
 def test_a_mask_is_the_same_wish_by_its_whole_path_and_by_a_relative_one(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(b"x")
     monkeypatch.chdir(tmp_path)
-    relative, whole = (read_wishes(Job(masks=place)).of("a.png").key for place in (".", str(tmp_path)))
+    relative, whole = (read_requests(Job(masks=place)).of("a.png").key for place in (".", str(tmp_path)))
     assert relative == whole
 
 
 def test_a_key_changes_with_the_wish_and_with_the_masks_bytes(tmp_path):
     mask = tmp_path / "m.png"
     mask.write_bytes(b"one")
-    first = Wanted(masks=(mask,)).key
-    assert first == Wanted(masks=(mask,)).key
+    first = Request(masks=(mask,)).key
+    assert first == Request(masks=(mask,)).key
     mask.write_bytes(b"other")
-    assert Wanted(masks=(mask,)).key != first
-    assert Wanted(("dog",)).key != Wanted(("cat",)).key != Wanted(points=((1, 2, 1),)).key
+    assert Request(masks=(mask,)).key != first
+    assert Request(("dog",)).key != Request(("cat",)).key != Request(points=((1, 2, 1),)).key
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_key_changes_with_the_wish_and_with_the_masks_bytes(tmp_path):
 )
 def test_a_row_that_would_remove_something_else_is_refused_with_its_line(tmp_path, line, complaint):
     with pytest.raises(ValueError, match=complaint):
-        wishes(tmp_path, '{"file_name": "ok.png", "text": "dog"}\n' + line)
+        requests(tmp_path, '{"file_name": "ok.png", "text": "dog"}\n' + line)
 
 
 @pytest.mark.parametrize(
@@ -172,19 +172,19 @@ def test_prompts_take_no_numbers_that_are_none():
 
 def test_a_prompts_file_without_rows_says_nothing_of_what_to_remove(tmp_path):
     with pytest.raises(ValueError, match="has no rows"):
-        wishes(tmp_path, "\n")
-    assert wishes(tmp_path, "\n", text=["dog"]).of("a.png").texts == ("dog",)
+        requests(tmp_path, "\n")
+    assert requests(tmp_path, "\n", text=["dog"]).of("a.png").texts == ("dog",)
 
 
 def test_rows_find_their_picture_by_composed_names_and_without_a_dot(tmp_path):
     decomposed, composed = "Cafe\u0301.png", "Caf\u00e9.png"
-    found = wishes(tmp_path, json.dumps({"file_name": f"./{decomposed}", "text": "dog"})).among(lambda: [composed])
+    found = requests(tmp_path, json.dumps({"file_name": f"./{decomposed}", "text": "dog"})).among(lambda: [composed])
     assert found.of(composed).texts == ("dog",)
     assert without_a_partner(found) == []
 
 
 def test_where_no_row_is_a_pictures_the_run_is_refused_with_a_name_of_each_side(tmp_path):
-    found = wishes(tmp_path, '{"file_name": "b.jpg", "text": "dog"}')
+    found = requests(tmp_path, '{"file_name": "b.jpg", "text": "dog"}')
     with pytest.raises(UsageError, match=r"none of the 1 pictures.*'b.jpg'.*'a.jpg'"):
         without_a_partner(found.among(lambda: ["a.jpg"]))
 
@@ -197,7 +197,7 @@ def masks_in(place, *files: str) -> None:
 
 def of(place, name: str, *names: str, **settings) -> set[str]:
     """The masks of a picture among others, as seen from their folder."""
-    found = read_wishes(Job(masks=str(place), **settings)).among(lambda: [name, *names])
+    found = read_requests(Job(masks=str(place), **settings)).among(lambda: [name, *names])
     return {mask.relative_to(place).as_posix() for mask in found.of(name).masks}
 
 
@@ -240,6 +240,6 @@ def test_letters_with_accents_are_compared_composed(tmp_path):
 @pytest.mark.parametrize("pattern", ["", "{stem}-m.png"])
 def test_where_no_picture_has_a_mask_the_run_is_refused_with_a_name_of_each_side(tmp_path, pattern):
     masks_in(tmp_path, "deep/label_007.png")
-    found = read_wishes(Job(masks=str(tmp_path), mask_pattern=pattern)).among(lambda: ["x/a.jpg", "x/b.jpg"])
+    found = read_requests(Job(masks=str(tmp_path), mask_pattern=pattern)).among(lambda: ["x/a.jpg", "x/b.jpg"])
     with pytest.raises(UsageError, match=r"'x/a.jpg', x/a(.png|-m.png).*'deep/label_007.png'"):
         without_a_partner(found)

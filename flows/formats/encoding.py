@@ -15,7 +15,7 @@ from flows.formats.exif import PREFIX
 from flows.formats.jpeg_segments import with_markers
 from flows.formats.jpeg_splice import spliced
 from flows.formats.jpeg_workers import Unspliceable
-from flows.formats.metadata import LOSSY_QUALITY, Kept
+from flows.formats.metadata import LOSSY_QUALITY, Metadata
 from flows.formats.orientation import stored
 from flows.formats.picture import Picture, UnsupportedPicture
 from flows.formats.pictures import decode
@@ -38,7 +38,7 @@ def changed(picture: Picture, image: np.ndarray) -> tuple[bytes, str | None]:
         return encode(picture, image), None
     told = picture.source, picture.image, image, picture.orientation
     try:
-        return with_markers(spliced(*told), picture.source, picture.kept), None
+        return with_markers(spliced(*told), picture.source, picture.metadata), None
     except Unspliceable as error:
         return encode(picture, image), f"encoded anew as a whole, which changes every pixel a little: {error}"
 
@@ -46,15 +46,16 @@ def changed(picture: Picture, image: np.ndarray) -> tuple[bytes, str | None]:
 def encode(picture: Picture, image: np.ndarray) -> bytes:
     """`image` (H×W×3 uint8) in the container of `picture`, with its alpha, depth and metadata, encoded as a whole."""
     if picture.format == "BMP" and picture.alpha is not None:
-        return encode_bmp(image, picture.alpha, picture.kept.dpi)
+        return encode_bmp(image, picture.alpha, picture.metadata.dpi)
     if picture.format not in ("PNG", "TIFF"):
         return _by_pillow(picture, image)
     colours = _grey(image) if picture.grey else image
     pixels, alpha = (colours, picture.alpha) if picture.deep is None else deepened(picture, image, colours)
     whole = stored(pixels if alpha is None else np.dstack([pixels, alpha]), picture.orientation)
     if picture.format == "TIFF":
-        kept = picture.kept
-        return encode_tiff(whole, kept.tags, kept.xmp, kept.icc, kept.dpi, bool(kept.how.get("compression")))
+        metadata = picture.metadata
+        packed = bool(metadata.encoder_options.get("compression"))
+        return encode_tiff(whole, metadata.tags, metadata.xmp, metadata.icc, metadata.dpi, packed)
     return encode_png(whole, _chunks(picture))
 
 
@@ -68,11 +69,11 @@ def converted(picture: Picture, container: str = "same", quality: int | None = N
         raise UnsupportedPicture("it has transparent pixels, which a JPEG cannot hold; ask for png or webp")
     if picture.deep is not None and to not in ("PNG", picture.format):
         raise UnsupportedPicture(f"its pixels have more than 8 bits, which {to} cannot hold; ask for png")
-    how, lossless = _how(picture, to, quality)
-    exif = picture.kept.tags.tobytes() if picture.kept.tags and to != "TIFF" else picture.kept.exif
-    source = picture.source if how is picture.kept.how and to == picture.format else None
-    kept = replace(picture.kept, how=how, lossless=lossless, exif=exif)
-    return replace(picture, format=to, kept=kept, source=source)
+    encoder_options, lossless = _encoder_options(picture, to, quality)
+    exif = picture.metadata.tags.tobytes() if picture.metadata.tags and to != "TIFF" else picture.metadata.exif
+    source = picture.source if encoder_options is picture.metadata.encoder_options and to == picture.format else None
+    metadata = replace(picture.metadata, encoder_options=encoder_options, lossless=lossless, exif=exif)
+    return replace(picture, format=to, metadata=metadata, source=source)
 
 
 def reencoded(data: bytes, container: str, quality: int | None) -> bytes:
@@ -86,10 +87,10 @@ def reencoded(data: bytes, container: str, quality: int | None) -> bytes:
 
 def marked(picture: Picture, method: str | None) -> Picture:
     """`picture` with an XMP that says that a part of it was painted by this method, if that has room for it."""
-    said = with_provenance(picture.kept.xmp, BY_ALGORITHM if method in UNTRAINED else BY_MODEL)
+    said = with_provenance(picture.metadata.xmp, BY_ALGORITHM if method in UNTRAINED else BY_MODEL)
     if picture.format == "JPEG" and len(said) > JPEG_XMP:
         return picture
-    return replace(picture, kept=replace(picture.kept, xmp=said))
+    return replace(picture, metadata=replace(picture.metadata, xmp=said))
 
 
 def as_kept(picture: Picture, image: np.ndarray) -> np.ndarray:
@@ -99,19 +100,20 @@ def as_kept(picture: Picture, image: np.ndarray) -> np.ndarray:
 
 def encode_image(image: np.ndarray, container: str = "PNG") -> bytes:
     """An image (H×W×3 uint8) in a container, without metadata."""
-    return encode(Picture(image, None, False, container, Kept(how=PLAIN.get(container, {}))), image)
+    return encode(Picture(image, None, False, container, Metadata(encoder_options=PLAIN.get(container, {}))), image)
 
 
-def _how(picture: Picture, to: str, quality: int | None) -> tuple[dict[str, Any], bool]:
+def _encoder_options(picture: Picture, to: str, quality: int | None) -> tuple[dict[str, Any], bool]:
     """The settings of the encoder and whether it keeps every pixel: what was lossless stays so unless asked."""
-    kept = picture.kept
+    metadata = picture.metadata
     if to == picture.format:
-        if kept.lossless or quality is None:
-            return kept.how, kept.lossless
-        return {key: value for key, value in kept.how.items() if key != "qtables"} | {"quality": quality}, False
+        if metadata.lossless or quality is None:
+            return metadata.encoder_options, metadata.lossless
+        options = {key: value for key, value in metadata.encoder_options.items() if key != "qtables"}
+        return options | {"quality": quality}, False
     if to == "JPEG":
         return {"quality": quality or JPEG_QUALITY, "subsampling": 0}, False
-    if to == "WEBP" and not (kept.lossless and quality is None):
+    if to == "WEBP" and not (metadata.lossless and quality is None):
         return {"quality": quality or LOSSY_QUALITY, "exact": True}, False
     return PLAIN.get(to, {}), True
 
@@ -130,31 +132,33 @@ def _stored(pixels: np.ndarray, picture: Picture) -> np.ndarray:
 
 
 def _arguments(picture: Picture) -> dict[str, Any]:
-    """What Pillow takes for a container, of what was kept."""
-    kept, of = picture.kept, picture.format
-    given: dict[str, Any] = {"icc_profile": kept.icc, "dpi": kept.dpi}
+    """What Pillow takes for a container, of its metadata."""
+    metadata, of = picture.metadata, picture.format
+    given: dict[str, Any] = {"icc_profile": metadata.icc, "dpi": metadata.dpi}
     if of != "BMP":
-        given |= {"exif": (PREFIX if of == "JPEG" else b"") + kept.exif if kept.exif else None, "xmp": kept.xmp}
+        exif = (PREFIX if of == "JPEG" else b"") + metadata.exif if metadata.exif else None
+        given |= {"exif": exif, "xmp": metadata.xmp}
     if of == "JPEG":
-        given |= {"comment": kept.comment, "extra": kept.captions}
-    return {key: value for key, value in (given | kept.how).items() if value is not None and value != b""}
+        given |= {"comment": metadata.comment, "extra": metadata.captions}
+    given |= metadata.encoder_options
+    return {key: value for key, value in given.items() if value is not None and value != b""}
 
 
 def _chunks(picture: Picture) -> list[bytes]:
     """The chunks of a PNG: those that it had, with EXIF and XMP; and from what others had, what Pillow makes of it."""
-    kept = picture.kept
-    there = kinds(kept.chunks)
+    metadata = picture.metadata
+    there = kinds(metadata.chunks)
     info = PngImagePlugin.PngInfo()
-    if kept.comment:
-        info.add_itxt("Comment", kept.comment.decode("utf-8", "replace"))
+    if metadata.comment:
+        info.add_itxt("Comment", metadata.comment.decode("utf-8", "replace"))
     given = {
-        "icc_profile": kept.icc if not there & {b"iCCP"} else None,
-        "dpi": kept.dpi if not there & {b"pHYs"} else None,
+        "icc_profile": metadata.icc if not there & {b"iCCP"} else None,
+        "dpi": metadata.dpi if not there & {b"pHYs"} else None,
     }
     out = io.BytesIO()
     Image.new("L", (1, 1)).save(out, "PNG", pnginfo=info, **{key: value for key, value in given.items() if value})
-    exif = [chunk(b"eXIf", kept.exif)] if kept.exif else []
-    return [*kept.chunks, *described(out.getvalue()), *exif, *([xmp_chunk(kept.xmp)] if kept.xmp else [])]
+    exif = [chunk(b"eXIf", metadata.exif)] if metadata.exif else []
+    return [*metadata.chunks, *described(out.getvalue()), *exif, *([xmp_chunk(metadata.xmp)] if metadata.xmp else [])]
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

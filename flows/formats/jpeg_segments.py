@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flows.formats.exif import PREFIX
-from flows.formats.metadata import Kept
+from flows.formats.metadata import Metadata
 
 SOI, COM, ADOBE, CAPTIONS = b"\xff\xd8", 0xFE, 0xEE, 0xED
 FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # SOF0 to SOF15, without the tables among them
@@ -67,9 +67,9 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += 2 + max(length, 2)
 
 
-def with_markers(written: bytes, source: bytes, kept: Kept) -> bytes:
+def with_markers(written: bytes, source: bytes, metadata: Metadata) -> bytes:
     """A JPEG without markers (tables and pixels) with those of its source in their order, as far as they are kept."""
-    said = _said(kept)
+    said = _said(metadata)
     parts: list[tuple[str | None, bytes]] = []
     for marker, content in segments(source):
         kind = _kind(marker, content)
@@ -77,7 +77,7 @@ def with_markers(written: bytes, source: bytes, kept: Kept) -> bytes:
             parts.append((kind, said.pop(kind)))
         elif kind == "JFIF":  # without the preview behind what it says of resolution
             parts.append((kind, segment(marker, content[:JFIF_END] + b"\0\0")))
-        elif kind == "Adobe" or (kind == "comment" and kept.comment is not None):
+        elif kind == "Adobe" or (kind == "comment" and metadata.comment is not None):
             parts.append((kind, segment(marker, content)))
     place = next((k for k, (kind, _) in enumerate(parts) if kind not in ("JFIF", "Exif")), len(parts))
     parts[place:place] = said.items()  # what the source did not have
@@ -89,20 +89,20 @@ def segment(marker: int, content: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
 
-def _said(kept: Kept) -> dict[str | None, bytes]:
-    """The segments that are written from what was kept, by kind."""
+def _said(metadata: Metadata) -> dict[str | None, bytes]:
+    """The segments that are written from its metadata, by kind."""
     said: dict[str | None, bytes] = {}
-    if kept.exif:
-        said["Exif"] = _split(0xE1, PREFIX, kept.exif)
-    if kept.xmp:
-        said["XMP"] = segment(0xE1, XMP + kept.xmp)
-    if kept.icc:
+    if metadata.exif:
+        said["Exif"] = _split(0xE1, PREFIX, metadata.exif)
+    if metadata.xmp:
+        said["XMP"] = segment(0xE1, XMP + metadata.xmp)
+    if metadata.icc:
         room = MOST - len(ICC) - 2
-        count = -(-len(kept.icc) // room)
-        pieces = [kept.icc[room * k : room * (k + 1)] for k in range(count)]
+        count = -(-len(metadata.icc) // room)
+        pieces = [metadata.icc[room * k : room * (k + 1)] for k in range(count)]
         said["ICC"] = b"".join(segment(0xE2, ICC + bytes((k + 1, count)) + one) for k, one in enumerate(pieces))
-    if kept.captions:
-        said["captions"] = kept.captions
+    if metadata.captions:
+        said["captions"] = metadata.captions
     return said
 
 

@@ -22,8 +22,8 @@ LOSSY_QUALITY = 90  # of formats whose files do not tell how they were made: Web
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What goes back into the file of a changed picture. `how` are Pillow's own settings for its container."""
+class Metadata:
+    """What goes back into the file of a changed picture; `encoder_options` are Pillow's settings for its container."""
 
     icc: bytes | None = None
     exif: bytes | None = None  # the bare block
@@ -33,7 +33,7 @@ class Kept:
     captions: bytes = b""  # a JPEG's segment APP13, as it stands in the file
     chunks: tuple[bytes, ...] = ()  # of a PNG
     tags: Image.Exif | None = None  # of a TIFF
-    how: dict[str, Any] = field(default_factory=dict)
+    encoder_options: dict[str, Any] = field(default_factory=dict)
     lossless: bool = True
 
 
@@ -46,13 +46,13 @@ def stored_orientation(opened: Image.Image) -> int:
     return orientation if orientation in STEPS else 1
 
 
-def kept(opened: Image.Image, orientation: int, data: bytes) -> Kept:
+def read_metadata(opened: Image.Image, orientation: int, data: bytes) -> Metadata:
     """What to keep of a picture: as it was opened, the orientation with which it is stored, and its bytes."""
     info = opened.info
-    how, lossless = _how(opened, data)
+    encoder_options, lossless = _encoder_options(opened, data)
     of = container(opened)
     xmp = info.get("xmp")
-    return Kept(
+    return Metadata(
         icc=info.get("icc_profile") or None,
         exif=_exif(opened, orientation),
         xmp=provenance.without_previews(xmp) if xmp else None,
@@ -61,12 +61,12 @@ def kept(opened: Image.Image, orientation: int, data: bytes) -> Kept:
         captions=_captions(opened),
         chunks=tuple(described(data)) if of == "PNG" else (),
         tags=_tags(opened, orientation) if of == "TIFF" else None,
-        how=how,
+        encoder_options=encoder_options,
         lossless=lossless,
     )
 
 
-def _how(opened: Image.Image, data: bytes) -> tuple[dict[str, Any], bool]:
+def _encoder_options(opened: Image.Image, data: bytes) -> tuple[dict[str, Any], bool]:
     """Settings with which Pillow writes such a picture again, and whether that keeps every pixel."""
     match container(opened):
         case "JPEG":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from flows.formats.metadata import Kept
+from flows.formats.metadata import Metadata
 
 
 class UnsupportedPicture(Exception):
@@ -32,7 +32,7 @@ class Picture:
     alpha: np.ndarray | None
     grey: bool
     format: str
-    kept: Kept = field(default_factory=Kept)
+    metadata: Metadata = field(default_factory=Metadata)
     deep: np.ndarray | None = None
     left_out: str | None = None
     source: bytes | None = None

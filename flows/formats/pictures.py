@@ -14,7 +14,7 @@ from flows.formats import heic, png_packed
 from flows.formats.containers import Av1, av1
 from flows.formats.deep import GREY, is_deep, read_deep, view_of
 from flows.formats.frames import behind, container, left_out
-from flows.formats.metadata import kept, stored_orientation
+from flows.formats.metadata import read_metadata, stored_orientation
 from flows.formats.orientation import LYING, STEPS, TAG
 from flows.formats.picture import BrokenPicture, Picture, UnsupportedPicture
 from flows.formats.png import tells_late
@@ -44,7 +44,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode a whole picture. Raises UnsupportedPicture or BrokenPicture; never narrows or fills in silently."""
     opened, upright, orientation = _not_broken(lambda: _loaded(data, max_pixels), data)
     of, without = container(opened), _left_out(opened, data)
-    beside = _not_broken(lambda: kept(opened, orientation, data), data)
+    beside = _not_broken(lambda: read_metadata(opened, orientation, data), data)
     if is_deep(opened, data):
         deep = _deep(opened, data)
         return Picture(*view_of(deep), deep.ndim == 2, of, beside, deep, without, None, orientation)

@@ -116,7 +116,7 @@ def _publish(job: Job, folder: Folder, trial: Trial | Outcome) -> tuple[Trial | 
     try:
         data, said = changed(marked(picture, outcome.method) if job.provenance else picture, result)
         differing = outside(picture, mask, data, job.max_pixels)
-        if differing and picture.kept.lossless:
+        if differing and picture.metadata.lossless:
             raise BrokenPicture(
                 f"writing it as {picture.format} would change pixels outside the mask by {differing} levels"
             )

@@ -14,7 +14,7 @@ import numpy as np
 from flows.errors import raise_if_environment
 from flows.formats.encoding import encode
 from flows.formats.mask_files import decode_mask
-from flows.formats.metadata import Kept
+from flows.formats.metadata import Metadata
 from flows.formats.picture import BrokenPicture, Picture, UnsupportedPicture
 from flows.formats.pictures import decode
 from flows.outcome import Outcome, digest
@@ -150,8 +150,8 @@ def _encoded(small: np.ndarray, icc: bytes | None) -> bytes:
         colour = np.full((*small.shape, 3), MASK_COLOUR, np.uint8)
         return encode(Picture(colour, small, False, "PNG"), colour)
     image = np.ascontiguousarray(small)
-    how = {"quality": 80} if max(small.shape) > SIDE // 2 else {"quality": 95, "subsampling": "4:4:4"}
-    return encode(Picture(image, None, False, "JPEG", Kept(how=how, icc=icc)), image)
+    encoder_options = {"quality": 80} if max(small.shape) > SIDE // 2 else {"quality": 95, "subsampling": "4:4:4"}
+    return encode(Picture(image, None, False, "JPEG", Metadata(encoder_options=encoder_options, icc=icc)), image)
 
 
 def _make(folder: Folder, row: Mapping[str, Any]) -> None:
@@ -166,7 +166,7 @@ def _make(folder: Folder, row: Mapping[str, Any]) -> None:
 
 def profile(picture: Picture | None) -> bytes | None:
     """The colour profile to show a picture's image by, which is RGB; a grey picture's would not fit it."""
-    return picture.kept.icc if picture and not picture.grey else None
+    return picture.metadata.icc if picture and not picture.grey else None
 
 
 def _result(folder: Folder, outcome: Outcome) -> bytes | None:

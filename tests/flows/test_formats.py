@@ -296,7 +296,10 @@ def test_a_packed_tiff_stays_packed_with_its_camera_and_every_pixel(mode, compre
     data = saved(coloured(True).convert(mode), "TIFF", **how)
     picture = decode(data)
     with_camera = decode(tiff())
-    written = encode(replace(picture, kept=replace(with_camera.kept, how=picture.kept.how)), picture.image)
+    written = encode(
+        replace(picture, metadata=replace(with_camera.metadata, encoder_options=picture.metadata.encoder_options)),
+        picture.image,
+    )
     again = Image.open(io.BytesIO(written))
     assert (np.asarray(again) == np.asarray(Image.open(io.BytesIO(data)))).all()
     assert again.info["compression"] == "tiff_adobe_deflate"

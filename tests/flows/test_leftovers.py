@@ -67,7 +67,7 @@ def test_a_png_with_much_packed_text_or_a_large_profile_is_read_and_keeps_it_as_
 def test_a_large_packed_xmp_is_kept_and_says_what_was_painted(tmp_path):
     xmp = TELLS.format(f' d:more="{"z" * LARGE}"').encode()
     data = png(chunk(b"iTXt", XMP + b"\0\1\0\0\0" + zlib.compress(xmp)))
-    assert decode(data).kept.xmp == xmp
+    assert decode(data).metadata.xmp == xmp
     assert xmp in kept_of(data)
     too_large = png(chunk(b"iTXt", XMP + b"\0\1\0\0\0" + zlib.compress(bytes(MOST + 1))))
     assert decode(too_large).left_out == "its XMP of over 64 MB was left out"
@@ -170,5 +170,5 @@ def test_a_bmp_with_alpha_keeps_its_resolution():
     told = data[:38] + struct.pack("<ii", 3780, 3780) + data[46:]
     picture = decode(told)
     again = decode(encode(picture, picture.image))
-    assert again.kept.dpi == pytest.approx((96, 96), abs=0.1)
+    assert again.metadata.dpi == pytest.approx((96, 96), abs=0.1)
     assert (again.alpha == alpha).all()

@@ -356,10 +356,10 @@ def test_a_source_that_cannot_be_read_stops_the_run_and_loses_no_row(job, remove
     work = job(30)
     rows, real = masked(work), Folder.read
 
-    def read(self, relative):
+    def read(self, relative, *given):
         if relative == name(20):
             raise OSError(errno.EIO, "Input/output error", relative)
-        return real(self, relative)
+        return real(self, relative, *given)
 
     monkeypatch.setattr(Folder, "read", read)
     remover()

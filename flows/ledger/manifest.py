@@ -202,6 +202,15 @@ class Manifest:
             settings_digest(outcome.status, job), out_size, *mask_of(folder, outcome), self.round,
         )  # fmt: skip
         before = self.outcome(outcome.source)
+        self._commit(outcome, row, then)
+        remove_published(self.file, folder, before, outcome)
+        self.pending.note(folder, outcome.source)
+        if staged:
+            self.sync()
+        return outcome
+
+    def _commit(self, outcome: Outcome, row: tuple, then: Then) -> None:
+        """Everything that a picture's row changes, in one transaction."""
         try:
             with self.file:
                 if outcome.settings is not None:
@@ -213,11 +222,6 @@ class Manifest:
                 then(self.file, outcome.source)
         except sqlite3.Error as error:
             raise EnvironmentFault(tables.in_words(error, self.place / tables.ledger_of(self.shard))) from error
-        remove_published(self.file, folder, before, outcome)
-        self.pending.note(folder, outcome.source)
-        if staged:
-            self.sync()
-        return outcome
 
     def sync(self) -> None:
         """Have the disk hold every row, and put the masks in their places that these rows tell of.

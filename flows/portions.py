@@ -57,9 +57,9 @@ class Work:
     masks_only: bool = False
 
 
-def others(work: Work, there: Survey) -> Iterator[tuple[Outcome, Fingerprint]]:
+def rejected(work: Work, there: Survey) -> Iterator[tuple[Outcome, Fingerprint]]:
     """Rows of what is not begun, where they are not in the manifest: no pictures, or without a place for results."""
-    for name, reason in sorted((there.others | there.barred).items()):
+    for name, reason in sorted((there.rejected | there.barred).items()):
         row = work.manifest.outcome(name)
         if row is None or row.reason != reason:
             status = "failed" if name in there.barred else "skipped"

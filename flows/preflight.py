@@ -157,9 +157,9 @@ def _left_out(there: Survey) -> list[str]:
         if not there.all:
             raise UsageError(f"there is no picture, but {not_read}")
         said.append(not_read)
-    if there.others:
-        name = min(there.others)
-        said.append(f"{len(there.others)} left out, such as {name}: {there.others[name]}")
+    if there.rejected:
+        name = min(there.rejected)
+        said.append(f"{len(there.rejected)} left out, such as {name}: {there.rejected[name]}")
     for name, reason in sorted(there.barred.items()):
         said.append(f"{name} cannot be done: {reason}")
     if there.links:

@@ -19,8 +19,8 @@ from flows.ledger.shards import records_of
 from flows.ledger.tables import ledger_of
 from flows.messages.readable import readable
 from flows.outcome import Outcome
-from flows.places.sidecars import copy_others
-from flows.portions import HERE, Steps, Work, others, outcomes
+from flows.places.sidecars import copy_sidecars
+from flows.portions import HERE, Steps, Work, outcomes, rejected
 from flows.preflight import Task, due_of, opened, preflight, refuse_missing_weights
 from flows.records import card as cards
 from flows.records.forecast import Forecast, forecast, pace_of
@@ -102,7 +102,7 @@ def run(job: Job, watch: Watch = SILENT, steps: Steps = HERE, masks_only: bool =
                 manifest.write_settings()
                 manifest.overwritten()
             if job.copy_others and not interrupted():
-                watch.say(f"{copy_others(task.folder)} files that are no pictures copied")
+                watch.say(f"{copy_sidecars(task.folder)} files that are no pictures copied")
     return summary
 
 
@@ -138,7 +138,7 @@ def _recorded(work: Work, task: Task, summary: Summary, begins: bool) -> Iterato
     A shard's job.toml stands at once, for those beside it; where it came to no row, the one before stands again.
     """
     manifest, folder, place = work.manifest, task.folder, records_of(task.shard)
-    passed = list(others(work, task.there))
+    passed = list(rejected(work, task.there))
     if begins or passed:
         manifest.mark_records_stale()
     before = cards.job_of(folder, place) if task.shard else None

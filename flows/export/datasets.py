@@ -19,7 +19,7 @@ from flows.records.splits import split_of
 from flows.settings.paths import local_path
 
 SHARD = 500 << 20  # bytes of pictures in one parquet file, as the hub advises
-COLUMNS = (
+TOLD = (
     "text",
     "source",
     "status",
@@ -68,7 +68,7 @@ def write_pairs(target: Path, dest: Path, rows: Iterable[dict[str, Any]] | None 
     lines = []
     for row in _changed(target, rows):
         places = _places(target, row)
-        line = {"source": row["source"], **{key: row[key] for key in COLUMNS if key in row}}
+        line = {"source": row["source"], **{key: row[key] for key in TOLD if key in row}}
         for column, file in places.items():
             name = f"{column}/{_below(row, column)}"
             (dest / name).parent.mkdir(parents=True, exist_ok=True)
@@ -105,9 +105,9 @@ def _write_shard(file: Path, rows: list[dict[str, Any]], pictures: list[str]) ->
         raise UsageError(f"parquet needs pyarrow: {pip()} install 'cleanplate[parquet]'") from error
     picture = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     numbers = {"mask_area": pa.float64(), "score": pa.float64()}
-    types = dict.fromkeys(pictures, picture) | {name: numbers.get(name, pa.string()) for name in COLUMNS}
+    types = dict.fromkeys(pictures, picture) | {name: numbers.get(name, pa.string()) for name in TOLD}
     told = {name: {"_type": "Image"} for name in pictures} | {
-        name: {"_type": "Value", "dtype": str(types[name]).replace("double", "float64")} for name in COLUMNS
+        name: {"_type": "Value", "dtype": str(types[name]).replace("double", "float64")} for name in TOLD
     }
     schema = pa.schema([*types.items()]).with_metadata({"huggingface": json.dumps({"info": {"features": told}})})
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def _shards(target: Path, rows: list[dict[str, Any]], pairs: bool) -> Iterator[l
     shard: list[dict[str, Any]] = []
     size = 0
     for row in rows:
-        told = {key: ", ".join(row[key]) if isinstance(row.get(key), list) else row.get(key) for key in COLUMNS}
+        told = {key: ", ".join(row[key]) if isinstance(row.get(key), list) else row.get(key) for key in TOLD}
         for column, file in _places(target, row, pairs).items():
             data = file.read_bytes()
             told[column] = {"bytes": data, "path": Path(row["source"]).name}

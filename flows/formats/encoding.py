@@ -23,7 +23,7 @@ from flows.formats.png import chunk, described, encode_png, kinds, xmp_chunk
 from flows.formats.provenance import BY_ALGORITHM, BY_MODEL, UNTRAINED, with_provenance
 from flows.formats.tiff import encode_tiff
 
-CONTAINERS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
+CONVERTED = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 JPEG_QUALITY = 95
 JPEG_XMP = 65504  # bytes that fit into the one segment which XMP has
 PLAIN: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True, "exact": True}, "JPEG": {"quality": 90}}
@@ -64,7 +64,7 @@ def converted(picture: Picture, container: str = "same", quality: int | None = N
 
     Raises UnsupportedPicture where that cannot hold its transparency or its depth.
     """
-    to = CONTAINERS.get(container, picture.format)
+    to = CONVERTED.get(container, picture.format)
     if to == "JPEG" and picture.alpha is not None:
         raise UnsupportedPicture("it has transparent pixels, which a JPEG cannot hold; ask for png or webp")
     if picture.deep is not None and to not in ("PNG", picture.format):

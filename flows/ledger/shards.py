@@ -39,9 +39,9 @@ class Shard:
     def deal(self, there: Survey) -> Survey:
         """Its share of what is in a folder."""
         names = [name for name in there.names if self.holds(name)]
-        others = {name: why for name, why in there.others.items() if self.holds(name)}
+        rejected = {name: why for name, why in there.rejected.items() if self.holds(name)}
         barred = {name: why for name, why in there.barred.items() if self.holds(name)}
-        return Survey(names, others, there.links, barred, there.unread)
+        return Survey(names, rejected, there.links, barred, there.unread)
 
     def holds(self, name: str) -> bool:
         """Whether a picture is of this share."""

@@ -24,7 +24,7 @@ class Folder:
     """A source that is only read and a target that is only written. Names are posix paths below the source."""
 
     def __init__(self, source: str, target: str, container: str = "same"):
-        """Pictures are published as a `container` of CONTAINERS, or each as what it is (`same`).
+        """Pictures are published as a `container` of SUFFIXES_OF, or each as what it is (`same`).
 
         Raises ValueError for a source that is not there, or a target that is in it, is it, or holds it.
         """

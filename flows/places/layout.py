@@ -17,7 +17,7 @@ ATTEMPTS = f"{PRIVATE}/attempts"
 REPORT = f"{PRIVATE}/report"
 STAGE = f"{PRIVATE}/redo"  # takes the place of the target while pictures are done again
 THUMBNAILS = {"before": "jpg", "after": "jpg", "mask": "png"}  # kinds, with their suffixes
-CONTAINERS = {
+SUFFIXES_OF = {
     "png": (".png",),
     "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "webp": (".webp",),
@@ -82,7 +82,7 @@ class PictureFiles:
 
 
 def files_of(name: str, container: str = "same") -> PictureFiles:
-    """The files of a picture that is published as a `container` of CONTAINERS, or as what it is."""
+    """The files of a picture that is published as a `container` of SUFFIXES_OF, or as what it is."""
     return PictureFiles(name, container)
 
 
@@ -93,7 +93,7 @@ def image_name(name: str) -> str:
 
 def suffixed(name: str, container: str) -> str:
     """The name of a picture that is published as a container: its own, or with the container's suffix."""
-    suffixes = CONTAINERS.get(container)
+    suffixes = SUFFIXES_OF.get(container)
     if not suffixes or suffix_of(name) in suffixes:
         return name
     return f"{name.removesuffix(Path(name).suffix)}{suffixes[0]}"

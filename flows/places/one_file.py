@@ -8,12 +8,11 @@ from pathlib import PurePath
 
 from flows.errors import EnvironmentFault, UsageError
 from flows.formats import heic
-from flows.formats.pictures import CONTAINERS as FORMATS
-from flows.formats.pictures import SUFFIXES, suffix_of
+from flows.formats.pictures import CONTAINERS, SUFFIXES, suffix_of
 from flows.job import Job
 from flows.places.bucket import GUARDS, Bucket, is_url
 from flows.places.disk import Disk
-from flows.places.layout import CONTAINERS, PRIVATE
+from flows.places.layout import PRIVATE, SUFFIXES_OF
 from flows.settings.paths import local_path
 
 ENDING = PRIVATE  # a file's records lie in the folder of its name with this at its end
@@ -109,14 +108,14 @@ class ResultFile:
 def _format(job: Job, file: str) -> str:
     """The format that a file's suffix asks for: `same` where it is of the source's container."""
     suffix = suffix_of(file)
-    wanted = next((name for name, suffixes in CONTAINERS.items() if suffix in suffixes), None)
-    same = suffix in FORMATS and FORMATS[suffix] == FORMATS.get(suffix_of(job.source))
+    wanted = next((name for name, suffixes in SUFFIXES_OF.items() if suffix in suffixes), None)
+    same = suffix in CONTAINERS and CONTAINERS[suffix] == CONTAINERS.get(suffix_of(job.source))
     if job.format != "same":
         if job.format == wanted:
             return job.format
         raise UsageError(
             f"--format {job.format} and the target {file} say two things: leave out --format, or end the name in "
-            f"{CONTAINERS[job.format][0]}"
+            f"{SUFFIXES_OF[job.format][0]}"
         )
     if same or wanted:
         return "same" if same else str(wanted)

@@ -12,7 +12,7 @@ from flows.places.layout import image_name
 from flows.places.unread import is_left_out
 
 
-def copy_others(folder: Folder) -> int:
+def copy_sidecars(folder: Folder) -> int:
     """Copy what is missing or has another size or time to images/, byte for byte. Returns how many files that were.
 
     Hidden files and links are left out, as among pictures.

@@ -25,14 +25,14 @@ SPECIAL = "it is no file but a pipe, a socket or a device; put a picture in its 
 
 @dataclass
 class Survey:
-    """Everything that is called like a picture: `names` of pictures, `others` by name with the reason why not.
+    """Everything that is called like a picture: `names` of pictures, `rejected` by name with the reason why not.
 
     `barred` are pictures whose results would have no place, with the reason. `links` are links to folders: whatever is
     behind them is left out. `unread` counts by suffix the files that are neither pictures nor what lies beside them.
     """
 
     names: list[str] = field(default_factory=list)
-    others: dict[str, str] = field(default_factory=dict)
+    rejected: dict[str, str] = field(default_factory=dict)
     links: list[str] = field(default_factory=list)
     barred: dict[str, str] = field(default_factory=dict)
     unread: Counter[str] = field(default_factory=Counter)
@@ -40,7 +40,7 @@ class Survey:
     @property
     def all(self) -> set[str]:
         """What a row is owed to."""
-        return {*self.names, *self.others, *self.barred}
+        return {*self.names, *self.rejected, *self.barred}
 
 
 class Unsettled(OSError):
@@ -94,10 +94,10 @@ class StoredSource:
         there = [name for name in self.listed if not is_passed_over(name)]
         seen = [name for name in there if is_file_name(name)]
         odd = {*there}.difference(seen)
-        others = {name: KEY for name in odd if suffix_of(name) in SUFFIXES | heic.SUFFIXES}
-        others |= {name: heic.MISSING for name in seen if suffix_of(name) in heic.SUFFIXES - SUFFIXES}
-        found = Survey(sorted(name for name in seen if suffix_of(name) in SUFFIXES), others)
-        for name in {*there}.difference(found.names, others):
+        rejected = {name: KEY for name in odd if suffix_of(name) in SUFFIXES | heic.SUFFIXES}
+        rejected |= {name: heic.MISSING for name in seen if suffix_of(name) in heic.SUFFIXES - SUFFIXES}
+        found = Survey(sorted(name for name in seen if suffix_of(name) in SUFFIXES), rejected)
+        for name in {*there}.difference(found.names, rejected):
             unread.count(found.unread, name)
         return found
 
@@ -147,9 +147,9 @@ def _enter(found: Survey, entry: os.DirEntry[str], source: Path) -> bool:
     if picture and entry.is_file(follow_symlinks=False):
         found.names.append(name)
     elif picture:
-        found.others[name] = LINK if entry.is_symlink() else FOLDER if folder else SPECIAL
+        found.rejected[name] = LINK if entry.is_symlink() else FOLDER if folder else SPECIAL
     elif suffix_of(entry.name) in heic.SUFFIXES and entry.is_file(follow_symlinks=False):
-        found.others[name] = heic.MISSING
+        found.rejected[name] = heic.MISSING
     elif entry.is_symlink() and os.path.isdir(entry.path):  # entry.is_dir() raises for a link to itself
         found.links.append(name)
     elif not folder:

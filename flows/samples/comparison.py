@@ -28,7 +28,7 @@ from removal.verify import Fit, fit
 
 WIDEST = 512  # pixels of a column
 CAPTION = 56  # pixels under it
-PORTION = 8  # pictures in memory at once
+IN_MEMORY = 8  # pictures
 NUMBERS = "comparison.jsonl"
 
 
@@ -60,8 +60,8 @@ def compare(job: Job, methods: list[str], say: Callable[[str], None]) -> list[di
     with tempfile.TemporaryDirectory(prefix="cleanplate-") as masks:
         looking = job.model_copy(update={"target": masks})
         looked = Folder(job.source, masks)
-        for first in range(0, len(names), PORTION):
-            found = find_masks(looking, names[first : first + PORTION])
+        for first in range(0, len(names), IN_MEMORY):
+            found = find_masks(looking, names[first : first + IN_MEMORY])
             for outcome in found:
                 if outcome.status != "masked":
                     say(f"{outcome.source}: {outcome.status}{f' ({outcome.reason})' if outcome.reason else ''}")

@@ -18,7 +18,7 @@ from masks import dilate
 from removal.fills import telea
 from removal.quality import measure, ring_mean, through_autoencoder
 
-COLUMNS = {
+FIGURES = {
     "psnr": "PSNR dB",
     "ssim": "SSIM",
     "low_passed_psnr": "low-passed PSNR dB",
@@ -51,7 +51,7 @@ def evaluate(result: Path, scenes: Path) -> dict:
                 figures[part].setdefault(fill, []).append(measured)
     means = {
         part: {
-            fill: {key: float(np.mean([m[key] for m in measured])) for key in COLUMNS} for fill, measured in by.items()
+            fill: {key: float(np.mean([m[key] for m in measured])) for key in FIGURES} for fill, measured in by.items()
         }
         for part, by in figures.items()
     }
@@ -61,11 +61,11 @@ def evaluate(result: Path, scenes: Path) -> dict:
 def table(figures: dict) -> Table:
     """The figures as a table, one row a fill."""
     shown = Table(title=f"inside the holes of {figures['pictures']} scenes", box=None, padding=(0, 2, 0, 0))
-    for column in ("backgrounds", "fill", *COLUMNS.values()):
+    for column in ("backgrounds", "fill", *FIGURES.values()):
         shown.add_column(column)
     for part in ("all", "textured"):
         for fill, means in figures[part].items():
-            cells = [f"{means[key]:.1%}" if key == "there_again" else f"{means[key]:.2f}" for key in COLUMNS]
+            cells = [f"{means[key]:.1%}" if key == "there_again" else f"{means[key]:.2f}" for key in FIGURES]
             shown.add_row(part, fill, *cells)
     shown.caption = f"largest difference outside the result's masks: {figures['outside_max_diff']} levels"
     return shown

@@ -34,7 +34,7 @@ from masks.segmenters import objection
 from masks.selection import TooManyFound, select
 from removal import PRESETS
 
-GROUP = 8  # pictures that are looked at together
+TOGETHER = 8  # pictures that are looked at together
 Looked = Found | Exception | None  # what was found, why it could not be looked for, or None where nothing was asked
 
 
@@ -64,9 +64,11 @@ def find_masks(job: Job, names: list[str]) -> list[Outcome]:
     folder = Folder(job.source, job.target, job.format)
     requests = read_requests(job).among(cache(folder.names))
     with threads() as pool:
-        opened = until_interrupted(ahead(pool, lambda name: _open(job, folder, name, requests.of(name)), names, GROUP))
-        found = in_groups(opened, GROUP, Opened, lambda some: zip(some, *_find(job, some), strict=True))
-        return list(ahead(pool, partial(_masked, job, folder), found, GROUP))
+        opened = until_interrupted(
+            ahead(pool, lambda name: _open(job, folder, name, requests.of(name)), names, TOGETHER)
+        )
+        found = in_groups(opened, TOGETHER, Opened, lambda some: zip(some, *_find(job, some), strict=True))
+        return list(ahead(pool, partial(_masked, job, folder), found, TOGETHER))
 
 
 def _open(job: Job, folder: Folder, name: str, request: Request) -> Opened | Outcome:

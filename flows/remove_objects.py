@@ -44,7 +44,7 @@ from removal.weights.cache import NoHome
 Flowing = TypeVar("Flowing", bound=Callable[..., Any])
 IN_THREAD: Any = {"_sync": True}  # for what Prefect would take to be in the event loop, since the flow is async
 NEEDED = ("source", "target")
-WHOLE_PATH = r"^([/~]|file:/|[A-Za-z][A-Za-z0-9+.-]+://)"
+WHOLE_PATH = r"^(/|~|file:/|[\w.+-]+://)"  # shown by Prefect where it is not met, in Rich's markup
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z_-]*)")
 SECONDS_TO_STOP = 20.0  # of the thirty that a worker waits before it kills a run that was cancelled
 

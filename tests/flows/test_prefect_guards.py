@@ -1,5 +1,6 @@
 """What Prefect does to us in silence when a library under it changes, and what ties the flow to Job."""
 
+import json
 import logging
 import re
 import subprocess
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
+from rich.text import Text
 
 from flows.errors import EnvironmentFault, UsageError
 from flows.job import PATHS, Job
@@ -66,6 +68,17 @@ def test_the_flows_form_has_every_description_type_and_limit():
             facts.pop("title")
             facts.pop("default", None)
         assert shown == own, name
+
+
+def test_patterns_of_the_form_are_shown_as_they_are_by_prefects_command():
+    """It takes square brackets in its own errors for tags of Rich, such as [/~], and dies of them."""
+    from flows.remove_objects import remove_objects
+
+    form = json.dumps(remove_objects.parameters.model_dump(mode="json"))
+    patterns = [*re.findall(r'"pattern": ("(?:[^"\\\\]|\\\\.)*")', form)]
+    assert len(patterns) >= 8
+    for pattern in map(json.loads, patterns):
+        assert Text.from_markup(pattern).plain == pattern
 
 
 @pytest.mark.parametrize(("text", "phrases"), [("person", ["person"]), (["red ball", "cat"], ["red ball", "cat"])])

@@ -12,6 +12,7 @@ import numpy as np
 
 from masks.prompts import BoxPrompt, PointPrompt
 from masks.shapes import Answer, ShapeSegmenter
+from removal.weights.strict import refuse_others
 
 URL = "https://dl.fbaipublicfiles.com/segment_anything/"
 PUBLISHED = {  # the file's name ends in the first digits of its SHA-256
@@ -98,14 +99,22 @@ def _network(weights: str, offline: bool) -> Any:
         from masks.bundled.networks import build_sam
 
         sam = build_sam(json.loads((path / "config.json").read_text()))
-        sam.load_state_dict(_read(path / "sam.pth"))
-        return sam
+        return _filled(sam, _read(path / "sam.pth"), path / "sam.pth")
     import torch
     from segment_anything import sam_model_registry
 
-    state = _read(path if path.suffix in (".pth", ".safetensors") else fetch(weights, offline))
+    file = path if path.suffix in (".pth", ".safetensors") else fetch(weights, offline)
+    state = _read(file)
     with torch.device("meta"):  # no time for random weights: vit_l's take 7 s
         sam = sam_model_registry[_size(state, path)]()
+    return _filled(sam, state, file)
+
+
+def _filled(sam: Any, state: dict, file: Path) -> Any:
+    """The network with the weights of a file. Raises ValueError unless they are all its own, with their names."""
+    own = sam.state_dict()
+    mismatched = {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape}
+    refuse_others(str(file), sam, own.keys() - state.keys(), state.keys() - own.keys(), mismatched)
     sam.load_state_dict(state, assign=True)
     return sam
 

@@ -109,9 +109,9 @@ def _autoencoder():
     from diffusers import AutoencoderKL
 
     from removal.checkpoints.known import BUNDLED
-    from removal.weights.loading import pretrained
+    from removal.weights.strict import strict
 
-    return pretrained(AutoencoderKL, BUNDLED / "inpainting" / "vae", dtype=torch.float32).eval()
+    return strict(AutoencoderKL, BUNDLED / "inpainting" / "vae", "the bundled autoencoder", dtype=torch.float32).eval()
 
 
 def _blur(image: np.ndarray, sigma: float) -> np.ndarray:

@@ -103,7 +103,7 @@ def _read(pipeline: Any, file: Path) -> tuple[dict[str, torch.Tensor], dict[str,
         given = load_file(file)
         state, alphas = pipeline.lora_state_dict(given, unet_config=pipeline.unet.config)[:2]
     except (SafetensorError, ValueError, KeyError, IndexError) as error:
-        raise ValueError(f"{file} cannot be read as a LoRA: {error}") from error
+        raise ValueError(f"{file} cannot be read as a LoRA: {' '.join(str(error).split())}") from error
     if not any("lora" in name for name in state):
         raise ValueError(f"{file} is no LoRA: none of its tensors is named so")
     named = {_named(name.removesuffix(".alpha")): alpha for name, alpha in (alphas or {}).items()}
@@ -128,11 +128,13 @@ def _add(pipeline: Any, lora: Lora, name: str, state: dict[str, torch.Tensor], a
     place = name[: kind.start()]
     down = state.pop(name).float()
     up = state.pop(f"{place}.{UP[kind[1]]}.weight", None)
+    if up is None:
+        raise ValueError(f"{lora.file.name} lacks {place}.{UP[kind[1]]}.weight, half of what it adds; fetch it again")
     part, _, inner = place.partition(".")
     if getattr(pipeline, part, None) is None and part.startswith("text_encoder"):
         return
     module = _module(getattr(pipeline, part, None), inner)
-    if up is None or module is None:
+    if module is None:
         raise ValueError(f"{lora.file.name} does not fit: there is no {place} to add it to; is it of another family?")
     added = up.float().flatten(1) @ down.flatten(1) * (lora.weight * alphas.get(place, down.shape[0]) / down.shape[0])
     weight = module.weight

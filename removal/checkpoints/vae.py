@@ -8,7 +8,7 @@ from typing import Any
 
 from removal.checkpoints.diffusers_folder import network_needed, network_variant, read_json
 from removal.weights import hub
-from removal.weights.loading import pretrained
+from removal.weights.strict import strict
 
 TAESD = {"sd15": "madebyollin/taesd", "sd2": "madebyollin/taesd", "sdxl": "madebyollin/taesdxl"}  # MIT, 10 MB
 
@@ -17,7 +17,7 @@ def autoencoder(asked: str, family: str | None, offline: bool = False) -> Any:
     """The autoencoder for `taesd`, a folder or a hub id, in float32. Takes a 9th to an 18th of the operations as TAESD.
 
     Its pictures are softer: fit for previews and for few steps. Raises ValueError for what is no autoencoder of latents
-    with 4 channels, hub.Unavailable for one that is unavailable.
+    with 4 channels or does not hold exactly its tensors, hub.Unavailable for one that is unavailable.
     """
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny
@@ -30,7 +30,7 @@ def autoencoder(asked: str, family: str | None, offline: bool = False) -> Any:
     kind = kinds.get(config.get("_class_name", ""))
     if kind is None or config.get("latent_channels", 4) != 4:
         raise ValueError(f"{asked} is no autoencoder for Stable Diffusion; give one of {', '.join(kinds)}")
-    return pretrained(kind, folder, variant=network_variant(folder), dtype=torch.float32, use_safetensors=True)
+    return strict(kind, folder, asked, variant=network_variant(folder), dtype=torch.float32)
 
 
 def fetched(asked: str, family: str | None, offline: bool = False) -> Path:

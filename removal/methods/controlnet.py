@@ -22,7 +22,7 @@ from removal.painting.autoencoder import encode_whole
 from removal.painting.noise import draw_in_float32
 from removal.painting.painter import Wrapped
 from removal.weights import hub
-from removal.weights.loading import pretrained
+from removal.weights.strict import strict
 
 if TYPE_CHECKING:
     from removal.options import Options
@@ -88,7 +88,7 @@ def _controlnet(controlnet: str, options: Options) -> Any:
     if not folder.is_dir():
         folder = hub.snapshot(controlnet, network_needed, offline=options.offline)
     variant, dtype = network_variant(folder), options.torch_dtype()
-    return pretrained(ControlNetModel, folder, variant=variant, dtype=dtype, use_safetensors=True)
+    return strict(ControlNetModel, folder, controlnet, variant=variant, dtype=dtype)
 
 
 def _with_controlnet(pipeline: Any, control: Any) -> Any:

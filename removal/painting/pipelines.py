@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import diffusers
 import torch
 
 from removal.bundled import sums
-from removal.checkpoints.diffusers_folder import variant_of
+from removal.checkpoints.diffusers_folder import NETWORKS, read_json, variant_of
 from removal.checkpoints.fetch import configs_for, fetch
 from removal.checkpoints.known import BUNDLED, Checkpoint
 from removal.checkpoints.lora import LCM_STEPS, find, fuse, is_lcm
@@ -21,7 +22,9 @@ from removal.painting.painter import Painter
 from removal.painting.prefill import chosen
 from removal.painting.prompt_embeddings import encoded, needed
 from removal.weights.devices import autoencoder_precision
+from removal.weights.files import one_set
 from removal.weights.loading import loading, pretrained
+from removal.weights.strict import strict
 
 if TYPE_CHECKING:
     from removal.options import Options
@@ -127,6 +130,25 @@ def pipeline_of(checkpoint: Checkpoint, folder: Path, configs: Path, dtype: torc
         sums.check(folder)
     if checkpoint.is_file:
         return from_single_file(kind, folder, configs, given)
-    variant = variant_of(folder, checkpoint.variant)
-    dtypes = {"vae": torch.float32, "default": dtype}
-    return pretrained(kind, folder, variant=variant, use_safetensors=True, **(given | {"dtype": dtypes}))
+    networks = _networks(checkpoint, folder, dtype, with_text)
+    return pretrained(kind, folder, **given, **networks)
+
+
+def _networks(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, with_text: bool) -> dict[str, Any]:
+    """The networks of a diffusers folder by name: a pipeline that loads them itself says nothing of missing tensors."""
+    index = read_json(folder / "model_index.json")
+    parts = [part for part in NETWORKS if part in index and (with_text or not part.startswith("text"))]
+    asked, networks = variant_of(folder, checkpoint.variant), {}
+    for part in parts:
+        library, name = index[part]
+        if library not in ("diffusers", "transformers"):
+            continue  # the pipeline says what it thinks of it
+        place = folder / part
+        names = [file.name for file in place.glob("*.safetensors*")]
+        half = any(".fp16" in one for one in one_set(names, NETWORKS[part], asked)) if names else False
+        kind = getattr(import_module(library), name)
+        own = torch.float32 if part == "vae" else dtype
+        networks[part] = strict(
+            kind, place, f"{part} of {checkpoint.repo}", variant="fp16" if half else None, dtype=own
+        )
+    return networks

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,7 @@ from typing import Any
 from removal.weights import hub
 from removal.weights.files import of_transformers
 from removal.weights.loading import pretrained
-
-SHOWN = 4  # names of tensors in a message
-# What earlier releases of the libraries saved beside the weights, and nothing is computed from.
-BUFFER = re.compile(r"(^|\.)(position_ids|num_batches_tracked|relative_position_index)$")
+from removal.weights.strict import strict
 
 
 @dataclass(frozen=True)
@@ -54,33 +50,9 @@ class Weights:
         `renamed` maps patterns of tensor names in the file to what the network calls them.
         """
         folder = self.folder
-        options: dict[str, Any] = {}
-        if is_network := not kind.__name__.endswith("Processor"):
-            options = {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
-        if renamed:
-            options["key_mapping"] = renamed
         try:
-            loaded = pretrained(kind, folder, **options)
+            if kind.__name__.endswith("Processor"):
+                return pretrained(kind, folder)
+            return strict(kind, folder, self.repo, **({"key_mapping": renamed} if renamed else {}))
         except OSError as error:  # the library's own words do not always say which
             raise OSError(f"the weights of {self.repo} are unavailable: {error}") from error
-        if not is_network:
-            return loaded
-        network, report = loaded
-        self._refuse_others(type(network).__name__, report)
-        return network
-
-    def _refuse_others(self, kind: str, report: dict[str, Any]) -> None:
-        """Raises ValueError unless the weights were the network's own, by the library's report of loading them."""
-        mismatched = {str(entry[0]) for entry in report["mismatched_keys"]}
-        unexpected = {name for name in report["unexpected_keys"] if not BUFFER.search(name)}
-        for said, names in (
-            ("lack", set(report["missing_keys"]) - mismatched),
-            ("have in another size", mismatched),
-            ("hold besides", unexpected),
-        ):
-            if names:
-                more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-                raise ValueError(
-                    f"{self.repo} holds the weights of another network than {kind}: they {said} "
-                    f"{', '.join(sorted(names)[:SHOWN])}{more}; choose weights made for it, or fetch them again"
-                )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import urllib.error
 from functools import partial
 
 import numpy as np
 import pytest
+import segment_anything
 import torch
 from huggingface_hub.utils import are_progress_bars_disabled
 from safetensors.torch import save_file
@@ -283,6 +285,30 @@ def test_a_file_without_a_sam_is_refused_by_its_name(tmp_path, state):
     torch.save(state, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"other\.pth holds no Segment Anything model"):
         sam.load(str(tmp_path / "other.pth"), "cpu")
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+@pytest.mark.parametrize("fault", ["lack", "hold besides", "have in another size"])
+def test_a_sam_with_a_tensor_too_few_or_too_many_is_refused_with_its_name(tmp_path, monkeypatch, kind, fault):
+    network, name = bundled_network(), "mask_decoder.iou_token.weight"
+    state = network.state_dict()
+    if fault == "lack":
+        del state[name]
+    elif fault == "hold besides":
+        name = "mask_decoder.of_another.weight"
+        state[name] = torch.ones(2)
+    else:
+        state[name] = torch.ones(2, 3)
+    folder = tmp_path / "sam"
+    folder.mkdir()
+    torch.save(state, folder / "sam.pth")
+    shutil.copy(BUNDLED / "sam" / "config.json", folder)
+    if kind == "file":
+        monkeypatch.setattr(sam, "_size", lambda *_: "vit_b")
+        config = json.loads((folder / "config.json").read_text())
+        monkeypatch.setitem(segment_anything.sam_model_registry, "vit_b", lambda: build_sam(config))
+    with pytest.raises(ValueError, match=rf"sam\.pth holds the weights of another network .*they {fault} {name}"):
+        sam.load(str(folder if kind == "folder" else folder / "sam.pth"), "cpu")
 
 
 def test_weights_that_are_not_there_are_named(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from removal import load_remover
 from removal.checkpoints.known import look_up
@@ -189,6 +189,28 @@ def test_what_is_more_than_a_lora_is_refused_rather_than_added_in_part(tiny, tmp
     save_file(tensors, tmp_path / "dora.safetensors")
     with pytest.raises(ValueError, match=r"is no plain LoRA: it has .*magnitude"):
         load(tiny("plain"), str(tmp_path / "dora.safetensors"))
+
+
+@pytest.mark.parametrize("half", ["up", "down"])
+@pytest.mark.parametrize("style", NAMED)
+def test_a_lora_that_lacks_half_of_a_layer_is_refused_with_its_name(tiny, lora, tmp_path, style, half):
+    file, _ = lora(style)
+    end = {"kohya": f"lora_{half}.weight", "peft": f"lora_{'A' if half == 'down' else 'B'}.weight"}[style]
+    tensors = load_file(file)
+    lost = next(name for name in tensors if name.endswith(end))
+    save_file({name: tensor for name, tensor in tensors.items() if name != lost}, tmp_path / "half.safetensors")
+    with pytest.raises(ValueError, match=r"half\.safetensors .*(attn1|attn2|conv1)") as refused:
+        load(tiny("plain"), str(tmp_path / "half.safetensors"))
+    assert "None" not in str(refused.value)
+
+
+@pytest.mark.parametrize("style", NAMED)
+def test_a_lora_with_a_tensor_of_something_else_is_refused_with_its_name(tiny, lora, tmp_path, style):
+    name = {"kohya": "lora_unet_of_another.weight", "peft": "unet.of_another.weight"}[style]
+    tensors = load_file(lora(style)[0]) | {name: torch.ones(2)}
+    save_file(tensors, tmp_path / "more.safetensors")
+    with pytest.raises(ValueError, match=r"more\.safetensors.*of_another"):
+        load(tiny("plain"), str(tmp_path / "more.safetensors"))
 
 
 def test_any_other_file_is_refused(tiny, tmp_path):

@@ -194,6 +194,31 @@ def test_a_text_encoder_that_lacks_a_tensor_is_named_too(saved, tmp_path, monkey
         load_remover(str(tmp_path / "part.safetensors"), **ON_CPU)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", ["", "model.diffusion_model.", "first_stage_model.", "text"])
+def test_a_file_with_a_tensor_too_many_is_refused_with_its_name(saved, tmp_path, monkeypatch, no_network, kind, place):
+    """diffusers would drop it: a network in the file may be another than the one that is built."""
+    _, file, configs = saved(kind)
+    weights = load_file(file)
+    if place == "text":
+        place = next(name for name in weights if name.startswith("cond")).split("transformer.")[0]
+    save_file(weights | {f"{place}middle.of_another.weight": np.zeros(3, np.float32)}, tmp_path / "more.safetensors")
+    monkeypatch.setattr(fetch, "parent_repo", lambda _: str(configs))
+    with pytest.raises(
+        ValueError, match=r"more\.safetensors holds more than .*middle\.of_another\.weight would be dropped"
+    ):
+        load_remover(str(tmp_path / "more.safetensors"), **ON_CPU, prompt="one of its own")
+
+
+def test_what_training_leaves_in_a_file_is_ignored(saved, tmp_path, monkeypatch, no_network):
+    _, file, configs = saved("plain")
+    names = ("model_ema.decay", "model_ema.diffusion_modelout2bias", "betas", "sqrt_recipm1_alphas_cumprod")
+    names += ("posterior_log_variance_clipped", "posterior_mean_coef1", "log_one_minus_alphas_cumprod")
+    save_file(load_file(file) | {name: np.ones(3, np.float32) for name in names}, tmp_path / "trained.safetensors")
+    monkeypatch.setattr(fetch, "parent_repo", lambda _: str(configs))
+    load_remover(str(tmp_path / "trained.safetensors"), **ON_CPU)
+
+
 def test_a_file_of_other_sizes_than_its_first_tensors_say_is_refused(saved, tmp_path, monkeypatch, no_network):
     _, file, configs = saved("plain")
     weights = load_file(file)

@@ -177,6 +177,6 @@ def test_wrong_usage_is_not_taken_for_a_broken_machine(monkeypatch, capsys, tmp_
     assert "--batch-size 1" not in capsys.readouterr().err
 
 
-def test_the_readme_lists_every_symptom():
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_readme_of_the_job_lists_every_symptom():
+    readme = (Path(__file__).parents[2] / "flows" / "README.md").read_text()
     assert [part for part in FIXES if part not in readme] == []

@@ -24,11 +24,16 @@ HERE = Path(__file__).parent
 GAP = 8  # pixels of white between two pictures
 
 
+def photo() -> bytes:
+    """The photo as scikit-image brings it."""
+    return files("skimage").joinpath("data", NAME).read_bytes()
+
+
 def cleaned(place: Path) -> tuple[Path, dict[str, Any]]:
     """Clean the photo below `place`. Returns the target and the photo's row."""
     source, target = place / "photos", place / "cleaned"
     source.mkdir(parents=True)
-    (source / NAME).write_bytes(files("skimage").joinpath("data", NAME).read_bytes())
+    (source / NAME).write_bytes(photo())
     run(Job(source=str(source), target=str(target), **ASKED))
     return target, json.loads((target / "metadata.jsonl").read_text())
 

@@ -22,7 +22,7 @@ from flows.records import rebuild
 from flows.requests.job_requests import Requests, read_requests, without_a_partner, without_masks
 from flows.steps import protection
 from flows.steps.find_masks import segmenter_of
-from flows.steps.needed_weights import in_words, missing, refuse_unreachable
+from flows.steps.needed_weights import in_words, missing, refuse_unreachable, slow_here
 from masks.segmenters import objection, split_name
 from removal import Choice, choose
 from removal.checkpoints.fetch import license_before
@@ -103,7 +103,7 @@ def due_of(task: Task, manifest: Manifest) -> list[str]:
 
 
 def refuse_missing_weights(task: Task, manifest: Manifest, names: list[str], say: Say) -> None:
-    """Say what has to be fetched first; where it cannot be, raise EnvironmentFault before anything is done."""
+    """Say what has to be fetched first, and what will be slow; where it cannot be, raise EnvironmentFault at once."""
     lacking = missing(task.job, task.masks_only)
     if any(one.finds for one in lacking):
         ready = due.masked(manifest, task.folder, names, task.requests, task.job)
@@ -111,6 +111,8 @@ def refuse_missing_weights(task: Task, manifest: Manifest, names: list[str], say
     if lacking:
         refuse_unreachable(task.job, lacking)
         say(in_words(lacking))
+    if not task.masks_only and (slow := slow_here(task.job)):
+        say(slow)
 
 
 def _remembered(job: Job, folder: Folder) -> Job:

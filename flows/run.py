@@ -24,7 +24,7 @@ from flows.portions import HERE, Steps, Work, outcomes, rejected
 from flows.preflight import Task, due_of, opened, preflight, refuse_missing_weights
 from flows.records import card as cards
 from flows.records.forecast import Forecast, forecast, pace_of
-from flows.steps.needed_weights import in_words, missing
+from flows.steps.needed_weights import in_words, missing, slow_here
 from flows.steps.remove_masked import GROUP
 from flows.threads.interrupts import interrupted, request_stop
 from flows.threads.watchdog import extend_deadline, watched
@@ -120,6 +120,8 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
     lacking = missing(task.job, masks_only) if waiting else []
     if lacking:
         watch.say(in_words(lacking))
+    if waiting and not masks_only and (slow := slow_here(task.job)):
+        watch.say(slow)
     takes = forecast(task.job, task.folder, waiting, pace, sum(one.size or 0 for one in lacking))
     if waiting:
         watch.say(str(takes))

@@ -15,11 +15,13 @@ from flows.job import Job
 from flows.steps.find_masks import segmenter_of
 from masks import sam
 from masks.segmenters import SIZES, split_name
-from removal import PRESETS, choose
+from removal import PRESETS, Checkpoint, choose
 
 WAIT = 10  # seconds for a host to answer
 HUB = "https://huggingface.co/"
 FILES = (".json", ".txt", ".model", ".safetensors")  # of a repo of transformers, what is loaded of it
+CLASSIC = "--model classic with --point or --box; --method patchmatch or telea with --masks or --coco"
+SMALL = 200e6  # bytes of weights, below which a network takes seconds on a CPU; SD 1.5 has 2 GB in half precision
 UNITS = {"GB": 1e9, "MB": 1e6}
 
 
@@ -119,15 +121,28 @@ def refuse_unreachable(job: Job, weights: list[Weights]) -> None:
         f"weights that this needs are not on this machine, and cannot be fetched: {reason}.\n"
         + "".join(f"  missing: {one}\n" for one in weights)
         + f"Where there is a connection, `{pull_of(job)}` fetches all of them, into HF_HOME and TORCH_HOME; behind a "
-        f"proxy set HTTPS_PROXY, for a mirror of the hub HF_ENDPOINT. {_what_works()}"
+        f"proxy set HTTPS_PROXY, for a mirror of the hub HF_ENDPOINT. What works without any: "
+        f"{CLASSIC}; --model bundled on sample scenes"
     )
 
 
-def _what_works() -> str:
-    """What a machine can do that has no weights but those in the package."""
-    classic = "--model classic with --point or --box; " if "classic" in PRESETS else ""
-    given = "--method patchmatch or telea with --masks or --coco"
-    return f"What works without any: {classic}{given}; --model bundled on sample scenes"
+def slow_here(job: Job) -> str:
+    """What a job that paints with diffusion should know of a machine without a GPU; empty where nothing is slow."""
+    from removal.weights.devices import devices
+
+    checkpoint = choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt).checkpoint
+    if not checkpoint.repo or checkpoint.method or _is_small(checkpoint):
+        return ""
+    if any(device != "cpu" for device in devices(job.device)):
+        return ""
+    return f"{job.model} paints on a CPU here, which takes minutes a picture; in seconds and without weights: {CLASSIC}"
+
+
+def _is_small(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint on this machine is a small network, such as those in the package."""
+    place = Path(checkpoint.repo)
+    files = [place] if place.is_file() else [*place.rglob("*.safetensors")]
+    return checkpoint.is_local and sum(file.stat().st_size for file in files) < SMALL
 
 
 def pull_of(job: Job) -> str:

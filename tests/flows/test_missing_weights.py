@@ -20,6 +20,7 @@ from flows.samples.comparison import compare
 from flows.samples.scenes import write_scenes
 from flows.steps.needed_weights import missing, pull_of
 from masks import sam
+from removal import PRESETS
 from tests.flows.small import Following, rows, small
 from tests.stand_in_hub import serving
 
@@ -114,6 +115,57 @@ def test_pictures_whose_masks_are_there_need_no_segmenter(tmp_path, unreachable,
     assert {row["status"] for row in rows(tmp_path / "out").values()} == {"removed"}
     with pytest.raises(EnvironmentFault, match="weights that this needs"):
         run(job.model_copy(update={"target": str(tmp_path / "other")}))
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """All weights are on this machine, as far as a run can see before it loads them."""
+    for place in ("flows.preflight", "flows.run"):
+        monkeypatch.setattr(f"{place}.missing", lambda *_: [])
+
+
+def said_of_a_look(job: Job, masks_only: bool = False) -> list[str]:
+    heard = Following()
+    look(job, heard, masks_only)
+    return [said for said in heard.said if "--model classic" in said]
+
+
+def test_where_a_cpu_would_take_minutes_a_picture_a_look_says_what_classic_would_do(tmp_path, here):
+    (said,) = said_of_a_look(photos(tmp_path, device="cpu"))
+    assert said.startswith("sd15 paints on a CPU here, which takes minutes a picture; in seconds and without weights: ")
+    assert "--model classic with --point or --box" in said
+
+
+def test_so_does_a_run_at_its_start_which_changes_nothing_by_itself(tmp_path, here, monkeypatch):
+    heard, begun = Following(), []
+    monkeypatch.setattr("flows.run._do", lambda work, *_: begun.append(work.job))
+    run(photos(tmp_path, device="cpu"), heard)
+    assert sum("takes minutes a picture" in said for said in heard.said) == 1
+    assert [(job.model, job.method) for job in begun] == [("sd15", "auto")]
+
+
+def test_auto_is_a_cpu_where_there_is_no_gpu_and_is_not_where_there_is_one(tmp_path, here, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert len(said_of_a_look(photos(tmp_path))) == 1
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert said_of_a_look(photos(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"method": "patchmatch"}, {"method": "telea"}, {"model": "bundled"}, {"model": "lama"}, {"device": "cuda:0"}],
+    ids=str,
+)
+def test_what_is_quick_on_a_cpu_or_not_done_there_is_not_called_slow(tmp_path, here, settings):
+    given = {"text": [], "masks": str(tmp_path / "masks"), "device": "cpu"}
+    assert said_of_a_look(photos(tmp_path, **given | settings)) == []
+
+
+def test_nor_are_masks_alone_nor_a_small_network_of_ones_own(tmp_path, here):
+    assert said_of_a_look(photos(tmp_path, device="cpu"), masks_only=True) == []
+    own = str(Path(PRESETS["bundled"].repo))
+    assert said_of_a_look(photos(tmp_path, device="cpu", model=own)) == []
 
 
 def test_a_finished_target_is_not_asked_for_weights(tmp_path, monkeypatch):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from removal.checkpoints.known import KNOWN
 from removal.weights.files import one_set
@@ -80,7 +78,3 @@ def sha256(file: Path) -> str:
         return kept.name
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8"))

@@ -148,7 +148,7 @@ def _folder(path: Path) -> Checkpoint:
     config = path / "unet" / "config.json"
     if not config.exists():
         raise FileNotFoundError(f"{path} is no diffusers checkpoint: it has no unet/config.json")
-    return _from_config(Checkpoint(str(path)), _unet(config))
+    return _from_config(Checkpoint(str(path)), network_config(config))
 
 
 def _from_config(checkpoint: Checkpoint, unet: dict | None) -> Checkpoint:
@@ -202,15 +202,15 @@ def _hub_config(repo: str, revision: str | None, offline: bool) -> dict | None:
     from removal.weights import hub
 
     file = hub.one_file(repo, "unet/config.json", revision, offline)
-    return _unet(file) if file else None
+    return network_config(file) if file else None
 
 
-def _unet(file: Path) -> dict:
-    """The config of a UNet. Raises ValueError for a file that holds none."""
+def network_config(file: Path) -> dict:
+    """The config of a network. Raises ValueError for a file that holds none."""
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is not JSON ({error}); fetch the model again") from error
     if not isinstance(config, dict):
-        raise ValueError(f"{file} holds no settings of a UNet; fetch the model again")
+        raise ValueError(f"{file} holds no settings of a network; fetch the model again")
     return config

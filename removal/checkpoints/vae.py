@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from removal.checkpoints.diffusers_folder import network_needed, network_variant, read_json
+from removal.checkpoints.diffusers_folder import network_needed, network_variant
+from removal.checkpoints.known import network_config
 from removal.weights import hub
 from removal.weights.strict import strict
 
@@ -25,9 +26,9 @@ def autoencoder(asked: str, family: str | None, offline: bool = False) -> Any:
     folder = fetched(asked, family, offline)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{asked} is no autoencoder: it has no config.json")
-    config = read_json(folder / "config.json")
+    config = network_config(folder / "config.json")
     kinds = {kind.__name__: kind for kind in (AutoencoderKL, AutoencoderTiny)}
-    kind = kinds.get(config.get("_class_name", ""))
+    kind = kinds.get(str(config.get("_class_name")))
     if kind is None or config.get("latent_channels", 4) != 4:
         raise ValueError(f"{asked} is no autoencoder for Stable Diffusion; give one of {', '.join(kinds)}")
     return strict(kind, folder, asked, variant=network_variant(folder), dtype=torch.float32)

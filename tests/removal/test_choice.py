@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -204,6 +205,16 @@ def test_whole_checkpoints_in_folders_are_read_as_what_they_are(tiny):
 def test_a_folder_without_a_unet_is_no_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no diffusers checkpoint: it has no unet/config\.json"):
         choose(str(tmp_path))
+
+
+@pytest.mark.parametrize("said", ["[]", "null", "9", '"in_channels"', "{", ""])
+def test_a_config_that_holds_no_settings_is_refused_by_its_name(folder, said):
+    file = Path(place := folder(in_channels=9), "unet", "config.json")
+    file.write_text(said)
+    with pytest.raises(
+        ValueError, match=rf"{file} (holds no settings of a network|is not JSON).*fetch the model again"
+    ):
+        choose(place)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 
 from removal import load_remover
 from removal.checkpoints.known import look_up
+from removal.checkpoints.vae import autoencoder
 from removal.crops.crop import Crop, cut
 from removal.options import Options
 from removal.painting import pipelines
@@ -103,3 +104,10 @@ def test_taesd_by_name_is_the_one_of_the_family(tiny, no_network):
     for kind, repo in (("plain", "madebyollin/taesd "), ("xl", "madebyollin/taesdxl ")):
         with pytest.raises(Unavailable, match=f"{repo}is not in the hub's cache"):
             load(tiny(kind), vae="taesd")
+
+
+@pytest.mark.parametrize("said", ["[]", "null", '{"_class_name": []}', '{"_class_name": "AutoencoderKL", ', ""])
+def test_a_folder_whose_config_is_no_autoencoders_is_refused_in_words(tmp_path, said):
+    (tmp_path / "config.json").write_text(said)
+    with pytest.raises(ValueError, match=r"fetch the model again|is no autoencoder for Stable Diffusion"):
+        autoencoder(str(tmp_path), "sd15", torch.float32)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flows.job import Job
 from flows.ledger.manifest import Manifest
 from flows.ledger.result_file import deliver
 from flows.ledger.shards import records_of
 from flows.page import report as review
 from flows.places.folder import Folder
+from flows.places.layout import files_of
+from flows.places.sidecars import copy_sidecars
 from flows.records import card as cards
+from flows.steps import strips
 
 
 def conclude(job: Job, folder: Folder, manifest: Manifest, present: set[str] | None) -> tuple[dict[str, int], int]:
@@ -31,3 +36,25 @@ def conclude(job: Job, folder: Folder, manifest: Manifest, present: set[str] | N
         review.write(folder, (outcome.row() for outcome in manifest.outcomes(present)))
     manifest.mark_records_written(rows)
     return counts, doubtful
+
+
+def accompany(job: Job, folder: Folder, manifest: Manifest, finished: set[str], say: Callable[[str], None]) -> None:
+    """What is asked for beside the results: other files of the source, and strips of what was `finished` before."""
+    if job.copy_others:
+        say(f"{copy_sidecars(folder)} files that are no pictures copied")
+    if job.concat:
+        drawn, others = strips.draw_missing(job, folder, manifest.outcomes(finished))
+        if drawn:
+            say(f"{drawn} strips of pictures that were finished before drawn")
+        if others:
+            say(
+                f"{len(others)} finished pictures get no strip, such as {others[0]}: the original, the mask or the "
+                "result cannot be read, or is another than when it was painted; --existing overwrite paints them again"
+            )
+    if job.gif:
+        removed = [row.source for row in manifest.outcomes(finished) if row.status == "removed"]
+        if lacking := [name for name in removed if not folder.has(files_of(name).process)]:
+            say(
+                f"{len(lacking)} pictures that were finished before have no animation, such as {lacking[0]}: it takes "
+                "another pass of the model; --existing overwrite paints them again with one"
+            )

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from flows import canary
 from flows.errors import TooManyFailures
-from flows.finish import conclude
+from flows.finish import accompany, conclude
 from flows.formats.mask_files import taken_by_alpha
 from flows.job import Job
 from flows.ledger.manifest import Manifest
@@ -19,7 +19,6 @@ from flows.ledger.shards import records_of
 from flows.ledger.tables import ledger_of
 from flows.messages.readable import readable
 from flows.outcome import Outcome
-from flows.places.sidecars import copy_sidecars
 from flows.portions import HERE, Steps, Work, outcomes, rejected
 from flows.preflight import Task, due_of, opened, preflight, refuse_missing_weights
 from flows.records import card as cards
@@ -101,8 +100,9 @@ def run(job: Job, watch: Watch = SILENT, steps: Steps = HERE, masks_only: bool =
             if summary.tried == len(waiting):
                 manifest.write_settings()
                 manifest.overwritten()
-            if job.copy_others and not interrupted():
-                watch.say(f"{copy_sidecars(task.folder)} files that are no pictures copied")
+            if not interrupted():
+                before = {*task.there.names}.difference(waiting)
+                accompany(job, task.folder, manifest, before, watch.say)
     return summary
 
 

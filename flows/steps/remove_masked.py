@@ -11,17 +11,16 @@ import cv2
 import numpy as np
 
 from flows.formats.difference import outside
-from flows.formats.drawings import mask_in_white, strip
-from flows.formats.encoding import changed, converted, encode_image, marked
+from flows.formats.encoding import changed, converted, marked
 from flows.formats.mask_files import decode_mask, encode_mask, mask_area
 from flows.formats.mask_orientation import as_corrected, outline
 from flows.formats.picture import BrokenPicture, Picture, UnsupportedPicture
-from flows.formats.pictures import container_of, decode, orientation_of
+from flows.formats.pictures import decode, orientation_of
 from flows.job import Job
 from flows.outcome import Outcome
 from flows.places.folder import Folder
 from flows.places.layout import files_of
-from flows.steps import protection, thumbnails
+from flows.steps import protection, strips, thumbnails
 from flows.steps.animation import animate
 from flows.steps.attempts import Trial, climb, concluded
 from flows.steps.ladder import Masked, ladder
@@ -127,8 +126,7 @@ def _publish(job: Job, folder: Folder, trial: Trial | Outcome) -> tuple[Trial | 
         for earlier in (files.process, files.strip):  # they showed an earlier result
             folder.remove(earlier)
         if job.concat:
-            shown = encode_image(strip([picture.image, mask_in_white(mask), result]), container_of(name))
-            folder.write(files.strip, shown)
+            strips.draw(folder, name, picture.image, mask, result)
     except (BrokenPicture, UnsupportedPicture, OSError, ValueError, MemoryError, cv2.error) as error:
         return trial, failed(folder, outcome, error)
     told = "; ".join(filter(None, [outcome.reason, picture.left_out, said])) or None

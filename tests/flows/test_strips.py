@@ -10,6 +10,7 @@ from flows.formats.encoding import encode_image
 from flows.formats.mask_files import encode_mask
 from flows.formats.pictures import decode
 from flows.job import Job
+from flows.portions import Steps
 from flows.run import run
 from tests.flows.small import WIDTH, Following, image, mask, put, small
 
@@ -42,7 +43,7 @@ def test_finished_pictures_get_their_strips_without_being_painted_again(tmp_path
     def painting(*_):
         raise AssertionError("painted again")
 
-    summary = run(before.model_copy(update={"concat": True}), watch, remove=painting)
+    summary = run(before.model_copy(update={"concat": True}), watch, Steps(remove=painting))
     assert summary.tried == 0
     assert "4 strips of pictures that were finished before drawn" in watch.said
     assert {file: written(file) for file in files} == files

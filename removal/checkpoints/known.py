@@ -206,11 +206,11 @@ def _hub_config(repo: str, revision: str | None, offline: bool) -> dict | None:
 
 
 def network_config(file: Path) -> dict:
-    """The config of a network. Raises ValueError for a file that holds none."""
+    """The config of a network, or the index of a model. Raises ValueError for a file that holds none."""
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is not JSON ({error}); fetch the model again") from error
     if not isinstance(config, dict):
-        raise ValueError(f"{file} holds no settings of a network; fetch the model again")
+        raise ValueError(f"{file} holds no settings; fetch the model again")
     return config

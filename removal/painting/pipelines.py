@@ -10,9 +10,9 @@ import diffusers
 import torch
 
 from removal.bundled import sums
-from removal.checkpoints.diffusers_folder import NETWORKS, read_json, variant_of
+from removal.checkpoints.diffusers_folder import NETWORKS, variant_of
 from removal.checkpoints.fetch import configs_for, fetch
-from removal.checkpoints.known import BUNDLED, Checkpoint
+from removal.checkpoints.known import BUNDLED, Checkpoint, network_config
 from removal.checkpoints.lora import LCM_STEPS, find, fuse, is_lcm
 from removal.checkpoints.single_file import from_single_file
 from removal.checkpoints.vae import autoencoder, exchange
@@ -136,7 +136,7 @@ def pipeline_of(checkpoint: Checkpoint, folder: Path, configs: Path, dtype: torc
 
 def _networks(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, with_text: bool) -> dict[str, Any]:
     """The networks of a diffusers folder by name: a pipeline that loads them itself says nothing of missing tensors."""
-    index = read_json(folder / "model_index.json")
+    index = network_config(folder / "model_index.json")
     parts = [part for part in NETWORKS if part in index and (with_text or not part.startswith("text"))]
     asked, networks = variant_of(folder, checkpoint.variant), {}
     for part in parts:

@@ -211,9 +211,7 @@ def test_a_folder_without_a_unet_is_no_checkpoint(tmp_path):
 def test_a_config_that_holds_no_settings_is_refused_by_its_name(folder, said):
     file = Path(place := folder(in_channels=9), "unet", "config.json")
     file.write_text(said)
-    with pytest.raises(
-        ValueError, match=rf"{file} (holds no settings|is not JSON).*fetch the model again"
-    ):
+    with pytest.raises(ValueError, match=rf"{file} (holds no settings|is not JSON).*fetch the model again"):
         choose(place)
 
 

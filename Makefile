@@ -65,6 +65,7 @@ quality: $(READY) ## the bundled models on 200 unseen scenes beside simple fills
 
 verdicts: $(READY) ## whether failed removals are told from good ones, what --tries brings, and what a reviewer meets first
 	$(BIN)/python -m tests.benchmarks.gate
+	$(BIN)/python -m tests.benchmarks.gate_photos
 	$(BIN)/python -m tests.benchmarks.ladder
 	$(BIN)/python -m tests.benchmarks.planted
 

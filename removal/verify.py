@@ -1,4 +1,4 @@
-"""Does a patch fit its surroundings? A gate without weights: colours, seam and texture of the hole beside its ring.
+"""Does a patch fit its surroundings? A gate without weights: colours, seam and detail of the hole beside its ring.
 
 What it cannot see is whether the thing itself is there again in the colours of its surroundings; the segmenter is asked
 that. Its figures need no clean plate, so they can be had for any picture.
@@ -16,18 +16,23 @@ from removal.crops.crop import bounds
 LEVELS = 40  # in some channel; farther than this from every colour around, a colour is strange
 BIN = 8  # levels to a bin of the colour cube
 SIDE = 256  # pixels of the longest side that is looked at
-LIMITS = {"strange": 0.08, "seam": 2.5, "busy": 2.5, "smooth": 0.35}  # beyond these a patch is doubtful
+SAMPLES = 1000  # of the hole, and of what is around it, that are compared with each other
+LEVELS_ALIKE, OCTAVES_ALIKE = 12.0, 0.67  # of CIELAB (8 bits) and of the strength of detail: a distance of 1
+FAR = 4.0  # beyond this distance nothing is alike, and more of it says no more
+LIMITS = {"strange": 0.08, "seam": 3.0, "busy": 3.0, "smooth": 0.35, "unlike": 0.8}  # beyond, it is doubtful
 
 
 @dataclass(frozen=True)
 class Fit:
     """How a patch fits. `strange` is the largest connected share of the hole in colours found nowhere around it, 0..1;
     `seam` the change of brightness across the hole's edge over that beside it (1 is invisible); `texture` the strength
-    of fine detail in the hole over that around it (1 is alike)."""
+    of fine detail in the hole over that around it (1 is alike); `unlike` how far the strangest quarter of the hole
+    is from all that is around it, in colour and detail together (0 is alike, 4 is not at all)."""
 
     strange: float
     seam: float
     texture: float
+    unlike: float = 0.0
 
     @property
     def doubt(self) -> float:
@@ -37,6 +42,7 @@ class Fit:
             (self.seam - 1) / (LIMITS["seam"] - 1),
             (self.texture - 1) / (LIMITS["busy"] - 1),
             (1 - self.texture) / (1 - LIMITS["smooth"]),
+            self.unlike / LIMITS["unlike"],
         )
 
     @property
@@ -51,6 +57,8 @@ class Fit:
             found.append(f"the patch is busier than its surroundings ({self.texture:.1f} times)")
         if self.texture < LIMITS["smooth"]:
             found.append(f"the patch is smoother than its surroundings ({self.texture:.1f} times)")
+        if self.unlike > LIMITS["unlike"] and not found:
+            found.append("a part of the patch looks like nothing around it")
         return found
 
 
@@ -60,7 +68,7 @@ def fit(result: np.ndarray, mask: np.ndarray) -> Fit:
     ring = _grown(hole, max(4, round(0.5 * np.sqrt(hole.sum())))) & ~hole
     if not ring.any():
         return Fit(0.0, 1.0, 1.0)
-    return Fit(_strange(image, hole, ring), _seam(image, hole), _texture(image, hole, ring))
+    return Fit(_strange(image, hole, ring), _seam(image, hole), _texture(image, hole, ring), _unlike(image, hole, ring))
 
 
 def _window(result: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,6 +118,36 @@ def _texture(image: np.ndarray, hole: np.ndarray, ring: np.ndarray) -> float:
     outer = np.sort(fine[ring & ~_grown(hole, 3)])
     outer = outer[: max(1, int(0.9 * len(outer)))]  # without the edges of other things
     return float(np.sqrt((fine[inner].mean() + 2.0) / ((outer.mean() if len(outer) else 0.0) + 2.0)))
+
+
+def _unlike(image: np.ndarray, hole: np.ndarray, ring: np.ndarray) -> float:
+    """The upper quartile of the distances from places of the hole to the nearest place around it.
+
+    Coherence after Simakov et al. 2008, of means instead of pixels: no two patches of grass are equal. A smear has the
+    colours of its surroundings, but not together with their detail; a thing seldom has either.
+    """
+    step = max(1, round(np.sqrt(max(hole.sum(), ring.sum()) / SAMPLES)))
+    grid = np.zeros_like(hole)
+    grid[step // 2 :: step, step // 2 :: step] = True
+    here, there = _looks(image, hole)[hole & grid], _looks(image, ~hole)[ring & grid]
+    if not len(here) or not len(there):
+        return 0.0
+    squares = (here**2).sum(axis=1)[:, None] + (there**2).sum(axis=1)[None] - 2 * here @ there.T
+    return min(FAR, float(np.percentile(np.sqrt(np.maximum(squares.min(axis=1), 0)), 75)))
+
+
+def _looks(image: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """How every pixel of a region looks, by nothing beyond it: H×W×5, three of colour and two of detail."""
+    weight = region.astype(np.float32)
+
+    def mean(values: np.ndarray, sigma: float) -> np.ndarray:
+        share = cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-4
+        return np.dstack([cv2.GaussianBlur(v * weight, (0, 0), sigma) / share for v in cv2.split(values)])
+
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None]
+    colour = mean(cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32), 2.0) / LEVELS_ALIKE
+    fine, coarse = (0.5 * np.log2(mean((grey - mean(grey, s)) ** 2, 4.0) + 2.0) / OCTAVES_ALIKE for s in (1.0, 2.5))
+    return np.dstack([0.7 * colour[..., :1], colour[..., 1:], fine, coarse])
 
 
 def _grown(mask: np.ndarray, radius: int) -> np.ndarray:

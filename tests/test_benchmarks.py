@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from removal.bundled.scenes import scene
+from removal.verify import fit
+from tests.benchmarks.gate import area
+from tests.benchmarks.gate_photos import judged_fills
+from tests.benchmarks.photo_fills import fills as filled_in_every_way
+from tests.benchmarks.photos import covered
 from tests.benchmarks.quality import METHODS, best_of, fills, simple_fills
 from tests.benchmarks.tables import half_interval, measured, table
+from tests.benchmarks.truth import failed
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +63,36 @@ def test_the_best_of_several_results_is_the_one_that_fits(scenes):
 
 def test_every_method_of_the_table_has_a_name_of_its_own():
     assert all(len(set(methods)) == len(methods) for methods in METHODS.values())
+
+
+@pytest.fixture(scope="module")
+def holes():
+    """Two holes in each of three photos: wood, an evening sky, a wall of bricks."""
+    names = ("coffee.png", "rocket.jpg", "brick.png")
+    return [one for name in names for one in [one for one in covered() if one.photo == name][:2]]
+
+
+def test_a_photo_is_covered_under_its_mask_alone_and_every_fill_changes_nothing_else(holes):
+    assert len(holes) == 6
+    for one in holes:
+        assert (one.image == one.truth)[~one.mask].all()
+        assert one.mask[one.object].all()
+    for result in filled_in_every_way(holes[0], holes[2].truth).values():
+        assert (result == holes[0].truth)[~holes[0].mask].all()
+
+
+def test_the_truth_calls_itself_a_success_an_object_a_failure_and_a_smear_of_bricks_too(holes):
+    assert not any(failed(one.truth, one.truth, one.mask) for one in holes)
+    assert all(failed(one.image, one.truth, one.mask) for one in holes[:4])
+    made = filled_in_every_way(holes[-1], holes[0].truth)
+    assert failed(made["telea"], holes[-1].truth, holes[-1].mask)
+    assert failed(made["patchmatch"], holes[-1].truth, holes[-1].mask) is False
+
+
+def test_verdicts_tell_failures_on_photos_from_good_fills(holes):
+    judged = [one for one in judged_fills(holes) if one.failed is not None]
+    bad, doubt = np.array([one.failed for one in judged]), np.array([one.fit.doubt for one in judged])
+    assert area(doubt, bad) > 0.9
+    assert (doubt[bad] > 1).mean() > 0.8
+    assert (doubt[~bad] > 1).mean() <= 0.15
+    assert all(fit(one.truth, one.mask).doubt < 1 for one in holes)

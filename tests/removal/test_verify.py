@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from removal.verify import fit
+from removal.fills import telea
+from removal.verify import LIMITS, fit
 
 SIDE = 160
 Y, X = np.mgrid[0:SIDE, 0:SIDE]
@@ -60,6 +61,35 @@ def test_a_busy_patch_in_a_quiet_place_is_named():
     image = np.full((SIDE, SIDE, 3), 120, np.uint8)
     image[HOLE] += np.random.default_rng(0).integers(0, 30, (HOLE.sum(), 1), np.uint8)
     assert "busier than its surroundings" in words(image)
+
+
+@pytest.fixture
+def meadow() -> np.ndarray:
+    """Coarse detail without order, the same everywhere."""
+    noise = np.random.default_rng(1).normal(0, 1, (SIDE, SIDE))
+    fine = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    grey = np.clip(120 + 30 * fine / fine.std(), 0, 255).astype(np.uint8)
+    return np.dstack([grey, grey, grey])
+
+
+def test_a_smear_in_the_mean_colour_of_a_texture_is_doubted_and_the_texture_is_not(meadow):
+    assert fit(meadow, HOLE).doubt < 0.6
+    smeared = telea.fill(meadow, HOLE)
+    assert fit(smeared, HOLE).doubt > 1
+    assert fit(smeared, HOLE).reasons
+
+
+def test_a_thing_in_no_strange_colour_and_of_usual_detail_is_doubted_for_both_together(meadow):
+    """Each half has the colours of the one side and the detail of the other, so that neither alone is unusual."""
+    plain, fine = np.full_like(meadow, 90), np.clip(meadow.astype(int) + 40, 0, 255).astype(np.uint8)
+    image = np.where((X < 80)[..., None], plain, fine)
+    assert fit(image, HOLE).reasons == []
+    swapped = image.copy()
+    swapped[HOLE] = np.where((X < 80)[..., None], np.full_like(meadow, 160), meadow - np.uint8(30))[HOLE]
+    found = fit(swapped, HOLE)
+    assert found.strange < 0.08
+    assert found.unlike > LIMITS["unlike"]
+    assert found.doubt > 1
 
 
 def test_doubt_grows_with_the_fault(wall):

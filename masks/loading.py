@@ -13,6 +13,7 @@ from masks.detectors import GroundingDino, Owlv2
 from masks.grabcut import GrabCutSegmenter
 from masks.grounding import ByKind, GroundedSegmenter
 from masks.prompts import Segmenter
+from masks.rf_detr import RfDetr
 from masks.sam2 import Sam2Network
 from masks.shapes import ShapeSegmenter
 from removal.weights.devices import precision
@@ -74,6 +75,7 @@ LOADERS: dict[str, Callable[[Setup], Segmenter]] = {
     "grounded-sam2": _with(GroundingDino, _sam2),
     "llmdet-sam": _with(GroundingDino, _sam),
     "owlv2-sam": _with(Owlv2, _sam),
+    "rf-detr": lambda setup: RfDetr(Weights.parse(setup.weights, setup.offline), setup.device, setup.threshold),
     "sam": _sam,
     "sam2": _sam2,
     "sam3": _sam3,

@@ -155,6 +155,17 @@ def nothing(image: np.ndarray) -> Found:
     return Found(np.zeros(image.shape[:2], bool))
 
 
+def all_of(image: np.ndarray, objects: list[tuple[Instance, float]]) -> Found:
+    """Objects of an image (H×W×3), each with its score 0..1, as one find. Its score is the lowest of theirs."""
+    if not objects:
+        return nothing(image)
+    whole = np.zeros(image.shape[:2], bool)
+    for one, _ in objects:
+        whole[one.place] |= one.mask
+    instances = tuple(one for one, _ in objects)
+    return Found(whole, min(score for _, score in objects), tuple(one.box for one in instances), instances)
+
+
 def union(found: list[Found]) -> Found:
     """All of several finds in one image: masks joined, the weakest score of those that found something."""
     hits = [f for f in found if f]

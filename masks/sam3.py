@@ -10,7 +10,7 @@ import numpy as np
 
 from masks.encoding import batches_for, rows_of
 from masks.grounding import ByKind
-from masks.prompts import Found, Instance, Prompt, TextPrompt, nothing, threshold_of
+from masks.prompts import Found, Instance, Prompt, TextPrompt, all_of, nothing, threshold_of
 from masks.sam2 import Sam2Network
 from masks.shapes import ShapeSegmenter
 from masks.upscaling import upscaled
@@ -93,19 +93,13 @@ class Sam3TextSegmenter:
         """The objects of one phrase in one picture: how sure the network is of each, and of the phrase at all."""
         scores = (answer.pred_logits[k].float().sigmoid() * answer.presence_logits[k].float().sigmoid()).cpu()
         kept = (scores > threshold_of(prompt, self.threshold)).nonzero()[:, 0].tolist()
-        instances, sure = [], []
+        objects = []
         for query in kept:
             # The library scales probabilities up, not logits: half of the way from 0 to 1 is where the edge lies.
             mask = upscaled(answer.pred_masks[k, query].float().sigmoid() - 0.5, *image.shape[:2])
             if mask.any():
-                instances.append(Instance.of(mask))
-                sure.append(float(scores[query]))
-        if not instances:
-            return nothing(image)
-        whole = np.zeros(image.shape[:2], bool)
-        for one in instances:
-            whole[one.place] |= one.mask
-        return Found(whole, min(sure), tuple(one.box for one in instances), tuple(instances))
+                objects.append((Instance.of(mask), float(scores[query])))
+        return all_of(image, objects)
 
 
 @dataclass(frozen=True)

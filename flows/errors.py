@@ -64,13 +64,13 @@ def pip() -> str:
 def raise_if_environment(error: BaseException) -> None:
     """Raise EnvironmentFault for errors such as a full disk. The class tells nothing: bad pictures are OSErrors too."""
     if isinstance(error, RuntimeError) and str(error).startswith("CUDA error"):  # not the one of too little memory
-        raise EnvironmentFault(f"the GPU does not work any more: {error}; then run the same command") from error
+        raise EnvironmentFault(f"the GPU stopped working: {error}; then run the same command") from error
     if isinstance(error, LedAway):  # it was not there when the run began, and concerns all pictures
         raise EnvironmentFault(f"{error}, then run the same command again") from error
     if isinstance(error, NoHome):
         raise EnvironmentFault(str(error)) from error
     if isinstance(error, OSError) and error.errno in ENVIRONMENT:
-        raise EnvironmentFault(f"{error.strerror} ({error.filename}); mend that, then run the same command") from error
+        raise EnvironmentFault(f"{error.strerror} ({error.filename}); fix that, then run the same command") from error
 
 
 def raise_if_moved(error: BaseException) -> None:

@@ -129,8 +129,8 @@ class Job(BaseModel):
         None,
         description="of JPEG, lossy WebP, AVIF, HEIC; none: a JPEG's own tables, 95 for what becomes a JPEG, else 90",
     )
-    copy_others: bool = Field(False, description="also copy files that are no pictures, such as captions beside them")
-    prune: bool = Field(False, description="take away the results of pictures that are no longer in the source")
+    copy_others: bool = Field(False, description="also copy files that are not pictures, such as captions beside them")
+    prune: bool = Field(False, description="remove the results of pictures that are no longer in the source")
     provenance: bool = Field(True, description="say in the XMP of changed pictures how a part was painted")
 
     @field_validator(*PATHS)

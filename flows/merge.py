@@ -66,7 +66,7 @@ def _take_up(manifest: Manifest, folder: Folder, shard: Shard) -> None:
     try:
         take_up(manifest.file, file)
     except sqlite3.Error as error:
-        raise EnvironmentFault(f"{file} cannot be merged: {error}; mend that, then merge again") from error
+        raise EnvironmentFault(f"{file} cannot be merged: {error}; fix that, then merge again") from error
 
 
 def _missing(manifest: Manifest, names: set[str], count: int) -> dict[str, int]:

@@ -130,7 +130,7 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
 
 def _prune(task: Task, manifest: Manifest, watch: Watch) -> None:
     if task.job.prune and (gone := prune(manifest, task.folder, task.whole.all)):
-        watch.say(f"{gone} pictures are no longer in {task.job.source}; their results were taken away")
+        watch.say(f"{gone} pictures are no longer in {task.job.source}; their results were removed")
 
 
 @contextmanager
@@ -190,7 +190,7 @@ def _last_words(job: Job, manifest: Manifest) -> str:
     names = manifest.journal.hangs()
     others = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return (
-        f"nothing was finished for {job.hang_timeout:g} seconds a picture, and so this run ends itself, at work on "
+        f"nothing was finished for {job.hang_timeout:g} seconds a picture, so this run ends itself while working on "
         f"{readable(', '.join(names[:3]))}{others}; the same command goes on, and takes these last, each alone. "
         "If they are only slow, give --hang-timeout more seconds"
     )

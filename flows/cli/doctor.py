@@ -78,7 +78,9 @@ def _device() -> str:
     found = [torch.cuda.get_device_properties(k) for k in range(torch.cuda.device_count())]
     small = [gpu for gpu in found if gpu.total_memory < LITTLE]
     if small:
-        raise RuntimeError(f"{small[0].name} has {small[0].total_memory / 1e9:.1f} GB, too few for a full-size model")
+        raise RuntimeError(
+            f"{small[0].name} has {small[0].total_memory / 1e9:.1f} GB, too little for a full-size model"
+        )
     return ", ".join(f"{gpu.name}, {gpu.total_memory / 1e9:.0f} GB" for gpu in found)
 
 

@@ -14,7 +14,7 @@ FIXES = {  # the first part that is found in a message says the fix
     "libxcb.so.1": f"OpenCV needs system libraries: {OPENCV_FIX}",
     "libGL.so.1": f"OpenCV needs system libraries: {OPENCV_FIX}",
     "libgthread-2.0.so.0": f"OpenCV needs system libraries: {OPENCV_FIX}",
-    "module 'cv2' has no attribute": "two OpenCVs were installed and one taken away: "
+    "module 'cv2' has no attribute": "two OpenCVs were installed and one removed: "
     f"{PIP} uninstall -y opencv-python opencv-python-headless && {PIP} install opencv-python",
     "operator torchvision::nms does not exist": f"torch and torchvision do not fit: {FITTING}",
     "No module named 'torchvision'": f"segment-anything needs it and does not say so: {PIP} install torchvision",
@@ -26,9 +26,9 @@ FIXES = {  # the first part that is found in a message says the fix
     "unexpected keyword argument 'min_items'": f"Prefect's server does not fit FastAPI: {PIP} install 'fastapi<0.151'",
     "schedules never create a run": f"Prefect does not fit SQLAlchemy 2.1: {PIP} install 'sqlalchemy<2.1'",
     "Failed to reach API": "start Prefect's server (prefect server start), or run without it: --no-flow",
-    "outgoing traffic has been disabled": "HF_HUB_OFFLINE is set: unset it, or fetch the weights before and elsewhere: "
+    "outgoing traffic has been disabled": "HF_HUB_OFFLINE is set: unset it, or fetch weights beforehand, elsewhere: "
     "cleanplate models pull MODEL",
-    "We couldn't connect to": "no way to the hub: check network and proxy, or fetch elsewhere and set HF_HOME",
+    "We couldn't connect to": "the hub cannot be reached: check network and proxy, or fetch elsewhere and set HF_HOME",
     "Invalid user token": "the token is wrong or too old: hf auth login, or set HF_TOKEN",
     "No space left on device": "free some space, or choose another target; weights go to HF_HOME",
     "Disk quota exceeded": "free some space, or choose another target; weights go to HF_HOME",

@@ -166,5 +166,5 @@ def _delivered(target: Path, rows: Iterable[dict[str, Any]] | None) -> Iterator[
 def _lines(target: Path, name: str) -> list[str]:
     file = target / f"{name}.jsonl"
     if not file.is_file():
-        raise UsageError(f"{target} holds no result of Cleanplate (no {file.name})")
+        raise UsageError(f"{target} holds no Cleanplate result (no {file.name})")
     return file.read_text(encoding="utf-8").split("\n")

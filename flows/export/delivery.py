@@ -52,7 +52,7 @@ def export(
         raise UsageError("pairs hold the originals; leave out --no-originals or --hf-pairs")
     with rebuild.opened(Folder.without_source(target), say) as manifest:
         if manifest.rows_in_records() is None:
-            raise UsageError(f"a run of {target} did not come to its end; run it again first, then export it")
+            raise UsageError(f"a run of {target} did not finish; run it again, then export it")
         rows = [row for row in cards.read_rows(target) if row["file_name"] and (not accepted or _accepted(row))]
         if not originals:
             rows = [row for row in rows if row["status"] != "unsupported"]
@@ -75,7 +75,7 @@ def _refuse(target: Path, dest: Path) -> None:
         raise UsageError(f"{dest} holds something already; export to a folder that is new or empty")
     one, other = target.resolve(), dest.resolve()
     if one.is_relative_to(other) or other.is_relative_to(one):
-        raise UsageError(f"{dest} and {target} lie in each other; export to a folder apart from it")
+        raise UsageError(f"{dest} and {target} overlap; export to a folder outside it")
 
 
 def _accepted(row: Row) -> bool:
@@ -118,7 +118,7 @@ def _as_recorded(target: Path, rows: list[Row], say: Callable[[str], None]) -> I
             say(f"{row['source']} is left out: {error}")
             continue
         if other:
-            say(f"{row['source']} is left out: {other[0]} is not the one of its row; run it again")
+            say(f"{row['source']} is left out: {other[0]} does not match its row; run it again")
         else:
             yield row
 

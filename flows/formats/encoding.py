@@ -40,7 +40,7 @@ def changed(picture: Picture, image: np.ndarray) -> tuple[bytes, str | None]:
     try:
         return with_markers(spliced(*told), picture.source, picture.metadata), None
     except Unspliceable as error:
-        return encode(picture, image), f"encoded anew as a whole, which changes every pixel a little: {error}"
+        return encode(picture, image), f"re-encoded as a whole, which changes every pixel a little: {error}"
 
 
 def encode(picture: Picture, image: np.ndarray) -> bytes:

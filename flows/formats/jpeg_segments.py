@@ -46,7 +46,7 @@ def frame(data: bytes) -> Frame:
             factors = content[7 : 7 + 3 * count : 3]
             if count and len(factors) == count and all(one & 15 and one >> 4 for one in factors):
                 return Frame(width, height, bits, tuple((one >> 4, one & 15) for one in factors))
-    raise ValueError("its header tells no size")
+    raise ValueError("its header gives no size")
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes]]:

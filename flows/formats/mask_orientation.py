@@ -33,8 +33,8 @@ def as_corrected(
     far, near = sorted((_distance(outline(way), ours), k) for k, way in enumerate(ways))[::-1]
     if not far[0] or far[0] < SURE * near[0]:
         raise ValueError(
-            f"it has lost the orientation tag of its picture ({orientation}) and is as like the mask that was found "
-            f"one way up as the other; save it with that tag, or take it away for a new one"
+            f"it has lost the orientation tag of its picture ({orientation}) and matches the mask that was found "
+            "equally well both ways up; save it with that tag, or remove it to have it found again"
         )
     return ways[near[1]]
 

@@ -120,7 +120,7 @@ def of_alpha(alpha: np.ndarray) -> np.ndarray | None:
 def _every_label(codes: np.ndarray, values: np.ndarray) -> np.ndarray:
     if values[0] != 0 and len(values) > 1:
         raise ValueError(
-            f"{_these(values)} are labels, and none of them is 0, the background; choose with --mask-label"
+            f"{_these(values)} are labels, and none of them is 0, the background; choose some with --mask-label"
         )
     return codes != 0
 

@@ -18,7 +18,7 @@ def refuse_beside(job: Job, target: Path) -> None:
     for shard in others:
         if shard.count != own.count:
             raise UsageError(
-                f"{target} is dealt out to {shard.count} shards, not {own.count}: give --shard i/{shard.count}, "
+                f"{target} is divided into {shard.count} shards, not {own.count}: give --shard i/{shard.count}, "
                 f"or `cleanplate merge {target}` first"
             )
     agreed({own: job} | {shard: of for shard in others if (of := shard_job(target, shard)) and shard != own})

@@ -91,7 +91,7 @@ class Lease:
         if not is_void(holder := holder_of(data)):
             raise Busy(
                 f"another run ({in_words(holder)}) is working on {self.bucket.url}; wait for it, or choose another "
-                f"target; if there is no such run any more, remove {self.name} from there"
+                f"target; if that run no longer exists, remove {self.name} from there"
             )
         return lambda: self.bucket.replace(self.name, described(self.run), version)
 

@@ -1,4 +1,4 @@
-"""--prune: the results of pictures that left the source are taken away."""
+"""--prune: the results of pictures that left the source are removed."""
 
 from __future__ import annotations
 

@@ -165,12 +165,12 @@ class Bucket:
                     self.fs.pipe_file(self._path(name), data, IfMatch=version)
             except EnvironmentFault as error:
                 if CHANGED & _codes_of(error):
-                    raise FileExistsError(f"{self.url}/{name} is another one by now") from error
+                    raise FileExistsError(f"{self.url}/{name} was replaced in the meantime") from error
                 raise
             return True
         with REPLACING:
             if self.read_version(name)[1] != version:
-                raise FileExistsError(f"{self.url}/{name} is another one by now")
+                raise FileExistsError(f"{self.url}/{name} was replaced in the meantime")
             with self._asked(name, changing=True):
                 self.fs.pipe_file(self._path(name), data)
         return self._is_one_of({"memory"})

@@ -226,6 +226,4 @@ def ledger_place(url: str) -> Path:
 def _apart(source: PurePath, target: PurePath, single: str | None) -> None:
     inside = target.is_relative_to(source) and not (single and target != source)
     if inside or source.is_relative_to(target):
-        raise ValueError(
-            f"the target {target} and the source {source} lie in each other; choose a folder apart from it"
-        )
+        raise ValueError(f"the target {target} and the source {source} overlap; choose a folder outside it")

@@ -41,7 +41,7 @@ def to_one_file(job: Job) -> Job:
     records = f"{file}{ENDING}"
     if not _is_folder(records) and ResultFile(file).exists():
         raise UsageError(
-            f"{file} is there already and no result of Cleanplate, or {PurePath(records).name} beside it was removed; "
+            f"{file} exists already and is not a Cleanplate result, or {PurePath(records).name} beside it was removed; "
             "give another name, or move it away"
         )
     return job.model_copy(update={"target": records, "format": _format(job, file)})

@@ -20,7 +20,7 @@ from flows.settings.paths import local_path
 LINK = "it is a link, and links are not followed out of the source; put the picture itself in its place"
 FOLDER = "it is a folder with the name of a picture; the pictures in it are done by their own names"
 KEY = "no folder can hold a file of that name: a part of it is empty, . or ..; give the object another key"
-SPECIAL = "it is no file but a pipe, a socket or a device; put a picture in its place"
+SPECIAL = "it is not a file but a pipe, a socket or a device; put a picture in its place"
 
 
 @dataclass
@@ -173,7 +173,7 @@ def read_settled(file: Path, follow: bool = False, max_pixels: int | None = None
         data = opened.read(before.st_size + 1)
         after = os.fstat(opened.fileno())
     if (before.st_size, before.st_mtime_ns, len(data)) != (after.st_size, after.st_mtime_ns, before.st_size):
-        raise Unsettled("it changed while it was read; the next run takes it up")
+        raise Unsettled("it changed while it was read; the next run picks it up")
     return data
 
 

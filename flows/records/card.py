@@ -154,7 +154,7 @@ def read_rows(target: Path | str) -> Iterator[dict[str, Any]]:
                         f"a run into {target} ended before its first picture was done; run the same command again"
                     ) from error
             raise UsageError(
-                f"{target} holds no result of Cleanplate (no {name}); give the target of a run{beside}"
+                f"{target} holds no Cleanplate result (no {name}); give the target of a run{beside}"
             ) from error
         with lines:
             yield from rows_of(lines, f"{target}/{name}")

@@ -108,7 +108,7 @@ def without_a_partner(requests: Requests) -> list[str]:
         return [f"{bare} of {len(names)} pictures have no mask in {requests.masks.place}"] if bare else []
     if lost and names and len(lost) == len(requests.rows):
         raise UsageError(
-            f"{requests.file} tells of none of the {len(names)} pictures: it names {lost[0][0]!r}, and there is "
+            f"{requests.file} names none of the {len(names)} pictures: it has {lost[0][0]!r}, and there is "
             f"{names[0]!r}; names are paths below the source"
         )
     return [*requests.said, *_lost(requests, lost)]

@@ -56,7 +56,7 @@ def apply(target: Path, decisions: Iterable[Decision], say: Callable[[str], None
     target holds no result, Busy when a run has it.
     """
     if not (target / LEDGER).exists() and not (target / "metadata.jsonl").exists():
-        raise UsageError(f"{target} holds no result of Cleanplate (no {LEDGER})")
+        raise UsageError(f"{target} holds no Cleanplate result (no {LEDGER})")
     with rebuild.opened(Folder.without_source(target), say) as manifest:
         listed = {row["source"] for row in cards.read_rows(target)} if manifest.rows_in_records() is not None else None
         decided: dict[str, Outcome] = {}

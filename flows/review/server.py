@@ -85,7 +85,7 @@ def server(site: Site, port: int = 0) -> tuple[ThreadingHTTPServer, str]:
         made = ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, site))
     except OSError as error:
         raise EnvironmentFault(
-            f"port {port} cannot be had: {error.strerror}; leave --port out for a free one"
+            f"port {port} is unavailable: {error.strerror}; leave out --port to get a free one"
         ) from error
     return made, f"http://127.0.0.1:{made.server_address[1]}/{site.token}/{quote(site.page)}"
 
@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif not (length.isascii() and length.isdecimal()) or int(length) > MOST:
             self._refuse(413, f"decisions are at most {MOST} bytes at once")
         elif len(body := self.rfile.read(int(length))) < int(length):
-            self._refuse(400, "what was sent broke off; nothing of it is saved")
+            self._refuse(400, "the upload broke off; none of it is saved")
         else:
             self._save(body)
 
@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Host") not in (f"127.0.0.1:{here}", f"localhost:{here}"):
             self._refuse(421, "this is another host")
         elif not hmac.compare_digest(token.encode(), self.site.token.encode()):
-            self._refuse(403, "the address is not whole: open the one that was printed")
+            self._refuse(403, "the address is incomplete: open the one that was printed")
         else:
             name = unquote_to_bytes(path).decode(errors="surrogateescape")
             if "\0" not in name:

@@ -84,7 +84,7 @@ def in_pixels(values: tuple[float, ...]) -> None:
 def _number(text: str) -> float:
     """A number that a place in a picture can have: not infinite, and not NaN."""
     if not abs(number := float(text)) < FAR:
-        raise ValueError(f"{text} is no place in a picture")
+        raise ValueError(f"{text} is not a coordinate in a picture")
     return number
 
 

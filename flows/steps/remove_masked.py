@@ -68,7 +68,7 @@ def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
     try:
         data = folder.read(outcome.source, job.max_pixels)
         if hashlib.sha256(data).hexdigest() != outcome.sha256_in:
-            raise BrokenPicture("it changed while the run went on; the next run takes it up")
+            raise BrokenPicture("it changed while the run went on; the next run picks it up")
         picture = converted(decode(data, job.max_pixels), job.format, job.quality)
         outcome, mask = _mask(job, folder, outcome, picture)
         protected = protection.recall(folder, outcome.source, mask.shape) if job.protect else None

@@ -72,7 +72,7 @@ def _published(folder: Folder, outcome: Outcome, name: str, as_asked: Callable[[
     try:
         data = folder.read(outcome.source)
         if outcome.sha256_in != hashlib.sha256(data).hexdigest():
-            raise Unsettled("it changed while the run went on; the next run takes it up")
+            raise Unsettled("it changed while the run went on; the next run picks it up")
         written = folder.write(name, as_asked(data))
     except (OSError, ValueError, BrokenPicture, UnsupportedPicture, MemoryError) as error:
         return failed(folder, outcome, error)

@@ -141,7 +141,7 @@ def test_any_text_is_decisions_or_refused_in_words(text):
 
 
 def test_what_holds_no_result_takes_no_decisions(tmp_path):
-    with pytest.raises(UsageError, match="holds no result of Cleanplate"):
+    with pytest.raises(UsageError, match="holds no Cleanplate result"):
         apply(tmp_path, [Decision("a.png", "accept")])
     assert list(tmp_path.iterdir()) == []
 

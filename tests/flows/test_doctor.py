@@ -131,7 +131,7 @@ def test_a_gpu_that_is_too_small_is_named(found, monkeypatch):
     small = namedtuple("Properties", "name total_memory")("GeForce GT 1030", 2e9)
     for name, answer in (("is_available", True), ("device_count", 1), ("get_device_properties", small)):
         monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer: answer)
-    assert "GeForce GT 1030 has 2.0 GB, too few" in found(doctor._device)[1]
+    assert "GeForce GT 1030 has 2.0 GB, too little" in found(doctor._device)[1]
 
 
 def test_a_hub_that_must_not_be_asked_and_a_token_that_is_missing_are_said(monkeypatch):

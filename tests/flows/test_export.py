@@ -179,7 +179,7 @@ def test_what_is_there_already_is_not_mixed_with_an_export(target, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").write_text("mine")
     (tmp_path / "empty").mkdir()
-    for dest, words in (("full", "holds something"), ("out/inside", "lie in each other"), (".", "holds something")):
+    for dest, words in (("full", "holds something"), ("out/inside", "overlap"), (".", "holds something")):
         with pytest.raises(UsageError, match=words):
             export(target, tmp_path / dest)
     assert export(target, tmp_path / "empty", accepted=True) == 2
@@ -196,7 +196,7 @@ def test_what_has_no_end_or_no_result_or_nothing_accepted_is_not_exported(target
         manifest.mark_records_stale()
         with pytest.raises(Busy):
             export(target, tmp_path / "new")
-    with pytest.raises(UsageError, match="did not come to its end"):
+    with pytest.raises(UsageError, match="did not finish"):
         export(target, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

@@ -55,7 +55,7 @@ def test_a_single_picture_is_a_folder_of_one(tmp_path):
 @pytest.mark.parametrize("target", ["in", "in/out", "."])
 def test_a_target_in_over_or_equal_to_the_source_is_refused(tmp_path, target):
     (tmp_path / "in").mkdir()
-    with pytest.raises(ValueError, match="lie in each other"):
+    with pytest.raises(ValueError, match="overlap"):
         Folder(str(tmp_path / "in"), str(tmp_path / target))
 
 

@@ -390,7 +390,7 @@ def test_a_jpeg_whose_coefficients_cannot_be_kept_is_encoded_anew_with_its_sampl
     noise = np.random.default_rng(1).integers(0, 256, SCENE.shape, np.uint8)  # which encoding clips anew each time
     data = saved(Image.fromarray(noise), "JPEG", quality=91, subsampling=2)
     done = cleaned(tmp_path, "photo.jpg", data, HOLE)
-    assert "encoded anew as a whole" in done.row["reason"]
+    assert "re-encoded as a whole" in done.row["reason"]
     assert done.row["outside_max_diff"] > 0
     assert JpegImagePlugin.get_sampling(done.opened[1]) == 2
 

@@ -95,8 +95,8 @@ def test_a_hung_call_ends_the_run_with_3_and_says_what_hung_and_the_picture_is_s
     first, second, third = (attempt(job, [blue(2)], "hangs", "--hang-timeout", "0.4") for _ in range(3))
     assert (first.returncode, second.returncode, third.returncode) == (3, 3, 1)
     assert "in __call__" in first.stderr
-    assert "at work on p00.png, p01.png, p02.png and 1 more" in first.stderr
-    assert "at work on p02.png;" in second.stderr
+    assert "while working on p00.png, p01.png, p02.png and 1 more" in first.stderr
+    assert "while working on p02.png;" in second.stderr
     assert {name: row["status"] for name, row in rows(job.target).items()} == {
         "p00.png": "removed", "p01.png": "removed", "p02.png": "failed", "p03.png": "removed",
     }  # fmt: skip

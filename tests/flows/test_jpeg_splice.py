@@ -269,7 +269,7 @@ def test_a_worker_that_dies_costs_one_picture_its_splice_and_the_row_says_so(mon
     jpeg_workers._idle[-1].process.wait()
     picture = decode(by_opencv(photo(53, 75), "420"))
     written, said = changed(picture, 255 - picture.image)
-    assert "encoded anew" in said
+    assert "re-encoded" in said
     assert "signal 11" in said
     assert np.abs(decode(written).image.astype(int) - (255 - picture.image)).mean() < 9
     painted(by_opencv(photo(53, 75), "420"))

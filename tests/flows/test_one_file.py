@@ -95,7 +95,7 @@ def test_a_changed_source_or_overwriting_replaces_the_file():
 def test_a_file_that_is_not_ours_is_refused_and_nothing_is_touched(dry):
     Path("clean.png").write_bytes(b"by hand")
     before = everything()
-    with pytest.raises(UsageError, match=r"clean.png is there already and no result of Cleanplate"):
+    with pytest.raises(UsageError, match=r"clean.png exists already and is not a Cleanplate result"):
         (look(job(), Following()) if dry else run(job()))
     assert everything() == before
     assert not Path("clean.png.cleanplate").exists()

@@ -146,7 +146,7 @@ def test_what_was_picked_is_a_prompts_file_and_the_page_goes_on_from_it(source, 
 
 def test_the_page_is_never_written_into_the_source(source):
     put(source, "a.jpg")
-    with pytest.raises(ValueError, match="lie in each other"):
+    with pytest.raises(ValueError, match="overlap"):
         picking.write(str(source), source / "pick", source / "prompts.jsonl", print)
     assert [file.name for file in source.iterdir()] == ["a.jpg"]
 

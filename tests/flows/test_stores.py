@@ -221,7 +221,7 @@ def test_how_a_target_in_a_store_stands_is_read_from_its_records(far):
 
 
 def test_source_and_target_in_a_store_lie_apart(far):
-    with pytest.raises(ValueError, match="lie in each other"):
+    with pytest.raises(ValueError, match="overlap"):
         Folder(far.source, f"{far.source}/out")
 
 

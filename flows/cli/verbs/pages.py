@@ -14,12 +14,12 @@ from flows.settings.paths import local_path, local_target
 if TYPE_CHECKING:
     from flows.review.server import Site
 
-Apply = Annotated[Path | None, Parameter(help="decisions.jsonl that the page gave; it is taken in first")]
-Serve = Annotated[bool, Parameter(help="show the page on 127.0.0.1 and save at once what is decided", negative=())]
+Apply = Annotated[Path | None, Parameter(help="decisions.jsonl from the page; it is applied first")]
+Serve = Annotated[bool, Parameter(help="show the page on 127.0.0.1 and save every decision at once", negative=())]
 Port = Annotated[int, Parameter(help="port on 127.0.0.1; 0: any that is free")]
 To = Annotated[Path | None, Parameter(help="folder for the page; by default SOURCE's name and -pick, here")]
 Out = Annotated[
-    Path | None, Parameter(help="prompts.jsonl to go on from, and to save into; by default beside the page")
+    Path | None, Parameter(help="prompts.jsonl to continue from, and to save into; by default beside the page")
 ]
 
 

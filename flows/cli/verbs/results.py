@@ -34,7 +34,7 @@ def status(
         print_json({"target": str(target), **asdict(found), "next": steps})
         return 1 if found.failures else 0
     if not found.counts:
-        print("nothing is done yet: no run came as far as its first picture")
+        print("nothing is done yet: no run has finished its first picture")
     rejected = [("rejected", found.rejected)] if found.rejected else []
     for name, count in [*counted(found.counts, found.doubtful), *rejected]:
         print(f"{count:8}  {name}")

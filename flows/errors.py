@@ -27,7 +27,7 @@ class Stop(Exception):
 
 
 class UsageError(Stop, ValueError):
-    """What was asked for cannot be; nothing was touched."""
+    """What was asked for cannot be done; nothing was touched."""
 
     code = 2
 
@@ -74,7 +74,7 @@ def raise_if_environment(error: BaseException) -> None:
 
 
 def raise_if_moved(error: BaseException) -> None:
-    """Raise EnvironmentFault for a file that was taken away in mid-run, or stands in the way since."""
+    """Raise EnvironmentFault for a file that was removed in mid-run, or stands in the way since."""
     if isinstance(error, BrokenPipeError) or not isinstance(error, (OSError, Obstructed)):
         return
     if isinstance(error, FileNotFoundError):

@@ -264,7 +264,7 @@ class Job(BaseModel):
 
     @property
     def judged(self) -> bool:
-        """Whether results get a verdict. What a prompt puts into a hole is as strange there as what failed to go."""
+        """True if results get a verdict. What a prompt puts into a hole is as strange there as what failed to go."""
         return self.verify and not self.prompt
 
     @property

@@ -58,7 +58,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether the row belongs to failures.jsonl: the picture is not in images/ and will not be."""
+        """True if the row belongs to failures.jsonl: the picture is not in images/ and will not be."""
         return self.status in ("failed", "skipped")
 
     def entry(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from flows.threads.watchdog import extend_deadline
 
 PORTION = 32  # pictures that one call of a step, and so one task of the flow, is given
 READ = 8  # pictures that may be read before a model says how long it takes
-AT_ONCE = (3, 1, 2)  # portions in work together on this machine: all, those whose masks are found, and those after that
+AT_ONCE = (3, 1, 2)  # portions in progress here: all, those whose masks are found, those after that
 
 Find = Callable[[Job, list[str]], list[Outcome]]
 Remove = Callable[[Job, list[Outcome]], Iterable[Outcome]]
@@ -69,7 +69,7 @@ def rejected(work: Work, there: Survey) -> Iterator[tuple[Outcome, Fingerprint]]
 def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Fingerprint], None, None]:
     """Do what waits. Yields each row with what it is true of, to be committed before the next is asked for.
 
-    What was in work when an earlier run died comes last, each alone; what died alone too often is set aside.
+    What was in progress when an earlier run died comes last, each alone; what died alone too often is set aside.
     """
     suspects = work.manifest.journal.suspects()
     due_again = set(waiting)
@@ -88,7 +88,7 @@ def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Fingerp
 
 @dataclass(frozen=True)
 class _Portion:
-    """Names in work together: what their rows are true of, which masks are there already, and their flow run."""
+    """Names in progress together: what their rows are true of, which masks are there already, and their flow run."""
 
     names: list[str]
     fingerprints: dict[str, Fingerprint]
@@ -108,7 +108,7 @@ def _worked_through(work: Work, portions: list[list[str]]) -> Iterator[tuple[Out
     def begun() -> Iterator[_Portion]:
         for names in until_interrupted(portions):
             flight = in_work.enter_context(ExitStack())
-            flight.enter_context(work.manifest.journal.in_work(names))
+            flight.enter_context(work.manifest.journal.in_progress(names))
             yield _begin(work, names, flight)
 
     def through(one: _Portion) -> Generator[Outcome, None, None]:

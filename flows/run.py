@@ -166,7 +166,7 @@ def _sample_and_rest(work: Work, begun: list[str], summary: Summary, watch: Watc
 
 def _do(work: Work, names: list[str], summary: Summary, watch: Watch) -> None:
     trouble = how = None
-    with closing(outcomes(work, names)) as done:  # what is in work lands before the manifest closes
+    with closing(outcomes(work, names)) as done:  # what is in progress lands before the manifest closes
         for outcome, fingerprint in done:
             outcome = work.manifest.record(work.folder, outcome, fingerprint, work.job)
             summary.add(outcome)

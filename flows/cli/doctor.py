@@ -85,7 +85,7 @@ def _device() -> str:
 
 
 def gpu_is_there() -> bool:
-    """Whether the machine has an NVIDIA GPU, as its driver and not torch says."""
+    """True if the machine has an NVIDIA GPU, as its driver and not torch says."""
     return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists()
 
 

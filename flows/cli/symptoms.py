@@ -1,4 +1,4 @@
-"""What broken machines say, word for word, and what mends each."""
+"""What broken machines say, word for word, and what fixes each."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ FIXES = {  # the first part that is found in a message says the fix
 
 
 def fix_of(message: str) -> str | None:
-    """What mends the machine that said this; None where nothing is known of it."""
+    """What fixes the machine that said this; None where nothing is known of it."""
     return next((fix for part, fix in FIXES.items() if part in message), None)

@@ -36,7 +36,7 @@ def task_runner() -> Any:
 
 
 def at_once() -> int:
-    """How many portions to have in work there: one for each GPU, or CPU where there is none, and one that waits."""
+    """How many portions to have in progress there: one for each GPU, or CPU where there is none, and one that waits."""
     return 1 + _places("GPU", _places("CPU", 1)) if asked_for() else 0
 
 

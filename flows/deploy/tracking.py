@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def server_configured() -> bool:
-    """Whether Prefect has a server, by environment or profile; found out without importing Prefect (1 s)."""
+    """True if Prefect has a server, by environment or profile; found out without importing Prefect (1 s)."""
     if os.environ.get("PREFECT_API_URL"):
         return True
     home = Path(os.path.expanduser(os.environ.get("PREFECT_HOME", "~/.prefect")))

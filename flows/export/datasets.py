@@ -63,7 +63,7 @@ def write_coco(target: Path, dest: Path, rows: Iterable[dict[str, Any]] | None =
 
 def write_pairs(target: Path, dest: Path, rows: Iterable[dict[str, Any]] | None = None) -> int:
     """Every changed picture before and after, with its mask, as a folder for `datasets.load_dataset(dest)`: columns
-    input, mask and output. Returns how many pairs there are. Raises UsageError where the source is not to be had.
+    input, mask and output. Returns how many pairs there are. Raises UsageError where the source is unavailable.
     """
     lines = []
     for row in _changed(target, rows):

@@ -21,7 +21,7 @@ class Av1:
 
 
 def webp_is_lossless(data: bytes) -> bool:
-    """Whether the pixels of a WebP were kept exactly: a chunk VP8L, where one that loses has VP8."""
+    """True if the pixels of a WebP were kept exactly: a chunk VP8L, where one that loses has VP8."""
     return any(kind == b"VP8L" for kind in _riff(data))
 
 

@@ -20,7 +20,7 @@ UNSIGNED = 1
 
 
 def is_deep(opened: Image.Image, data: bytes) -> bool:
-    """Whether a PNG or TIFF holds whole numbers of 16 bits, which Pillow alone would narrow."""
+    """True if a PNG or TIFF holds whole numbers of 16 bits, which Pillow alone would narrow."""
     if opened.format == "PNG":
         return len(data) > 24 and data[24] == 16
     if opened.format != "TIFF":

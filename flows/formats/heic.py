@@ -10,7 +10,7 @@ MISSING = "it is a HEIC, which needs one more library: pip install 'cleanplate[h
 
 
 def installed() -> bool:
-    """Whether such pictures can be opened. Imports nothing."""
+    """True if such pictures can be opened. Imports nothing."""
     return find_spec("pillow_heif") is not None
 
 

@@ -1,4 +1,4 @@
-"""The processes that write JPEG coefficients: started when one is needed, kept for the next picture, never mourned.
+"""The processes that write JPEG coefficients: started when needed, kept for the next picture, replaced when one dies.
 
 A file on which libjpeg ends or breaks its process costs that picture its splice and nothing else.
 """

@@ -196,7 +196,7 @@ class Library:
 
 
 def same_codes(one: Any, other: Any) -> bool:
-    """Whether two records write their symbols in the same Huffman codes."""
+    """True if two records write their symbols in the same Huffman codes."""
     return all(
         bytes(CODES.from_address(mine)) == bytes(CODES.from_address(yours))
         for tables in ("dc_huff_tbl_ptrs", "ac_huff_tbl_ptrs")

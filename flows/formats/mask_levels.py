@@ -69,7 +69,7 @@ def between_two(grey: np.ndarray, values: np.ndarray, levels: np.ndarray) -> flo
 
 
 def steps_are_steep(grey: np.ndarray, top: int) -> bool:
-    """Whether values mostly change by more than those of a gradient do, from one pixel to the next."""
+    """True if values mostly change by more than those of a gradient do, from one pixel to the next."""
     step = _highest(grey) - _lowest(grey)
     return bool(np.median(step[step > 0]) > top * STEEP)
 

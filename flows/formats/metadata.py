@@ -105,7 +105,7 @@ def _tags(opened: Image.Image, orientation: int) -> Image.Exif | None:
         tags = opened.getexif()
         for tag in set(tags) - DESCRIPTIVE - GEOGRAPHIC:
             del tags[tag]
-        tags[TAG] = orientation  # which Pillow takes away when it turns the pixels
+        tags[TAG] = orientation  # which Pillow removes when it turns the pixels
         for ifd in (0x8769, 0x8825):
             tags.get_ifd(ifd)  # loads the camera's and the place's tags, so that they are written back
         tags.tobytes()

@@ -84,7 +84,7 @@ def end_of(data: bytes) -> int:
 
 
 def tells_late(data: bytes) -> bool:
-    """Whether a PNG says something of its picture behind the pixels."""
+    """True if a PNG says something of its picture behind the pixels."""
     all_kinds = [kind for kind, _ in chunks_of(data)]
     return b"IDAT" in all_kinds and not TELLING.isdisjoint(all_kinds[all_kinds.index(b"IDAT") :])
 

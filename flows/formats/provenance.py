@@ -46,7 +46,7 @@ def without_previews(xmp: bytes) -> bytes | None:
 
 
 def tells_of_video(xmp: bytes | None) -> bool:
-    """Whether a packet says that a video lies behind the picture (a motion photo)."""
+    """True if a packet says that a video lies behind the picture (a motion photo)."""
     try:
         return any(_is_video(name) for name in read(xmp or b"", _is_video).names)
     except Unreadable:
@@ -54,7 +54,7 @@ def tells_of_video(xmp: bytes | None) -> bool:
 
 
 def is_readable(xmp: bytes | None) -> bool:
-    """Whether a reader of XMP can read a packet, and finds something said in it."""
+    """True if a reader of XMP can read a packet, and finds something said in it."""
     try:
         return read(xmp or b"", lambda _: False).end >= 0
     except Unreadable:

@@ -1,4 +1,4 @@
-"""Which pictures are due: missing, changed, wanted otherwise, or under a mask that somebody corrected by hand."""
+"""Which pictures are due: missing, changed, asked for differently, or under a mask that somebody corrected by hand."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def waiting(
 def masked(manifest: Manifest, folder: Folder, names: list[str], requests: Requests, job: Job) -> dict[str, Outcome]:
     """Rows of those names that need no mask found: `masks` left one for this very picture, or somebody made one.
 
-    What was made by hand stays also when existing pictures are overwritten; the file can be taken away instead.
+    What was made by hand stays also when existing pictures are overwritten; the file can be removed instead.
     """
     ready = {}
     for name in names:
         try:
             outcome = _masked(manifest, folder, name, requests, job)
-        except OSError:  # taken away in this moment
+        except OSError:  # removed at this very moment
             continue
         if outcome is not None:
             ready[name] = outcome
@@ -98,7 +98,7 @@ def _is_up_to_date(
     due_with: Callable[[str], str],
     masks_only: bool,
 ) -> bool:
-    """Whether a row is still true of its picture and its files."""
+    """True if a row still matches its picture and its files."""
     if (row.status == "masked" and not masks_only) or row.wanted != requests.of(name).key:
         return False
     if row.settings != due_with(row.status):
@@ -120,7 +120,7 @@ def _published_size(folder: Folder, name: str, row: LedgerEntry) -> int:
 
 
 def _same(manifest: Manifest, folder: Folder, name: str, row: LedgerEntry) -> bool:
-    """Whether a picture holds the bytes of its row: size and time tell, or SHA-256 when only its time changed."""
+    """True if a picture holds the bytes of its row: size and time tell, or SHA-256 when only its time changed."""
     size, mtime = folder.stat(name)
     if (size, mtime) == (row.size, row.mtime):
         return True
@@ -132,7 +132,7 @@ def _same(manifest: Manifest, folder: Folder, name: str, row: LedgerEntry) -> bo
 
 
 def _other_mask(manifest: Manifest, folder: Folder, name: str, row: LedgerEntry) -> bool:
-    """Whether the mask file is not the one of the row: corrected by hand, taken away, or drawn where none was."""
+    """True if the mask file is not the one of the row: corrected by hand, removed, or drawn where none was."""
     there = folder.has(files_of(name).mask)
     if there and row.mask_sha is None and row.mask_size != NO_MASK:
         return False  # made by a version that did not ask
@@ -140,7 +140,7 @@ def _other_mask(manifest: Manifest, folder: Folder, name: str, row: LedgerEntry)
 
 
 def _corrected(manifest: Manifest, folder: Folder, name: str, row: LedgerEntry) -> bool:
-    """Whether the mask file (which is there) holds other bytes than that of the row."""
+    """True if the mask file (which is there) holds other bytes than that of the row."""
     size, mtime = folder.stat_of(files_of(name).mask)
     if row.mask_size is None or (size, mtime) == (row.mask_size, row.mask_mtime):
         return False

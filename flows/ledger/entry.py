@@ -1,4 +1,4 @@
-"""What the ledger knows of a picture: what its row is true of, and by which it is found out whether it still is."""
+"""The ledger's entry of a picture: how it, its request, its settings and its files were when its row was written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ABSENT = Fingerprint(-1, -1, "")  # of a row that is due as soon as there is a p
 
 
 class LedgerEntry(NamedTuple):
-    """What the ledger knows of a picture: what its row is true of, and the files it left."""
+    """The state in which a picture was done: its fingerprint, the settings, and the files that came of it."""
 
     status: str
     size: int
@@ -48,7 +48,7 @@ COLUMNS = ", ".join(LedgerEntry._fields)
 
 
 def fingerprints(folder: Folder, names: list[str], requests: Requests) -> dict[str, Fingerprint]:
-    """The pictures of a portion before work on them begins; one that vanished is due should it come back."""
+    """The fingerprints of a portion, taken before work on it begins; a picture that vanished gets ABSENT."""
     taken = {}
     for name in names:
         try:
@@ -80,7 +80,7 @@ def mask_of(folder: Folder, outcome: Outcome) -> tuple[int, int, str | None]:
     file = folder.mask(outcome.source)
     try:
         (size, mtime), now = folder.stat_of(file), hashlib.sha256(folder.fetch(file)).hexdigest()
-    except FileNotFoundError:  # taken away in this moment
+    except FileNotFoundError:  # removed at this very moment
         return 0, NO_MASK, outcome.sha256_mask or "gone"
     made = outcome.sha256_mask or now
     return size, mtime if made == now else NO_MASK, made

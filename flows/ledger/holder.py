@@ -37,7 +37,7 @@ def in_words(holder: Holder) -> str:
 
 
 def is_void(holder: Holder) -> bool:
-    """Whether nobody stands behind a lease: its process on this machine is gone, or it was not renewed for long."""
+    """True if nobody stands behind a lease: its process on this machine is gone, or it was not renewed for long."""
     pid = holder.get("pid")
     if _is_here(holder) and isinstance(pid, int) and pid > 0:
         if pid == os.getpid():
@@ -51,7 +51,7 @@ def is_void(holder: Holder) -> bool:
 
 
 def _is_here(holder: Holder) -> bool:
-    """Whether the process number of a holder can be looked up here. Containers often share their host's name, and each
+    """True if the process number of a holder can be looked up here. Containers often share their host's name, and each
     counts its processes anew; machines made of one image share it too."""
     here = _machine()
     known = bool(here) and all(holder.get(key, value) == value for key, value in here.items())
@@ -68,7 +68,7 @@ def _machine() -> dict[str, str]:
 
 
 def _lives(pid: int, started: object) -> bool:
-    """Whether a process runs, or is stopped, that began at this time."""
+    """True if a process runs, or is stopped, that began at this time."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

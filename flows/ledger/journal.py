@@ -1,8 +1,8 @@
-"""What is in work right now, kept where a dying process cannot take it along: how poison is told from bad luck.
+"""The pictures in progress, on disk so that they outlive the process: how a deadly picture is told from bad luck.
 
 A picture can kill the process that works on it (a decoder's crash, the out-of-memory killer) or hang it for good. Which
-one it was, nobody can say afterwards; but the names in work stand here, and the next run takes them last and one at a
-time. One that was alone in work at two deaths is set aside.
+one it was, nobody can say afterwards; but the names in progress stand here, and the next run takes them last and one at
+a time. One that was alone in progress at two deaths is set aside.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ ENOUGH = 2  # deaths alone: one may be a power cut
 
 
 class Journal:
-    """The names in work, in the manifest's file. `flying` is how many were in work together, 0 when they are not."""
+    """The names in progress, in the manifest's file. `flying` is how many were so together, 0 when they are not."""
 
     def __init__(self, file: sqlite3.Connection):
         self.file = file
 
     def look_back(self) -> None:
-        """Count what a run that died had in work. Call it once a run, before anything is."""
+        """Count what a run that died had in progress. Call it once a run, before anything is."""
         with self.file:
             self.file.execute(
                 "update flights set deaths = deaths + 1, alone = alone + (flying = 1), flying = 0 where flying > 0"
             )
 
     def suspects(self) -> dict[str, int]:
-        """Names that were in work when a run died, and how often each was alone in it; the least suspected first."""
+        """Names in progress when a run died, and how often each was alone then; the least suspected first."""
         rows = self.file.execute("select name, alone from flights where deaths > 0 order by alone, name")
         return {os.fsdecode(name): alone for name, alone in rows}
 
     @contextmanager
-    def in_work(self, names: list[str]) -> Iterator[None]:
-        """These are in work until the block ends, however it ends, unless the process dies in it."""
+    def in_progress(self, names: list[str]) -> Iterator[None]:
+        """These are in progress until the block ends, however it ends, unless the process dies in it."""
         with self.file:
             self.file.executemany(
                 "insert into flights values (?, 0, 0, ?) on conflict(name) do update set flying = excluded.flying",
@@ -53,9 +53,9 @@ class Journal:
                 self.file.executemany("delete from flights where deaths = 0 and name = ?", _keys(names))
 
     def hangs(self) -> list[str]:
-        """Note that the process ends itself because of what is in work, and name it.
+        """Note that the process ends itself because of what is in progress, and name it.
 
-        One alone that was in work at a death before need not hang alone twice: a call that hangs is no power cut.
+        One alone that was in progress at a death before need not hang alone twice: a call that hangs is no power cut.
         """
         with self.file:
             self.file.execute("update flights set alone = alone + 1 where flying = 1 and deaths > 0")

@@ -128,7 +128,7 @@ class Lease:
 
 
 def _is_refused(put: Callable[[], bool]) -> bool:
-    """Whether what has worked once does not work again. Some stores that speak S3 ignore all conditions."""
+    """True if what has worked once does not work again. Some stores that speak S3 ignore all conditions."""
     try:
         put()
     except FileExistsError:

@@ -38,7 +38,7 @@ def hold(target: Path, shard: Shard | None = None, only_look: bool = False, merg
 
 
 def is_held(target: Path, lock: int) -> bool:
-    """Whether the lock of a target is still the file that was locked; -1 stands for none."""
+    """True if the lock of a target is still the file that was locked; -1 stands for none."""
     if lock < 0:
         return True
     try:

@@ -127,7 +127,7 @@ class Manifest:
         self.unwritten = {}
 
     def overwritten(self) -> None:
-        """Nothing is left to do: to overwrite again is to begin again."""
+        """Note that everything is overwritten; the next --existing overwrite begins a new round."""
         if self.fact("overwriting"):
             self.remember("overwriting", "")
 
@@ -141,12 +141,12 @@ class Manifest:
         return json.loads(found) if found else None
 
     def known(self) -> dict[str, LedgerEntry]:
-        """What there is of every picture."""
+        """The entry of every picture, by name."""
         rows = self.file.execute(f"select name, {COLUMNS} from pictures")
         return {os.fsdecode(name): LedgerEntry(*rest) for name, *rest in rows}
 
     def known_of(self, name: str) -> LedgerEntry | None:
-        """What there is of one picture."""
+        """The entry of one picture, or None."""
         found = self.file.execute(f"select {COLUMNS} from pictures where name = ?", (os.fsencode(name),)).fetchone()
         return LedgerEntry(*found) if found else None
 
@@ -165,12 +165,12 @@ class Manifest:
         self.file.execute("update pictures set row = ? where name = ?", row)
 
     def touched(self, name: str, mtime: int) -> None:
-        """Note another time of the same bytes."""
+        """Note that the same bytes have another modification time."""
         with self.file:
             self.file.execute("update pictures set mtime = ? where name = ?", (mtime, os.fsencode(name)))
 
     def touched_mask(self, name: str, mtime: int) -> None:
-        """Note another time of the same mask."""
+        """Note that the same mask has another modification time."""
         with self.file:
             self.file.execute("update pictures set mask_mtime = ? where name = ?", (mtime, os.fsencode(name)))
 
@@ -233,7 +233,7 @@ class Manifest:
         self.pending.put()
 
     def tidy(self, folder: Folder) -> None:
-        """Clear up after a run that died, if one did: half-written files, masks without a row, names in work."""
+        """Clear up after a run that died, if one did: half-written files, masks without a row, names in progress."""
         if self.rows_in_records() is None and self.shard is None:  # what is half-written may be another shard's
             folder.sweep()
         ours = self.shard.holds if self.shard else lambda _: True

@@ -1,4 +1,4 @@
-"""The ledger of a target in a store: SQLite needs a disk, so it is brought here for a run and taken back during it."""
+"""The ledger of a target in a store: SQLite needs a disk, so it is copied here, and back from time to time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHARE = 20  # ... and a copy takes at most one part in so many of the time
 
 @contextmanager
 def mirror(folder: Folder, only_look: bool = False) -> Iterator[None]:
-    """While this lasts, the ledger of a target in a store is worked on at `folder.target`, and the target is ours.
+    """Within this block, the ledger of a target in a store is worked on at `folder.target`, and the target is ours.
 
     For a target on this machine nothing is to be done. With `only_look` the target is not locked and nothing is taken
     back. Raises Busy when another run holds the target, EnvironmentFault when the store does not answer.

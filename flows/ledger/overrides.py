@@ -36,7 +36,7 @@ class Override:
 
     @property
     def pending(self) -> bool:
-        """Whether somebody clicked since the picture was done."""
+        """True if somebody clicked since the picture was done."""
         return self.clicked and not self.used
 
 
@@ -80,14 +80,14 @@ def planned(file: sqlite3.Connection, task: str) -> set[str]:
 
 
 def done(file: sqlite3.Connection, name: str, attempts: int, settings: dict[str, Any]) -> None:
-    """A picture was done again, with these settings beside the job's."""
+    """Note that a picture was done again, with these settings besides the job's."""
     key = os.fsencode(name)
     file.execute("delete from planned where name = ?", (key,))
     file.execute("insert or replace into redone values (?, ?, ?)", (key, attempts, json.dumps(settings)))
 
 
 def use(file: sqlite3.Connection, name: str) -> None:
-    """The published result is that of what was clicked."""
+    """Note that the published result is the one of what was clicked."""
     file.execute("update clicks set used = true where name = ?", (os.fsencode(name),))
 
 

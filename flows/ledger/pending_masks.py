@@ -13,13 +13,13 @@ Stat = tuple[int, int]  # size and modification time
 
 
 class PendingMasks:
-    """Those of the rows that one run has committed."""
+    """The pending masks of the rows that one run has committed."""
 
     def __init__(self) -> None:
         self._noted: list[tuple[Folder, str, Stat | None]] = []
 
     def note(self, folder: Folder, name: str) -> None:
-        """A row of this picture is committed now."""
+        """Note that the row of this picture is committed."""
         self._noted.append((folder, name, _stat(folder, name)))
 
     def put(self) -> None:
@@ -30,7 +30,7 @@ class PendingMasks:
             if not folder.has(files.pending_mask):
                 continue
             if _stat(folder, name) == before:
-                with contextlib.suppress(FileNotFoundError):  # taken away in this moment
+                with contextlib.suppress(FileNotFoundError):  # removed at this very moment
                     folder.move(files.pending_mask, files.mask)
             else:
                 folder.remove(files.pending_mask)

@@ -11,7 +11,7 @@ from flows.places.folder import Folder
 
 
 def prune(manifest: Manifest, folder: Folder, present: set[str]) -> int:
-    """Take away everything there is of a picture that is not among the names in `present`. Returns how many.
+    """Remove everything there is of a picture that is not among the names in `present`. Returns how many.
 
     Also of what was in progress when a run died. The files go first and the row last: what a killed run leaves behind
     is then found again.

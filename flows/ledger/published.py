@@ -1,4 +1,4 @@
-"""The row that tells of a published file, and what becomes of the file when no row tells of it any more."""
+"""The row that tells of a published file, and what becomes of the file when no row tells of it any longer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flows.places.folder import Folder
 
 
 def remove_published(rows: sqlite3.Connection, folder: Folder, before: Outcome | None, now: Outcome) -> None:
-    """Take away what a row told of until now where it tells of another file, unless another row tells of it."""
+    """Remove what a row told of until now where it tells of another file, unless another row tells of it."""
     if before and before.file_name not in (None, now.file_name) and row_of(rows, str(before.file_name)) is None:
         folder.remove(str(before.file_name))
 

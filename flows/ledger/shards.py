@@ -44,7 +44,7 @@ class Shard:
         return Survey(names, rejected, there.links, barred, there.unread)
 
     def holds(self, name: str) -> bool:
-        """Whether a picture is of this share."""
+        """True if a picture is of this share."""
         return self == holder(name, self.count)
 
 

@@ -133,7 +133,7 @@ class _About:
         kind = "png" if path.endswith("png") else "jpeg"
         try:
             return f"data:image/{kind};base64,{base64.b64encode(self.folder.fetch(path)).decode()}"
-        except FileNotFoundError:  # taken away in this moment
+        except FileNotFoundError:  # removed at this very moment
             return None
 
     def _attempt(self, source: str, number: int) -> dict[str, Any]:

@@ -29,7 +29,7 @@ CHANGED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", 
 
 
 def is_url(place: str) -> bool:
-    """Whether a place is in a store, such as s3://bucket/folder, rather than a path of this machine."""
+    """True if a place is in a store, such as s3://bucket/folder, rather than a path of this machine."""
     return "://" in place and not place.lower().startswith("file:")
 
 
@@ -91,7 +91,7 @@ class Bucket:
         return LISTINGS.get(self.url)
 
     def is_file(self) -> bool:
-        """Whether the URL is that of a file rather than a folder."""
+        """True if the URL is that of a file rather than a folder."""
         with self._asked("looked up"):
             return bool(self.fs.isfile(self.root))
 

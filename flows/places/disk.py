@@ -100,7 +100,7 @@ class Disk:
                 raise EnvironmentFault(f"{self.path(relative)} cannot be removed: {error.strerror or error}") from error
 
     def remove_empty_folders(self, relative: str) -> None:
-        """Take away the folders above a file that is gone, as far as nothing is left in them."""
+        """Remove the folders above a file that is gone, as far as nothing is left in them."""
         above = PurePosixPath(relative).parent
         while above.name:
             try:
@@ -129,7 +129,7 @@ class Disk:
                 raise EnvironmentFault(f"{self.path(relative)} cannot be removed: {error.strerror or error}") from error
 
     def sweep(self) -> None:
-        """Take away what killed runs left half-written. Only for who holds the target: others write as well."""
+        """Remove what killed runs left half-written. Only for who holds the target: others write as well."""
         for name in self.below("."):
             if PART.fullmatch(PurePosixPath(name).name):
                 self.remove(name)
@@ -181,7 +181,7 @@ class Disk:
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 raise ValueError(f"its name is too long for {relative}") from error
-            if isinstance(error, FileNotFoundError):  # taken away in this moment
+            if isinstance(error, FileNotFoundError):  # removed at this very moment
                 raise
             raise EnvironmentFault(
                 f"{self.path(relative)} {what}: {error.strerror or error}; fix that, then run the same command again"
@@ -203,7 +203,7 @@ def _obstacle(root: Path, relative: str) -> Obstructed:
 
 
 def leads_out(root: Path, path: Path) -> bool:
-    """Whether a link leads out of a folder, or nowhere."""
+    """True if a link leads out of a folder, or nowhere."""
     try:
         return not path.resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError):  # a link to itself

@@ -90,7 +90,7 @@ class Folder:
         return Disk(self.target).bring(self.source / name, relative)
 
     def has(self, relative: str) -> bool:
-        """Whether there is such a file in the target."""
+        """True if there is such a file in the target."""
         return is_file_name(relative) and self.files.has(relative)
 
     def fetch(self, relative: str) -> bytes:
@@ -130,13 +130,13 @@ class Folder:
         return [(file.removesuffix(".png"), f"{PENDING}/{file}") for file in files]
 
     def sweep(self) -> None:
-        """Take away what killed runs left half-written. Only for who holds the target: another's would be in work."""
+        """Remove what killed runs left half-written. Only for who holds the target: another's would be in progress."""
         if isinstance(self.files, Disk):  # in a store nothing is ever half-written
             self.files.sweep()
 
     @property
     def is_far(self) -> bool:
-        """Whether source or target is in a store."""
+        """True if source or target is in a store."""
         return isinstance(self.files, Bucket) or isinstance(self.pictures, StoredSource)
 
     @property
@@ -174,7 +174,7 @@ class Folder:
                     self.remove(f"{place}/{name}")
 
     def remove_traces(self, name: str) -> None:
-        """Take away what shows how an earlier result of a picture came about."""
+        """Remove what shows how an earlier result of a picture came about."""
         files = files_of(name)
         self.remove(files.strip)
         self.remove(files.process)
@@ -182,7 +182,7 @@ class Folder:
         self.remove_thumbnails(files)
 
     def remove_picture(self, name: str, published: Iterable[str], but: Set[str]) -> None:
-        """Take away everything there is of a picture, also what it was `published` as, except the paths in `but`."""
+        """Remove everything there is of a picture, also what it was `published` as, except the paths in `but`."""
         files = files_of(name, self.container)
         self.remove_traces(name)
         self.clear(files.staged().attempts)

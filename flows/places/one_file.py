@@ -76,7 +76,7 @@ class ResultFile:
             self.files, self.name = Disk(path.parent), path.name
 
     def exists(self) -> bool:
-        """Whether there is anything of that name, also a link that leads nowhere."""
+        """True if there is anything of that name, also a link that leads nowhere."""
         if isinstance(self.files, Bucket):
             return self.files.has(self.name)
         return os.path.lexists(self.files.path(self.name))

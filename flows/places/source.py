@@ -111,7 +111,7 @@ class StoredSource:
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a file of a folder can be called so. A store keeps a//b.png and a/b.png apart; a folder does not."""
+    """True if a file of a folder can be called so. A store keeps a//b.png and a/b.png apart; a folder does not."""
     return not any(part in ("", ".", "..") for part in name.split("/"))
 
 

@@ -19,7 +19,7 @@ AS_PICTURES = "convert them to TIFF, PNG or JPEG first"
 
 
 def is_left_out(name: str) -> bool:
-    """Whether a file or folder of this name is passed over without a word: hidden, filled by a machine, or records.
+    """True if a file or folder of this name is passed over without a word: hidden, filled by a machine, or records.
 
     The records of dog.jpg lie in dog.jpg.cleanplate, where it is the one result of a picture.
     """

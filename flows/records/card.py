@@ -86,7 +86,7 @@ def write_rows(folder: Folder, outcomes: Iterable[Outcome], place: str = "") -> 
 
 
 def are_there(folder: Folder, place: str = "") -> bool:
-    """Whether nobody took a record file away; a shard has fewer of them in its own place."""
+    """True if nobody took a record file away; a shard has fewer of them in its own place."""
     return all(folder.has(f"{place}{name}") for name in (RECORDS if not place else FILES_OF_A_SHARD))
 
 

@@ -186,7 +186,7 @@ def _mask(folder: Folder, outcome: Outcome, since: int) -> tuple[int, int, str |
 
 
 def _same_request(job: Job, before: Job | None, requests: Requests, outcome: Outcome, since: int) -> bool:
-    """Whether a row is of what is wanted now; of masks and annotations, whether their file is older than the row."""
+    """True if a row is of what is wanted now; of masks and annotations, whether their file is older than the row."""
     request = requests.of(outcome.source)
     if request.given:
         files = request.masks or (Path(job.coco).expanduser(),)

@@ -47,7 +47,7 @@ class Request:
 
     @property
     def given(self) -> bool:
-        """Whether somebody drew what is to go, so that nothing has to be found."""
+        """True if somebody drew what is to go, so that nothing has to be found."""
         return bool(self.masks) or self.region is not None
 
     @property

@@ -64,7 +64,7 @@ class Trial:
         return self.kept
 
     def goes_on(self, tries: int) -> bool:
-        """Whether there is another attempt to make: the first, or one more for a doubtful picture."""
+        """True if there is another attempt to make: the first, or one more for a doubtful picture."""
         if self.kept is None:
             return True
         return self.kept.verdict is not None and self.kept.verdict.doubtful and self.made < tries

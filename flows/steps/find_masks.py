@@ -1,4 +1,4 @@
-"""The first step: what is to go becomes mask files, which can be looked at and corrected. Stateless."""
+"""The first step: what is to be removed becomes mask files, which can be looked at and corrected. Stateless."""
 
 from __future__ import annotations
 

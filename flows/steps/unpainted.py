@@ -19,7 +19,7 @@ OPENCV_OUT_OF_MEMORY = -4  # the code of its cv2.error
 
 
 def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
-    """The row of a picture that could not be done; what an earlier run may have left of it is taken away.
+    """The row of a picture that could not be done; what an earlier run may have left of it is removed.
 
     Raises EnvironmentFault instead when the machine is at fault.
     """

@@ -1,4 +1,4 @@
-"""Ctrl-C: once, what is in work is finished and nothing more begun; twice, the run stops at once. So does SIGTERM."""
+"""Ctrl-C: once, what is in progress is finished; twice, the run stops at once. SIGTERM stops it at once, too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """While this lasts, SIGTERM raises Terminated where the main thread is: what is written is whole, the rest is not.
+    """Within this block, SIGTERM raises Terminated where the main thread is: what is written is whole, the rest is not.
 
     Where somebody else heeds SIGTERM it changes nothing.
     """
@@ -41,7 +41,7 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def graceful_sigint(say: Callable[[str], None]) -> Iterator[None]:
-    """While this lasts, the first Ctrl-C only asks `until_interrupted` to end; the second is Python's own.
+    """Within this block, the first Ctrl-C only asks `until_interrupted` to end; the second is Python's own.
 
     Where Ctrl-C is ignored, as behind `nohup`, and in other threads than the main one it changes nothing.
     """
@@ -65,13 +65,13 @@ def graceful_sigint(say: Callable[[str], None]) -> Iterator[None]:
 
 
 def interrupted() -> bool:
-    """Whether somebody asked to stop."""
+    """True if somebody asked to stop."""
     return _ASKED.is_set()
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Within it `request_stop` holds."""
+    """A block within which `request_stop` counts; leaving it clears the request."""
     try:
         yield
     finally:
@@ -79,17 +79,17 @@ def stoppable() -> Iterator[None]:
 
 
 def request_stop() -> None:
-    """What is in work is finished and nothing more begun, for another reason than a signal."""
+    """Finish what is in progress and begin nothing more, for a reason other than a signal."""
     _STOP.set()
 
 
 def stop_requested() -> bool:
-    """Whether nothing more is to be begun."""
+    """True if nothing new should be started."""
     return interrupted() or _STOP.is_set()
 
 
 def until_interrupted(due: Iterable[Due]) -> Iterator[Due]:
-    """Everything in `due`, or what of it came before nothing more was to be begun."""
+    """The items of `due`, until a stop is requested."""
     for one in due:
         if stop_requested():
             return

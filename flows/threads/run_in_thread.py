@@ -1,4 +1,4 @@
-"""A work in a thread beside an event loop, which stays free for whoever wants to cancel it."""
+"""Runs blocking work in a thread, so that the event loop stays free and the work can be cancelled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Made = TypeVar("Made")
 
 
 async def run_in_thread(work: Callable[[], Made], patience: float) -> Made:
-    """What `work` makes in a thread, in this context. Cancelled, it ends it where it is and waits so many seconds."""
+    """The result of `work`, run in a thread with this context. Cancelled, it halts that and waits `patience` s."""
     done: Future[Made] = Future()
 
     def through() -> None:

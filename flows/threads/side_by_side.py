@@ -1,4 +1,4 @@
-"""Works side by side, each in a thread: what any of them makes comes, as it is made, to the thread that asks.
+"""Runs several pieces of work at once, each in a thread; their results reach the calling thread as they are made.
 
 So nothing that this thread does, such as writing rows or telling a server, keeps the model waiting.
 """
@@ -22,7 +22,7 @@ GLANCE = 0.5  # seconds; Halted is raised between two calls only, and so none ma
 
 
 class Halted(BaseException):
-    """Raised in a thread that must end at once. No Exception, since it is nobody's mistake."""
+    """Raised in a thread that must end at once. Not an Exception, since nothing went wrong."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _until_trouble(source: Iterator[Given], troubles: list[BaseException]) -> It
 
 
 class _Crew(Generic[Given, Made]):
-    """Threads at work, and what they have made of what."""
+    """The running threads and their results."""
 
     def __init__(self, work: Callable[[Given], Iterable[Made]]):
         self.work = work
@@ -94,7 +94,7 @@ class _Crew(Generic[Given, Made]):
         self.made.put((one, _End(threading.current_thread(), trouble)))
 
     def next(self) -> tuple[Given, Any]:
-        """The next thing that any thread makes."""
+        """The next result of any thread."""
         while True:
             with contextlib.suppress(queue.Empty):
                 return self.made.get(timeout=GLANCE)

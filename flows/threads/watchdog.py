@@ -1,7 +1,7 @@
 """Ends a process in which a model call hangs: in Python nothing else can end native code.
 
-What hung is said on stderr and noted in the journal; the same command goes on, with what was in work alone, and sets it
-aside should it hang again. A call that hangs without letting other threads run is beyond this.
+What hung is said on stderr and noted in the journal; the same command goes on, with what was in progress alone, and
+sets it aside should it hang again. A call that hangs without letting other threads run is beyond this.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _lock = threading.Lock()
 
 @contextmanager
 def watched(seconds: float, last_words: Callable[[], str]) -> Iterator[None]:
-    """While this lasts, the process ends with 3 when something takes more than `seconds` a picture; 0 is for ever.
+    """Within this block, the process ends with 3 when something takes more than `seconds` a picture; 0 is for ever.
 
     `last_words` notes what hangs, and says it.
     """
@@ -43,7 +43,7 @@ def watched(seconds: float, last_words: Callable[[], str]) -> Iterator[None]:
 
 
 def extend_deadline(pictures: int) -> None:
-    """Something begins that may take as long as so many pictures do. What others expected for longer still may, too."""
+    """Allow as much time from now as so many pictures take; a later deadline that is already set stays."""
     global _deadline, _longest
     with _lock:
         seconds = _seconds * max(1, pictures)
@@ -53,7 +53,7 @@ def extend_deadline(pictures: int) -> None:
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """What may take any time, such as fetching weights."""
+    """A block that may take any time, such as fetching weights; the deadline does not count within it."""
     global _paused
     with _lock:
         _paused += 1

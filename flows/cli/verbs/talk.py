@@ -73,7 +73,7 @@ def _filled(line: str, indent: int = 0) -> str:
 
 
 def on_terminal() -> bool:
-    """Whether somebody watches. Rich alone would take FORCE_COLOR for an answer, which CI sets on its pipes."""
+    """True if somebody watches. Rich alone would take FORCE_COLOR for an answer, which CI sets on its pipes."""
     return TALK.file.isatty()
 
 
@@ -82,7 +82,7 @@ def print_json(value: Any) -> None:
 
 
 def code_of(error: BaseException) -> int | None:
-    """The exit code of an error that a user can mend; None for one that is ours."""
+    """The exit code of an error that a user can fix; None for one that is ours."""
     if isinstance(error, KeyboardInterrupt):
         return 143 if isinstance(error, Terminated) else 130
     if isinstance(error, Stop):

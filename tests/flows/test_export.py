@@ -187,7 +187,7 @@ def test_what_is_there_already_is_not_mixed_with_an_export(target, tmp_path):
 
 
 def test_what_has_no_end_or_no_result_or_nothing_accepted_is_not_exported(target, tmp_path):
-    with pytest.raises(UsageError, match="holds no result"):
+    with pytest.raises(UsageError, match="holds no Cleanplate result"):
         export(tmp_path / "source", tmp_path / "new")
     apply(target, [Decision("a/0.jpg"), Decision("a/1.png")])
     with pytest.raises(UsageError, match="nothing to export that was accepted"):

@@ -366,7 +366,7 @@ def test_what_cannot_work_is_refused_and_nothing_touched(done, wrong, words):
 
 
 def test_what_holds_no_result_cannot_be_redone(tmp_path):
-    with pytest.raises(UsageError, match="holds no result"):
+    with pytest.raises(UsageError, match="holds no Cleanplate result"):
         redo(tmp_path)
 
 

@@ -41,7 +41,7 @@ def conclude(job: Job, folder: Folder, manifest: Manifest, present: set[str] | N
 def accompany(job: Job, folder: Folder, manifest: Manifest, finished: set[str], say: Callable[[str], None]) -> None:
     """What is asked for beside the results: other files of the source, and strips of what was `finished` before."""
     if job.copy_others:
-        say(f"{copy_sidecars(folder)} files that are no pictures copied")
+        say(f"{copy_sidecars(folder)} files that are not pictures copied")
     if job.concat:
         drawn, others = strips.draw_missing(job, folder, manifest.outcomes(finished))
         if drawn:

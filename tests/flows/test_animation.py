@@ -121,7 +121,7 @@ def test_a_picture_that_breaks_takes_its_process_with_it(scenes):
 
 
 def test_a_process_that_cannot_be_drawn_is_a_warning_and_the_picture_stays(scenes, monkeypatch):
-    def failing(self, image, mask, seed):
+    def failing(self, image, mask, seed, *_):
         yield image
         raise RuntimeError("out of memory")
 
@@ -163,7 +163,7 @@ class Noted:
             np.where(mask[..., None], 200, image).astype(np.uint8) for image, mask in zip(images, masks, strict=True)
         ]
 
-    def process(self, image, mask, seed):
+    def process(self, image, mask, seed, avoid=None):
         self.asked.append((mask, seed))
         yield np.where(mask[..., None], (255, 0, 90), image).astype(np.uint8)
         yield from self([image], [mask], [seed])

@@ -11,7 +11,7 @@ from flows.cli.progress import Terminal
 from flows.job import Job
 from flows.outcome import Outcome
 from flows.records import card as cards
-from flows.run import run
+from flows.run import SILENT, run
 from flows.steps.verdicts import Verdict
 from removal import Checkpoint, Choice
 
@@ -40,7 +40,7 @@ class Paint:
 def cleaned(tmp_path, picture, monkeypatch):
     """A function that runs a job over three pictures, grey or in colour, of which some get a hole in one colour."""
 
-    def clean(colour=(255, 0, 255), pictures=(1,), grey=False, watch=None, **settings) -> dict[str, dict]:
+    def clean(colour=(255, 0, 255), pictures=(1,), grey=False, watch=SILENT, **settings) -> dict[str, dict]:
         source = tmp_path / ("grey" if grey else "coloured")
         if not source.exists():
             source.mkdir()

@@ -62,6 +62,7 @@ fresh:          ## both commands in an empty Debian 12 and 13, as a new user mee
 
 quality: $(READY) ## the bundled models on 200 unseen scenes beside simple fills; sheets to look at in demo/quality
 	$(BIN)/python -m tests.benchmarks.quality
+	$(BIN)/python -m tests.benchmarks.quality_photos
 
 verdicts: $(READY) ## whether failed removals are told from good ones, what --tries brings, and what a reviewer meets first
 	$(BIN)/python -m tests.benchmarks.gate

@@ -1,8 +1,8 @@
 """Whether the verdict tells failed removals from good ones: `python -m tests.benchmarks.gate [COUNT]`.
 
-Masks are found as in a run, half by a phrase and half by a point. Good results are those of the fine-tuned checkpoint;
-failures are objects that were left, and what plain blending drew in their place. What has failed is said by
-`there_again`, which knows the truth; the judges do not.
+Masks are found as in a run, half by a phrase and half by a point. Results are those of the fine-tuned checkpoint, objects
+that were left, and what plain blending drew in their place. The truth says what has failed: an object there again, or
+colours or detail far from it; what is neither good nor bad is left out. The judges do not know the truth.
 """
 
 import sys
@@ -24,6 +24,7 @@ from removal.bundled.scenes import Scene, scene
 from removal.quality import there_again
 from removal.verify import fit
 from tests.benchmarks.quality import AS_WRITTEN, FIRST
+from tests.benchmarks import truth
 
 MODELS = {"inpainting": ("bundled", {}), "blending as written": ("bundled-base", AS_WRITTEN)}
 
@@ -81,8 +82,9 @@ def judged_results(scenes: list[Scene], masked: list[Masked | None]) -> list[Jud
     for made, painted in results.items():
         looked = look_again(Job(model="bundled", device="cpu"), some, painted)
         for result, (one, s), again in zip(painted, pairs, looked, strict=True):
-            failed = there_again(result, s.truth, one.mask, s.object)
-            found.append(Judged(made, failed, _doubts(result, one.mask, again or Redetection())))
+            bad = there_again(result, s.truth, one.mask, s.object) or truth.failed(result, s.truth, one.mask)
+            if bad is not None:
+                found.append(Judged(made, bad, _doubts(result, one.mask, again or Redetection())))
     return found
 
 

@@ -1,8 +1,8 @@
 """Whether the verdict tells failed removals from good ones: `python -m tests.benchmarks.gate [COUNT]`.
 
-Masks are found as in a run, half by a phrase and half by a point. Results are those of the fine-tuned checkpoint, objects
-that were left, and what plain blending drew in their place. The truth says what has failed: an object there again, or
-colours or detail far from it; what is neither good nor bad is left out. The judges do not know the truth.
+Masks are found as in a run, half by a phrase and half by a point. Results are those of the fine-tuned checkpoint,
+objects that were left, and what plain blending drew in their place. The truth says what has failed: an object
+there again, or colours or detail far from it; what is neither good nor bad is left out. No judge knows it.
 """
 
 import sys
@@ -23,8 +23,8 @@ from removal import load_remover
 from removal.bundled.scenes import Scene, scene
 from removal.quality import there_again
 from removal.verify import fit
-from tests.benchmarks.quality import AS_WRITTEN, FIRST
 from tests.benchmarks import truth
+from tests.benchmarks.quality import AS_WRITTEN, FIRST
 
 MODELS = {"inpainting": ("bundled", {}), "blending as written": ("bundled-base", AS_WRITTEN)}
 

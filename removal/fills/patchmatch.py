@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SEED = 1212  # the library's own. It is one for all threads, and so never another
 PATCH = 3  # radius; 5 and 7 come no closer to the truth, on photos or scenes, and take two and four times as long
+REACH = 0.75  # of the context: at all of it distant things come into the hole, at half too little is left to copy
 LEAST = 128  # pixels; a window is no smaller, or a small hole would have nothing to choose from
 SECONDS = 2.5  # of a core for one hole, so that a core half as fast stays within five
 SECONDS_A_PIXEL, SECONDS_A_HOLE_PIXEL = 1.5e-6, 20e-6  # as measured, of the window and of the hole in it
@@ -61,7 +62,7 @@ def fill(
 def _window(hole: np.ndarray, context: float) -> tuple[slice, slice]:
     """The box of a hole with its surroundings, as far as the picture has any."""
     top, bottom, left, right = bounds(hole)
-    around = (context - 1) / 2 * max(bottom - top, right - left)
+    around = REACH * (context - 1) / 2 * max(bottom - top, right - left)
     rows, columns = (
         slice(max(0, int(first - margin)), int(np.ceil(last + margin)))
         for first, last in ((top, bottom), (left, right))

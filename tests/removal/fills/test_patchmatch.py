@@ -168,3 +168,13 @@ def test_a_start_for_a_model_holds_nothing_of_what_is_to_be_avoided():
     filled = prefill(crop.image, crop.mask, crop.avoid)[mask].astype(int)
     assert not (filled[:, 0] - filled[:, 1] > 100).any()
     assert (prefill(crop.image, crop.mask)[mask][:, 0] > 190).any()
+
+
+def test_what_is_farther_away_than_three_quarters_of_the_context_does_not_come_into_a_hole():
+    image, mask = grain(300, 300), np.zeros((300, 300), bool)
+    mask[80:220, 80:220] = True  # a context of 2 is 70 pixels on each side
+    elsewhere = image.copy()
+    elsewhere[:, :24] = elsewhere[:24] = elsewhere[:, -24:] = elsewhere[-24:] = RED
+    assert (fill(elsewhere, mask)[mask] == fill(image, mask)[mask]).all()
+    elsewhere[:, :60] = RED
+    assert (fill(elsewhere, mask)[mask] != fill(image, mask)[mask]).any()

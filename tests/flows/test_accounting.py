@@ -128,7 +128,7 @@ KINDS: dict[str, Kind] = {
     # bombs
     "decompression bomb": Kind(BOMB, ("failed",), "--max-pixels 3600000000"),
     "bomb by its header alone": Kind(png_header(2**20, 2**20) + chunk(b"IDAT", b""), ("failed",), "too many pixels"),
-    "text bomb": Kind(text_bomb(), ("failed",), "cannot be decoded"),
+    "text bomb": Kind(text_bomb(), ("removed",)),  # what unpacks to so much is kept as it lies, unread
     # whole, but not to be narrowed
     "animated GIF": Kind(saved(RGB.quantize(16), "GIF", **FRAMES), ("unsupported",), "2 frames", "n.gif"),
     "GIF": Kind(saved(RGB.quantize(16), "GIF"), ("unsupported",), "palette", "o.gif"),
@@ -236,7 +236,8 @@ def test_there_are_enough_kinds_and_no_two_of_a_name():
 
 
 @pytest.mark.parametrize("said", KINDS)
-def test_every_kind_of_input_ends_with_a_reason_or_a_result(place, said):
+def test_every_kind_of_input_ends_with_a_reason_or_a_result(place, said, monkeypatch):
+    monkeypatch.setattr(PngImagePlugin, "MAX_TEXT_CHUNK", 1 << 22)  # Pillow's own bound is below what one of them holds
     kind = KINDS[said]
     row = rows(place / "out")[kind.name]
     assert row["status"] in kind.ends, row["reason"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from masks import BoxPrompt, PointPrompt, TextPrompt, load_segmenter
-from masks.segmenters import refuse
+from masks.segmenters import objection
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_prompts_outside_the_picture_are_refused(segment):
 
 
 def test_text_is_refused_with_what_takes_it():
-    reason = refuse("grabcut", TextPrompt("dog"))
+    reason = objection("grabcut", TextPrompt("dog"))
     assert "takes no text" in reason
     assert "grounded-sam" in reason
     assert "needs a model" in reason

@@ -9,7 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from flows.settings.credentials import refuse_secrets
 from flows.settings.paths import plain_path
-from flows.settings.values import Allowance, Dilation, MethodName, Part, Prefill, parse_box, parse_part, parse_point
+from flows.settings.values import (
+    Allowance,
+    Dilation,
+    MethodName,
+    Part,
+    Prefill,
+    Switch,
+    parse_box,
+    parse_part,
+    parse_point,
+)
 
 if TYPE_CHECKING:
     from masks.selection import Selection
@@ -108,7 +118,7 @@ class Job(BaseModel):
     device: str = Field("auto", description="cpu, cuda (all GPUs), cuda:1, or several: cuda:0,cuda:1")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="precision of the model")
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field("auto", description="crops at once")
-    compile: bool = Field(False, description="compile the UNet: minutes at first, faster from thousands of pictures on")
+    compile: Switch = Field("auto", description="compile the model; auto: on a GPU, from some 1,000 pictures on")
     existing: Literal["skip", "overwrite", "error"] = Field("skip", description="what to do with finished pictures")
     limit: int = Field(0, ge=0, description="stop after so many pictures; 0: all")
     shard: Part = Field("", description="i/n: do the i-th of n parts of the folder; when all are done, `merge`")
@@ -137,6 +147,11 @@ class Job(BaseModel):
     @classmethod
     def _paths(cls, value: str) -> str:
         return plain_path(value)
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _true_or_false(cls, value: Any) -> Any:
+        return ("off", "on")[value] if isinstance(value, bool) else value
 
     @field_validator("text", "point", "box", "category", "protect", "lora", mode="before")
     @classmethod

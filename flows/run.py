@@ -27,6 +27,7 @@ from flows.steps.needed_weights import in_words, missing, slow_here
 from flows.steps.remove_masked import GROUP
 from flows.threads.interrupts import interrupted, request_stop
 from flows.threads.watchdog import extend_deadline, watched
+from removal.weights.devices import REPAID, devices
 
 
 class Watch(Protocol):
@@ -92,7 +93,7 @@ def run(job: Job, watch: Watch = SILENT, steps: Steps = HERE, masks_only: bool =
             refuse_missing_weights(task, manifest, begun, watch.say)
         watch.begin(len(begun), len(task.there.names) - len(waiting))
         summary = Summary(pictures=len(task.there.all))
-        work = Work(job, task.folder, manifest, task.requests, steps, masks_only)
+        work = Work(compiling(job, len(begun)), task.folder, manifest, task.requests, steps, masks_only)
         with _recorded(work, task, summary, bool(begun)):
             with watched(_patience(work), lambda: _last_words(job, manifest)):
                 _sample_and_rest(work, begun, summary, watch)
@@ -104,6 +105,14 @@ def run(job: Job, watch: Watch = SILENT, steps: Steps = HERE, masks_only: bool =
                 before = {*task.there.names}.difference(waiting)
                 accompany(job, task.folder, manifest, before, watch.say)
     return summary
+
+
+def compiling(job: Job, pictures: int) -> Job:
+    """The job, with `compile` on instead of auto where so many pictures repay it."""
+    if job.compile != "auto" or pictures < REPAID or job.attention != "plain" or job.method == "attentive":
+        return job
+    on_gpus = all(one.startswith("cuda") for one in devices(job.device))
+    return job.model_copy(update={"compile": "on"}) if on_gpus else job
 
 
 def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:

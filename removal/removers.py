@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -87,7 +87,17 @@ def _load(model: str, options: Options) -> ChosenRemover:
     batch = options.batch_size
     if not isinstance(batch, int):
         batch = as_many_as_fit(PIXELS, options.devices()[0], paint.resolution)
-    return CropRemover(choice, paint, options.context, batch, whole_batches=options.compile)
+    paint, batch, trouble = _compiled(paint, batch, options)
+    if trouble:
+        choice = replace(choice, reason=f"{choice.reason}; {trouble}")
+    return CropRemover(choice, paint, options.context, batch, whole_batches=getattr(paint, "compiled", False))
+
+
+def _compiled(paint: Any, batch: int, options: Options) -> tuple[Any, int, str]:
+    from removal.painting.compiling import compiled
+    from removal.painting.painter import Painter
+
+    return compiled(paint, batch, options) if isinstance(paint, Painter) else (paint, batch, "")
 
 
 def _on_devices(model: str, options: Options, devices: list[str]) -> ChosenRemover:

@@ -34,6 +34,9 @@ Prefill = Annotated[
 FAR = 1e6  # pixels; no picture is as wide, and NaN and infinity are not below it
 
 Dilation = Annotated[int | str, _number_or(r"^(auto|\d+|\d+(\.\d+)?%)$")]
+Switch = Annotated[  # true and false are for job files
+    Literal["auto", "on", "off"], WithJsonSchema({"enum": ["auto", "on", "off", True, False]})
+]
 Part = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^([1-9]\d*/[1-9]\d*)?$"})]
 Allowance = Annotated[int | str, _number_or(r"^\d+(\.\d+)?%?$")]
 

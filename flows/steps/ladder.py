@@ -83,7 +83,7 @@ def _attentive(job: Job, chosen: Choice) -> ChosenRemover | None:
     checkpoint = chosen.checkpoint
     if chosen.method == "attentive" or checkpoint.in_channels not in (4, 9):
         return None
-    options = job.remover_options | {"method": "attentive", "revision": checkpoint.revision}
+    options = job.remover_options | {"method": "attentive", "revision": checkpoint.revision, "compile": "off"}
     try:
         return load_remover(checkpoint.repo, **options)
     except (OSError, ValueError, ImportError, RuntimeError) as error:  # such as no room for it on the GPU

@@ -43,13 +43,13 @@ def load(checkpoint: Checkpoint, options: Options) -> pipelines.Painter:
     in all branches. Raises ValueError when the weights have another number of channels, OSError when they are
     unavailable.
     """
-    if options.compile:
+    if options.compile == "on":
         raise ValueError("attention that is redirected step by step cannot be compiled; use another --method")
     if checkpoint.in_channels == 9:
         painter = pipelines.load(checkpoint, options, in_channels=9)
     else:
         painter = pipelines.load(checkpoint, options, in_channels=4, usual_strength=STRENGTH)
-    return replace(painter, pipeline=AttentiveEraser(_with_branches(painter.pipeline)))
+    return replace(painter, pipeline=AttentiveEraser(_with_branches(painter.pipeline)), compilable=False)
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,6 @@ def load(checkpoint: Checkpoint, options: Options, controlnet: str = INPAINT) ->
             f"{checkpoint.repo} is of SDXL; a ControlNet leads a checkpoint of its own kind such as {SD15}"
         )
     control = _controlnet(controlnet, options)
-    if options.compile:
-        control.compile(dynamic=False)
     painter = pipelines.load(
         checkpoint, options, in_channels=4, usual_strength=STRENGTH if options.prefill != "none" else 1.0
     )
@@ -95,7 +93,7 @@ def _with_controlnet(pipeline: Any, control: Any) -> Any:
     """The ControlNet pipeline of the same parts as a stock inpainting pipeline (`from_pipe` would cast them again)."""
     from diffusers import StableDiffusionControlNetInpaintPipeline
 
-    control.to(pipeline.device, memory_format=pipelines.order_on(pipeline.device))
+    control.to(pipeline.device)
     parts = {**pipeline.components, "controlnet": control}
     controlled = StableDiffusionControlNetInpaintPipeline(**parts, requires_safety_checker=False)
     controlled.set_progress_bar_config(disable=True)

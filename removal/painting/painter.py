@@ -48,7 +48,8 @@ class Painter:
     `prompt_embeddings` are by their pipeline argument, computed once. `resolution` is a crop's side in pixels: what the
     checkpoint was trained at, which its config does not always say. `fill` fills the holes before they are encoded;
     `hole_attention` keeps them from attending to themselves. `encoded` says whether the pipeline is given latents,
-    encoded here in one batch, or pixels.
+    encoded here in one batch, or pixels. `compilable` networks work alike in every step and batch; with `compiled` ones
+    every batch should have the same size.
     """
 
     pipeline: Any
@@ -60,6 +61,8 @@ class Painter:
     fill: Fill | None = HINT
     hole_attention: bool = False
     encoded: bool = True
+    compilable: bool = True
+    compiled: bool = False
 
     def __call__(
         self, crops: list[Crop], seeds: list[int], after_step: Callable[..., dict[str, Any]] | None = None

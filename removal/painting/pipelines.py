@@ -36,7 +36,7 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
     Raises ValueError when the weights turn out to have another number of channels, or lack some, OSError when they
     are unavailable.
     """
-    if options.compile and options.attention != "plain":
+    if options.compile == "on" and options.attention != "plain":
         raise ValueError("hole attention differs from batch to batch and cannot be compiled; use --attention plain")
     # An empty prompt has nothing to guide towards, and a consistency model is guided already.
     lcm = any(map(is_lcm, options.lora))
@@ -46,8 +46,6 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
     found = pipeline.unet.config.in_channels
     if found != in_channels:
         raise ValueError(f"{checkpoint.repo} has {found} input channels where {in_channels} were expected")
-    if options.compile:
-        pipeline.unet.compile(dynamic=False)  # most of the work; the autoencoder's decoding has batches of its own size
     steps = min(options.steps, LCM_STEPS) if lcm else options.steps
     return Painter(
         pipeline,
@@ -58,6 +56,7 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
         guidance,
         chosen(options),
         options.attention == "hole",
+        compilable=options.attention == "plain",
     )
 
 
@@ -94,21 +93,14 @@ def _strength(pipeline: Any, asked: float | None, steps: int, usual: float) -> f
 
 
 def _settle(pipeline: Any, device: torch.device) -> None:
-    """Moves a pipeline to its device, in the memory format and the precision that are fastest there."""
+    """Moves a pipeline to its device, each network in its precision."""
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to(device)
-    pipeline.unet.to(memory_format=order_on(device))
-    pipeline.vae.to(memory_format=order_on(device))
     # Most configs say force_upcast, and the autoencoders of SDXL alone overflow in float16.
     overflows = hasattr(pipeline, "text_encoder_2") and pipeline.vae.config.force_upcast
     pipeline.vae.to(autoencoder_precision(pipeline.unet.dtype, device.type, overflows))
     pipeline.vae.register_to_config(force_upcast=False)  # it has the precision that it needs for good
     draw_in_float32(pipeline)
-
-
-def order_on(device: torch.device) -> torch.memory_format:
-    """The memory format of weights: channels last on CUDA, whose convolutions would convert any other."""
-    return torch.channels_last if device.type == "cuda" else torch.preserve_format
 
 
 def pipeline_of(checkpoint: Checkpoint, folder: Path, configs: Path, dtype: torch.dtype, with_text: bool = True) -> Any:

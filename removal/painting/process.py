@@ -27,7 +27,7 @@ def patches_by_step(
     rows = list(zip(crops, seeds, strict=True))
     painted = list(batches(lambda some: _painted(paint, [crop for crop, _ in some], [seed for _, seed in some]), rows))
     for step in zip(*(latents[:-1] for latents, _ in painted), strict=True):
-        yield to_images(decode(vae, torch.stack(step)))
+        yield list(batches(lambda some: to_images(decode(vae, torch.stack(some))), list(step)))
     if crops:
         yield [patch for _, patch in painted]
 

@@ -19,6 +19,9 @@ PRECISIONS = {
 }
 
 
+REPAID = 1000  # pictures from which on compiling pays on a GPU: removal.painting.compiling has the figures
+
+
 def devices(asked: str) -> list[str]:
     """Devices by their names in torch: those that `asked` lists; for `cuda` all GPUs; for `auto` these, or the CPU."""
     import torch

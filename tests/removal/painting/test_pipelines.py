@@ -104,21 +104,6 @@ def test_on_a_cpu_an_autoencoder_works_in_float32_and_its_weights_were_never_rou
     assert all(weight.equal(exact[name]) for name, weight in vae.state_dict().items())
 
 
-def test_on_a_gpu_the_networks_lie_in_the_order_that_its_convolutions_take(tiny, picture, monkeypatch):
-    """Shown without one: what would move there stays here, and paints the same within a level."""
-    painter = pipelines.load(look_up(str(tiny("inpainting"))), Options(steps=2, **OFFLINE), in_channels=9)
-    mask = np.zeros((32, 32), bool)
-    mask[8:20, 8:20] = True
-    crop = cut(picture(32, 32), mask, 32)
-    (before,) = painter([crop], [0])
-    monkeypatch.setattr(painter.pipeline, "to", lambda device: None, raising=False)
-    pipelines._settle(painter.pipeline, torch.device("cuda"))
-    for network in (painter.pipeline.unet, painter.pipeline.vae):
-        kernels = [weight for weight in network.parameters() if weight.dim() == 4]
-        assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in kernels)
-    assert np.abs(painter([crop], [0])[0].astype(int) - before).max() <= 1
-
-
 @pytest.mark.parametrize(("kind", "expected"), [("inpainting", 4), ("plain", 9)])
 def test_weights_with_another_number_of_channels_than_expected_are_refused(tiny, kind, expected):
     checkpoint = look_up(str(tiny(kind)))

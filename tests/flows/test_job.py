@@ -16,7 +16,7 @@ from flows.ledger.lock import Busy
 from flows.ledger.manifest import Manifest, OtherSettings
 from flows.outcome import Outcome
 from flows.portions import Steps
-from flows.run import Silent, compiling, run
+from flows.run import Silent, run
 from flows.samples.scenes import write_scenes
 
 

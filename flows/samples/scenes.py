@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from importlib.resources import as_file, files
 from pathlib import Path
 
 from rich.console import Console
@@ -25,6 +26,7 @@ OWN_SERVER = {
     "PREFECT_PROFILE": "ephemeral",
 }
 ASKED = "demo.jsonl"
+PHOTOS = "samples/photos"
 PARTS = ("images", "truth", "masks", "objects")
 FARTHEST_SEED = 1 << 20  # so that no scene drawn here was ever trained on
 
@@ -68,10 +70,13 @@ def _make_room(target: Path) -> None:
 
 
 def run_demo(target: Path, count: int, run_flow: Callable[[Job], int], talk: Console) -> int:
-    """Draw scenes beside `target` and clean them, half by text and half by points. Returns the flow's exit code."""
+    """Draw scenes beside `target` and clean them, half by text and half by points; then the photos of the package.
+
+    Returns the flow's exit code, or that of the photos.
+    """
     target = local_path(target)
-    drawn = target.parent / "scenes"
-    _refuse_what_is_not_ours(drawn, target)
+    drawn, photos = target.parent / "scenes", target.parent / "photos"
+    _refuse_what_is_not_ours(drawn, target, photos)
     write_scenes(drawn, count, seed=7)
     rows = [json.loads(line) for line in (drawn / "prompts.jsonl").read_text(encoding="utf-8").split("\n") if line]
     asked = [
@@ -93,18 +98,32 @@ def run_demo(target: Path, count: int, run_flow: Callable[[Job], int], talk: Con
         os.environ.update(OWN_SERVER | {"PREFECT_HOME": home})
         os.environ.pop("PREFECT_API_URL", None)
         code = run_flow(cleaning)
+    talk.print("cleaning photos without a model, from boxes around what goes", markup=False)
+    code = code or _clean_photos(photos)
     talk.print(
-        f"look at {target}/images, {target}/masks and {target}/strips (original | mask | result);\n"
-        f"how good they are: cleanplate evaluate {target} {drawn}",
+        f"look at {target}/report.html and, for the photos, {photos}/report.html;\n"
+        f"how good the scenes are: cleanplate evaluate {target} {drawn}",
         markup=False,
     )
     return code
 
 
-def _refuse_what_is_not_ours(drawn: Path, target: Path) -> None:
-    """An earlier demo may be done again; anything else at its two places is somebody's, and nothing is touched."""
-    job = target / "job.toml"
-    ours = {drawn: (drawn / ASKED).exists(), target: job.exists() and ASKED in job.read_text()}
+def _clean_photos(target: Path) -> int:
+    """Clean the photos that come with the package by `classic`, in this process. Returns the exit code."""
+    from flows.run import run
+
+    with as_file(files("flows.samples").joinpath("photos")) as photos:
+        asked = str(photos / "prompts.jsonl")
+        job = Job(source=str(photos), target=str(target), prompts=asked, model="classic", dilate=18, concat=True)
+        return run(job.model_copy(update={"existing": "overwrite"})).exit_code
+
+
+def _refuse_what_is_not_ours(drawn: Path, *targets: Path) -> None:
+    """An earlier demo may be done again; anything else at its places is somebody's, and nothing is touched."""
+    ours = {drawn: (drawn / ASKED).exists()}
+    for target in targets:
+        job = target / "job.toml"
+        ours[target] = job.exists() and any(name in job.read_text() for name in (ASKED, PHOTOS))
     for folder, known in ours.items():
         if folder.exists() and any(folder.iterdir()) and not known:
             raise ValueError(f"{folder} holds something else; choose another target for the demo")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from io import StringIO
 
 import pytest
 from rich.console import Console
@@ -28,7 +29,19 @@ def test_a_demo_cleans_its_scenes_half_by_text_and_half_by_points(tmp_path, monk
     assert (jobs[0].model, jobs[0].source) == ("bundled", str(tmp_path / "scenes" / "images"))
 
 
-@pytest.mark.parametrize("place", ["result", "scenes"])
+def test_a_demo_cleans_the_photos_of_the_package_without_a_model_and_says_where_the_reports_are(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    said = StringIO()
+    for _ in range(2):
+        assert run_demo(tmp_path / "result", 1, lambda job: 0, Console(file=said, width=500)) == 0
+        (tmp_path / "result").mkdir(exist_ok=True)
+    rows = [json.loads(line) for line in (tmp_path / "photos" / "metadata.jsonl").read_text().splitlines()]
+    assert {(row["status"], row["model"], row["method"]) for row in rows} == {("removed", None, "patchmatch")}
+    assert (tmp_path / "photos" / "report.html").exists()
+    assert f"{tmp_path}/photos/report.html" in said.getvalue()
+
+
+@pytest.mark.parametrize("place", ["result", "scenes", "photos"])
 def test_a_demo_never_writes_over_anything_but_an_earlier_demo(tmp_path, place):
     (tmp_path / place).mkdir()
     (tmp_path / place / "mine.txt").write_text("precious")

@@ -12,7 +12,7 @@ from flows.cli.verbs.talk import TALK, Json, print_json
 
 
 def demo(target: Path = Path("demo/result"), *, count: int = 12) -> int:
-    """Draw sample scenes beside TARGET and clean them with the bundled checkpoints, then two photos without any: offline.
+    """Draw sample scenes beside TARGET and clean them with the bundled checkpoints, then two photos without: offline.
 
     Half the objects are named by text, half by a point. Runs as the Prefect flow, on a temporary server of its own, on
     the CPU. The photos are cleaned by `--model classic` from boxes, into `photos` beside TARGET.

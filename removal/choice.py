@@ -21,7 +21,7 @@ def choose(
     if method not in ("auto", *METHODS):
         raise ValueError(f"unknown method {method!r}; there are auto, {', '.join(METHODS)}")
     if method != "auto" and not METHODS[method].takes_weights:
-        return Choice(model, Checkpoint(""), method, "asked for; uses no weights")
+        return Choice(model, Checkpoint(""), method, "filled without a model")
     checkpoint = look_up(model, revision, offline)
     if checkpoint.method:
         return _for_one_method(model, checkpoint, method)
@@ -42,8 +42,8 @@ def _for_one_method(model: str, checkpoint: Checkpoint, method: str) -> Choice:
     """What a model that is no UNet removes with, which is one thing."""
     if method not in ("auto", checkpoint.method):
         raise ValueError(f"{model} removes by {checkpoint.method} alone; for --method {method} give another --model")
-    needs = "made for it" if checkpoint.repo else "needs no weights"
-    return Choice(model, checkpoint, checkpoint.method, f"{model}: {needs}")
+    reason = f"{model}: made for it" if checkpoint.repo else "filled without a model"
+    return Choice(model, checkpoint, checkpoint.method, reason)
 
 
 def _misfit(model: str, checkpoint: Checkpoint, method: str) -> str | None:

@@ -29,7 +29,7 @@ class Terminal:
     def begin(self, total: int, finished: int) -> None:
         self.total, self.began = total, time.monotonic()
         if finished and total:
-            self.say(f"{finished} pictures are finished already; {total} to do")
+            self.say(f"{finished} {'picture is' if finished == 1 else 'pictures are'} finished already; {total} to do")
         if total and on_terminal() and not self.quiet:
             self.bar = Progress(
                 SpinnerColumn("line"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
@@ -49,10 +49,15 @@ class Terminal:
             say(f"{outcome.status}: {outcome.source}{why}")
         done = sum(self.counts.values())
         if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], completed=done, left=self._left(done), counts=self._counts())
+            self.bar.update(
+                self.bar.task_ids[0],
+                completed=done,
+                left=f"{self._left(done)}, {self._rate(done)}",
+                counts=self._counts(),
+            )
         elif not self.quiet and time.monotonic() - self.last > EVERY:
             self.last = time.monotonic()
-            say(f"{done} of {self.total}: {self._counts()}; about {self._left(done)} left")
+            say(f"{done} of {self.total}: {self._counts()}; about {self._left(done)} left, {self._rate(done)}")
 
     def say(self, message: str) -> None:
         if not self.quiet:
@@ -67,6 +72,11 @@ class Terminal:
         """By all that was done so far: rich would go by the last results, which come in bursts of a batch."""
         pace = (time.monotonic() - self.began) / done
         return str(timedelta(seconds=round(pace * (self.total - done))))
+
+    def _rate(self, done: int) -> str:
+        """How many pictures a second, or a minute where that is less than one."""
+        rate = done / max(time.monotonic() - self.began, 1e-3)
+        return f"{rate:.1f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
 
     def _counts(self) -> str:
         return in_words(self.counts, self.doubtful)

@@ -31,8 +31,9 @@ def by_mask(scenes: Path, target: Path, method: str = "telea") -> tuple:
 def test_a_run_shows_one_bar_and_below_it_how_the_target_stands(scenes, tmp_path):
     shown = OnTerminal(*by_mask(scenes, tmp_path / "out"))
     assert shown.ended() == 0
-    assert re.search(r"━+ 48/48 0:00:00 48 removed", shown.lines[1])
-    assert " ".join(shown.lines[2:]).startswith(f"{tmp_path / 'out'}: 48 removed")
+    assert re.search(r"━+ 48/48 0:00:00, [\d.]+ a (second|minute) 48 removed", shown.lines[1])
+    out = tmp_path / "out"
+    assert " ".join(shown.lines[2:]).startswith(f"report: {out}/report.html {out}: 48 removed")
     assert sum("━" in line for line in shown.lines) == 1
 
 
@@ -74,9 +75,9 @@ def test_on_a_pipe_there_is_a_plain_line_every_ten_seconds_with_the_time_left(mo
             now[0] += 4  # seconds a picture takes
             terminal.did(Outcome(f"{number}.png", "removed"))
     assert capsys.readouterr().err.splitlines() == [
-        "3 of 9: 3 removed; about 0:00:24 left",
-        "6 of 9: 6 removed; about 0:00:12 left",
-        "9 of 9: 9 removed; about 0:00:00 left",
+        "3 of 9: 3 removed; about 0:00:24 left, 15.0 a minute",
+        "6 of 9: 6 removed; about 0:00:12 left, 15.0 a minute",
+        "9 of 9: 9 removed; about 0:00:00 left, 15.0 a minute",
     ]
 
 

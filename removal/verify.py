@@ -19,7 +19,7 @@ SIDE = 256  # pixels of the longest side that is looked at
 SAMPLES = 1000  # of the hole, and of what is around it, that are compared with each other
 LEVELS_ALIKE, OCTAVES_ALIKE = 12.0, 0.67  # of CIELAB (8 bits) and of the strength of detail: a distance of 1
 FAR = 4.0  # beyond this distance nothing is alike, and more of it says no more
-LIMITS = {"strange": 0.08, "seam": 3.0, "busy": 3.0, "smooth": 0.35, "unlike": 0.8}  # beyond, it is doubtful
+LIMITS = {"strange": 0.08, "seam": 3.0, "busy": 3.0, "smooth": 0.35, "unlike": 1.2}  # beyond, it is doubtful
 
 
 @dataclass(frozen=True)

@@ -111,9 +111,9 @@ def test_one_picture_is_set_aside_after_it_hung_twice_and_not_after_once(tmp_pat
 
 def test_a_run_that_is_stopped_for_longer_than_a_call_may_hang_goes_on(tmp_path):
     job = small(tmp_path, 1)
-    with subprocess.Popen(command(job, [blue(0)], "stops", "--hang-timeout", "1"), cwd=ROOT) as process:
+    with subprocess.Popen(command(job, [blue(0)], "stops", "--hang-timeout", "6"), cwd=ROOT) as process:
         assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
-        time.sleep(1.5)  # the time itself is what is tried
+        time.sleep(8)  # the time itself is what is tried
         os.kill(process.pid, signal.SIGCONT)
         assert process.wait(240) == 0
     assert rows(job.target)["p00.png"]["status"] == "removed"

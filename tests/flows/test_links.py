@@ -192,7 +192,7 @@ def test_a_run_whose_ledger_is_led_away_ends_and_files_of_its_name_behind_the_li
 
     before = everything(tmp_path / "elsewhere")
     with pytest.raises(EnvironmentFault, match=r"moved or removed while the run went on.*run the same command again"):
-        run(job, remove=remove)
+        run(job, steps=Steps(remove=remove))
     assert everything(tmp_path / "elsewhere") == before
     private.unlink()
     (tmp_path / "moved").rename(private)

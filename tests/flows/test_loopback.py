@@ -196,7 +196,7 @@ def test_the_command_serves_until_interrupted_and_leaves_the_page_as_it_was_seen
 def test_a_port_in_use_is_said(served):
     from flows.errors import EnvironmentFault
 
-    with pytest.raises(EnvironmentFault, match="leave --port out"):
+    with pytest.raises(EnvironmentFault, match="leave out --port"):
         server(served[0], urlsplit(served[1]).port)
 
 

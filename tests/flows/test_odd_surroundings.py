@@ -44,7 +44,7 @@ def test_wrong_usage_is_wrong_usage_where_nobody_can_be_told(tmp_path, stderr):
 def test_no_file_takes_the_place_of_a_stderr_that_is_closed(tmp_path):
     program = (
         "import os, sys\nfrom flows.cli import main\n"
-        "main.app = lambda: print(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY))\nmain.main(main.app)"
+        "main.app = lambda words: print(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY))\nmain.main(main.app)"
     )
     shell = ["bash", "-c", '"$@" 2>&-', "bash", sys.executable, "-c", program, str(tmp_path / "file")]
     assert int(subprocess.run(shell, capture_output=True, text=True).stdout) > 2

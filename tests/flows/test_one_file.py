@@ -133,7 +133,7 @@ def test_a_link_in_the_place_of_the_file_is_refused_and_not_written_through():
     put("other.png", 7)
     os.symlink("other.png", "clean.png")
     before = everything()
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         run(job())
     assert everything() == before
     os.remove("clean.png")
@@ -328,7 +328,7 @@ def test_without_its_manifest_the_file_is_still_ours_by_its_records():
     shutil.rmtree("clean.png.cleanplate/.cleanplate")
     assert run(job()).counts == {"removed": 1}
     shutil.rmtree("clean.png.cleanplate")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         run(job())
 
 
@@ -442,7 +442,7 @@ def test_a_file_in_a_store_is_made_of_one_in_a_store_and_never_over_anothers(kin
     store.write("other.png", b"by hand")
     with pytest.raises(UsageError, match="not as Cleanplate wrote it"):
         run(far)
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         run(job(f"{root}/other.png", f"{root}/dog.png"))
     with pytest.raises(UsageError, match="is the source itself"):
         run(job(f"{root}/dog.png", f"{root}/dog.png"))

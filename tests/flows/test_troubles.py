@@ -25,7 +25,7 @@ def target(tmp_path):
         delivered = [one for one in rows if one["status"] not in ("failed", "skipped")]
         for name, some in (("metadata", delivered), ("failures", [one for one in rows if one not in delivered])):
             (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in some))
-        (tmp_path / "job.toml").write_text('source = "/photos/of summer"\n')
+        (tmp_path / "job.toml").write_text('source = "/photos/of summer"\nmodel = "classic"\n')
         return tmp_path
 
     return make
@@ -81,7 +81,7 @@ def test_a_status_of_a_hundred_thousand_rows_is_a_screenful_unless_all_is_asked_
 @pytest.mark.parametrize(
     ("rows", "steps"),
     [
-        ([row("a.png", "masked")], ["run '/photos/of summer' {}"]),
+        ([row("a.png", "masked")], ["run '/photos/of summer' {0} --job {0}/job.toml --model classic"]),
         ([row("a.png", "failed", reason="empty")], ["redo {} --only failed"]),
         (
             [row("a.png", "failed", reason="empty"), row("b.png", review="reject")],

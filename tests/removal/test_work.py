@@ -141,14 +141,14 @@ def test_attentive_eraser_takes_two_rows_a_step_and_a_third_where_guidance_says_
     assert work(painter) == Work(unet=rows * STEPS, encoded=1, encodings=1, decoded=1, decodings=2)
 
 
-def test_a_controlnet_is_asked_once_a_step_and_its_pipeline_encodes_by_itself(tiny, work, tmp_path):
+def test_a_controlnet_is_asked_once_a_step_and_what_it_sees_is_encoded_in_batches(tiny, work, tmp_path):
     from diffusers import ControlNetModel, UNet2DConditionModel
 
     unet = UNet2DConditionModel.from_pretrained(tiny("plain"), subfolder="unet")
     ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 4, 8)).save_pretrained(tmp_path)
     options = Options(steps=STEPS, strength=1.0, guidance=7.5, **ON_CPU)
     painter = controlnet.load(look_up(str(tiny("plain"))), options, str(tmp_path))
-    assert work(painter) == Work(unet=STEPS, encoded=2, encodings=2 * CROPS, decoded=1, decodings=2)
+    assert work(painter) == Work(unet=STEPS, encoded=2, encodings=2, decoded=1, decodings=2)
 
 
 # What is added, and what is filled up --------------------------------------------------------------------------------

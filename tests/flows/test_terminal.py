@@ -33,7 +33,8 @@ def test_a_run_shows_one_bar_and_below_it_how_the_target_stands(scenes, tmp_path
     assert shown.ended() == 0
     assert re.search(r"━+ 48/48 0:00:00, [\d.]+ a (second|minute) 48 removed", shown.lines[1])
     out = tmp_path / "out"
-    assert " ".join(shown.lines[2:]).startswith(f"report: {out}/report.html {out}: 48 removed")
+    below = "".join(shown.lines[2:]).replace(" ", "")  # a long path is broken where the terminal ends
+    assert below.startswith(f"report:{out}/report.html{out}:48removed")
     assert sum("━" in line for line in shown.lines) == 1
 
 

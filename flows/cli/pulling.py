@@ -26,7 +26,7 @@ def pull_model(
     """Fetch what a model needs, unless it is here; says how much. Returns what and where.
 
     `segmenter` is what finds the objects: auto for what a run with this model would take, none for nothing. Raises
-    ValueError for a licence that was not accepted, EnvironmentFault for what cannot be had.
+    ValueError for a licence that was not accepted, EnvironmentFault for what is unavailable.
     """
     for name in QUIET.keys() - {"HF_HUB_DISABLE_PROGRESS_BARS"}:  # the hub's bars show how far a download is
         os.environ.setdefault(name, QUIET[name])

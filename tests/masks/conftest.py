@@ -12,72 +12,27 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "red", "blue", 
 @pytest.fixture(scope="session")
 def dino(tmp_path_factory) -> Path:
     """A folder in the layout of IDEA-Research/grounding-dino-tiny; 0.3 M random parameters, 12 queries."""
-    import torch
-    from transformers import (
-        BertConfig,
-        BertTokenizerFast,
-        GroundingDinoConfig,
-        GroundingDinoForObjectDetection,
-        GroundingDinoImageProcessor,
-        GroundingDinoProcessor,
-        SwinConfig,
-    )
-
-    folder = tmp_path_factory.mktemp("dino")
-    (folder / "vocab.txt").write_text("\n".join(WORDS))
-    swin = SwinConfig(
-        image_size=64,
-        embed_dim=8,
-        depths=[1, 1, 1],
-        num_heads=[1, 2, 2],
-        window_size=4,
-        out_features=["stage2", "stage3"],
-    )
-    bert = BertConfig(
-        vocab_size=len(WORDS),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=64,
-    )
-    config = GroundingDinoConfig(
-        backbone_config=swin,
-        text_config=bert,
-        d_model=32,
-        encoder_layers=1,
-        encoder_ffn_dim=32,
-        encoder_attention_heads=2,
-        decoder_layers=2,
-        decoder_ffn_dim=32,
-        decoder_attention_heads=2,
-        num_queries=12,
-        num_feature_levels=3,
-        max_text_len=32,
-    )
-    torch.manual_seed(0)
-    GroundingDinoForObjectDetection(config).save_pretrained(folder)
-    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=32, do_lower_case=False)
-    images = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
-    GroundingDinoProcessor(images, tokenizer).save_pretrained(folder)
-    return folder
+    return _grounding(tmp_path_factory.mktemp("dino"), "GroundingDino")
 
 
 @pytest.fixture(scope="session")
 def mm_dino(tmp_path_factory) -> Path:
-    """A folder in the layout of iSEE-Laboratory/llmdet_tiny; 0.3 M random parameters, 12 queries."""
+    """The same in the layout of iSEE-Laboratory/llmdet_tiny."""
+    return _grounding(tmp_path_factory.mktemp("mm-dino"), "MMGroundingDino")
+
+
+def _grounding(folder: Path, family: str) -> Path:
+    """Grounding DINO or one of its successors, which share their processor and settings."""
     import torch
+    import transformers
     from transformers import (
         BertConfig,
         BertTokenizerFast,
         GroundingDinoImageProcessor,
         GroundingDinoProcessor,
-        MMGroundingDinoConfig,
-        MMGroundingDinoForObjectDetection,
         SwinConfig,
     )
 
-    folder = tmp_path_factory.mktemp("mm-dino")
     (folder / "vocab.txt").write_text("\n".join(WORDS))
     swin = SwinConfig(
         image_size=64,
@@ -95,7 +50,7 @@ def mm_dino(tmp_path_factory) -> Path:
         num_attention_heads=2,
         max_position_embeddings=64,
     )
-    config = MMGroundingDinoConfig(
+    config = getattr(transformers, f"{family}Config")(
         backbone_config=swin,
         text_config=bert,
         d_model=32,
@@ -110,52 +65,10 @@ def mm_dino(tmp_path_factory) -> Path:
         max_text_len=32,
     )
     torch.manual_seed(0)
-    MMGroundingDinoForObjectDetection(config).save_pretrained(folder)
+    getattr(transformers, f"{family}ForObjectDetection")(config).save_pretrained(folder)
     tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=32, do_lower_case=False)
     images = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
     GroundingDinoProcessor(images, tokenizer).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def rf_detr(tmp_path_factory) -> Path:
-    """A folder in the layout of Roboflow/rf-detr-seg-medium with 8 queries and three classes."""
-    import torch
-    from transformers import RfDetrConfig, RfDetrForInstanceSegmentation, RfDetrImageProcessor
-
-    folder = tmp_path_factory.mktemp("rf-detr")
-    backbone = {
-        "model_type": "rf_detr_dinov2",
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "image_size": 64,
-        "patch_size": 8,
-        "num_windows": 2,
-        "num_register_tokens": 0,
-        "out_features": ["stage1", "stage2"],
-    }
-    config = RfDetrConfig(
-        backbone_config=backbone,
-        d_model=32,
-        c2f_num_blocks=1,
-        decoder_layers=2,
-        decoder_ffn_dim=32,
-        decoder_self_attention_heads=2,
-        decoder_cross_attention_heads=2,
-        decoder_n_points=2,
-        num_queries=8,
-        group_detr=2,
-        intermediate_size=32,
-        id2label={0: "person", 1: "traffic light", 2: "dog"},
-        label2id={"person": 0, "traffic light": 1, "dog": 2},
-    )
-    torch.manual_seed(0)
-    network = RfDetrForInstanceSegmentation(config)
-    for weight in network.parameters():
-        torch.nn.init.normal_(weight, std=0.3)
-    network.save_pretrained(folder)
-    RfDetrImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder
 
 

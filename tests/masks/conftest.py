@@ -73,6 +73,48 @@ def _grounding(folder: Path, family: str) -> Path:
 
 
 @pytest.fixture(scope="session")
+def rf_detr(tmp_path_factory) -> Path:
+    """A folder in the layout of Roboflow/rf-detr-seg-medium with 8 queries and three classes."""
+    import torch
+    from transformers import RfDetrConfig, RfDetrForInstanceSegmentation, RfDetrImageProcessor
+
+    folder = tmp_path_factory.mktemp("rf-detr")
+    backbone = {
+        "model_type": "rf_detr_dinov2",
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 64,
+        "patch_size": 8,
+        "num_windows": 2,
+        "num_register_tokens": 0,
+        "out_features": ["stage1", "stage2"],
+    }
+    config = RfDetrConfig(
+        backbone_config=backbone,
+        d_model=32,
+        c2f_num_blocks=1,
+        decoder_layers=2,
+        decoder_ffn_dim=32,
+        decoder_self_attention_heads=2,
+        decoder_cross_attention_heads=2,
+        decoder_n_points=2,
+        num_queries=8,
+        group_detr=2,
+        intermediate_size=32,
+        id2label={0: "person", 1: "traffic light", 2: "dog"},
+        label2id={"person": 0, "traffic light": 1, "dog": 2},
+    )
+    torch.manual_seed(0)
+    network = RfDetrForInstanceSegmentation(config)
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    network.save_pretrained(folder)
+    RfDetrImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def owlv2(tmp_path_factory) -> Path:
     """A folder in the layout of google/owlv2-base-patch16-ensemble; it spells words letter by letter."""
     import torch

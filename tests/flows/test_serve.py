@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from flows.run import run
+from tests.flows.deploy.test_lost_runs import parameters, published
 from tests.flows.prefect_server import ROOT, end, prefect_server
-from tests.flows.test_lost_runs import parameters, published
 from tests.flows.test_scale import tiny
 
 

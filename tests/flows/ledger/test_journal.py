@@ -17,7 +17,7 @@ from flows.ledger.manifest import Manifest
 from flows.run import run
 from tests.flows.small import Following, image, rows, small
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 POISON = """
 import os, signal, sys, threading

@@ -11,8 +11,8 @@ from PIL import Image
 
 from flows.run import run as run_here
 from flows.samples.scenes import write_scenes
+from tests.flows.deploy.test_lost_runs import assert_whole, parameters, published
 from tests.flows.prefect_server import given
-from tests.flows.test_lost_runs import assert_whole, parameters, published
 from tests.flows.test_scale import tiny
 
 

@@ -18,8 +18,8 @@ from flows.review.decisions import Decision, apply
 from flows.review.redo import redo
 from flows.run import run
 from flows.steps import protection
+from tests.flows.export.test_export import OBJECT, showing, shows_the_object
 from tests.flows.small import Following, image, mask, put, rows, small
-from tests.flows.test_export import OBJECT, showing, shows_the_object
 
 SECRET = "train/secret.png"
 

@@ -18,7 +18,7 @@ from flows.run import run
 from flows.settings.job_file import job_of
 from tests.flows.small import HEIGHT, WIDTH, Following, image, mask, mask_in, rows, small
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OTHER = mask(2, 2, 4, 4)
 LABELS = mask() * np.uint8(8) + OTHER * np.uint8(15)
 

@@ -236,7 +236,7 @@ def test_workers_end_with_the_process_that_started_them_even_where_that_is_kille
         "spliced(out.getvalue(), black, black + 9); print(jpeg_workers._idle[0].process.pid, flush=True); "
         "sys.stdin.read()"
     )
-    asked = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": Path(__file__).parents[2]}
+    asked = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": Path(__file__).parents[3]}
     with subprocess.Popen([sys.executable, "-c", told], **asked) as run:
         worker = os.pidfd_open(int(run.stdout.readline()))
         run.kill()

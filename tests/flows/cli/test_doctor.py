@@ -178,5 +178,5 @@ def test_wrong_usage_is_not_taken_for_a_broken_machine(monkeypatch, capsys, tmp_
 
 
 def test_the_readme_of_the_job_lists_every_symptom():
-    readme = (Path(__file__).parents[2] / "flows" / "README.md").read_text()
+    readme = (Path(__file__).parents[3] / "flows" / "README.md").read_text()
     assert [part for part in FIXES if part not in readme] == []

@@ -13,8 +13,8 @@ from flows.ledger.manifest import Manifest
 from flows.portions import Steps
 from flows.run import run
 from flows.steps.find_masks import find_masks
+from tests.flows.ledger.test_shards import elsewhere, images, rows
 from tests.flows.test_scale import tiny
-from tests.flows.test_shards import elsewhere, images, rows
 
 PICTURES = 150  # five portions
 

@@ -9,10 +9,10 @@ import pytest
 
 from flows.merge import merge
 from flows.run import run
+from tests.flows.deploy.test_lost_runs import parameters, published
+from tests.flows.ledger.test_shards import RECORDS, elsewhere, images, rows
 from tests.flows.prefect_server import deployed
-from tests.flows.test_lost_runs import parameters, published
 from tests.flows.test_scale import tiny
-from tests.flows.test_shards import RECORDS, elsewhere, images, rows
 
 PICTURES = 2000
 DEVICES = ("0", "1", "2", "3")

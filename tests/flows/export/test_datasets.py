@@ -23,7 +23,7 @@ from flows.review.decisions import Decision, apply
 from flows.review.redo import redo
 from flows.run import run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOLE = np.zeros((24, 36), bool)
 HOLE[6:14, 9:20] = True
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from flows.job import Job
+from tests.flows.deploy.test_lost_runs import assert_whole, published
 from tests.flows.prefect_server import ROOT, PrefectServer, deployed
-from tests.flows.test_lost_runs import assert_whole, published
 from tests.flows.test_scale import tiny
 
 PICTURES = 320

@@ -57,7 +57,7 @@ def test_the_command_line_ends_with_2_and_leaves_no_trace_of_a_secret(tmp_path, 
     given = ["--job", str(tmp_path / "job.toml")] if by == "job file" else ["--masks", URLS[0]]
     (tmp_path / "in").mkdir()
     command = [sys.executable, "-m", "flows", "run", str(tmp_path / "in"), str(tmp_path / "out"), *given]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120)
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3], timeout=120)
     assert ended.returncode == 2, ended.stderr
     assert "holds a password or token" in ended.stderr
     assert CANARY not in ended.stdout + ended.stderr

@@ -64,7 +64,7 @@ def _misfit(model: str, checkpoint: Checkpoint, method: str) -> str | None:
 def _by_itself(model: str, checkpoint: Checkpoint, prompt: str) -> Choice:
     """The choice that `--method auto` makes for a checkpoint."""
     if checkpoint.in_channels == 9:
-        return Choice(model, checkpoint, "inpainting", "9 input channels: fine-tuned for inpainting")
+        return Choice(model, checkpoint, "inpainting", "made to fill holes: it has 9 input channels")
     if checkpoint.inpainting and not prompt:
         sibling = PRESETS[checkpoint.inpainting]
         reason = f"4 input channels; {checkpoint.inpainting} is its child fine-tuned for inpainting"

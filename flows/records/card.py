@@ -202,8 +202,12 @@ A_PART = "`metadata.jsonl` has a row for every picture in `images/`."
 
 def card(job: Job, counts: Mapping[str, int], doubtful: int, painters: Mapping[Any, int], whole: bool = True) -> str:
     """A data-set card in Markdown, of the whole target or of what was exported of it. `painters` as `painters_of`."""
-    unsaid = {*PATHS, "report_url"} | ({"model", "revision"} if painters and not any(m for m, _ in painters) else set())
-    asked = {key: value for key, value in job.model_dump(mode="json").items() if key not in unsaid and value}
+    unsaid = {*PATHS, "report_url", *ONCE} | (
+        {"model", "revision"} if painters and not any(m for m, _ in painters) else set()
+    )
+    usual = Job().model_dump(mode="json")
+    asked = {key: value for key, value in job.model_dump(mode="json").items() if key not in unsaid}
+    changed = {key: value for key, value in asked.items() if value != usual[key]}
     rows = "\n".join(f"| {status} | {count} |" for status, count in counted(counts, doubtful))
     return f"""# Pictures with objects removed
 
@@ -214,15 +218,23 @@ Made by Cleanplate from {as_code(job.source)}.
 |---|---|
 {rows}
 
-{_synthetic(painters)}
+{_synthetic(painters)}{_waiting(counts)}
 
 ```python
 from datasets import load_dataset
 pictures = load_dataset("TARGET")  # columns image and mask
 ```
 
-Settings: {as_code(json.dumps(asked, sort_keys=True))}
+Settings: {f"{as_code(json.dumps(changed, sort_keys=True))}; all others are" if changed else "all are"} the defaults.
 """
+
+
+def _waiting(counts: Mapping[str, int]) -> str:
+    """What to do where masks wait for somebody to look at them."""
+    if not (waiting := counts.get("masked")):
+        return ""
+    pictures = "1 picture has its mask" if waiting == 1 else f"{waiting} pictures have their masks"
+    return f" {pictures} in `masks/` (white) and nothing painted yet: `cleanplate run` goes on from there."
 
 
 def _synthetic(painters: Mapping[tuple[str | None, str], int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable
 
@@ -27,7 +28,7 @@ from removal.removers import ChosenRemover
 from removal.verify import Fit, fit
 
 WIDEST = 512  # pixels of a column
-CAPTION = 56  # pixels under it
+CAPTION, LINE, LETTER = 84, 18, 8  # pixels under it, to a line of it, to a letter
 IN_MEMORY = 8  # pictures
 NUMBERS = "comparison.jsonl"
 
@@ -102,7 +103,8 @@ def _remover(job: Job, method: str) -> ChosenRemover:
 
 def _words(method: str, chosen: str, fits: Fit, seconds: float) -> tuple[str, str]:
     title = method if method == chosen else f"{method}: {chosen}"
-    return f"{title}  {seconds:.1f} s", f"strange {fits.strange:.0%}  seam {fits.seam:.1f}  detail {fits.texture:.1f}"
+    judged = f"fits its surroundings: doubt {fits.doubt:.2f} (above 1 it is doubtful)"
+    return f"{title}, {seconds:.1f} s", f"doubtful: {fits.reasons[0]}" if fits.reasons else judged
 
 
 def _column(image: np.ndarray, *lines: str) -> np.ndarray:
@@ -110,10 +112,10 @@ def _column(image: np.ndarray, *lines: str) -> np.ndarray:
     height, width = image.shape[:2]
     if width > WIDEST:
         image = cv2.resize(image, (WIDEST, max(1, round(height * WIDEST / width))), interpolation=cv2.INTER_AREA)
-    room = max(image.shape[1], 250) + 6  # the longest line fits
+    room = max(image.shape[1], 250) + 6  # narrower, a reason would take more lines than there are
     drawn = np.full((image.shape[0] + CAPTION, room, 3), 255, np.uint8)
     drawn[: image.shape[0], : image.shape[1]] = image
-    for number, line in enumerate(lines):
-        place = (2, image.shape[0] + 20 + 20 * number)
+    for number, line in enumerate(part for line in lines for part in textwrap.wrap(line, room // LETTER)):
+        place = (2, image.shape[0] + LINE * (number + 1))
         cv2.putText(drawn, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
     return drawn

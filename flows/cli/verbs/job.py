@@ -30,10 +30,10 @@ def masks(source: str, target: str, **given: Any) -> int:
 
 
 def compare(source: str, target: str, methods: list[str], json: bool = False, job: str = "", **given: Any) -> None:
-    """One picture per image, TARGET/NAME.png: original, mask, and a column per --method with its figures.
+    """One picture per image, TARGET/NAME.png: original, mask, and a column per --method that says whether it fits.
 
-    strange: share of the hole in colours found nowhere around it; seam: how much the mask's edge shows, 1 is not at
-    all; detail: fine texture in the hole over that around it.
+    The figures behind that stand in TARGET/comparison.jsonl. strange: share of the hole in colours found nowhere around
+    it; seam: how much the mask's edge shows, 1 is not at all; texture: fine detail in the hole over that around it.
     """
     from flows.samples.comparison import compare as draw
 

@@ -41,7 +41,7 @@ def review(target: Path, *, apply: Apply = None, serve: Serve = False, port: Por
     decided = take_in(local_path(apply).read_text(encoding="utf-8")) if apply else None
     written = page.rewrite(target)
     if decided is not None:
-        say(f"{decided} decisions taken in")
+        say(f"Applied {decided} decision{'s' * (decided != 1)}")
     if json:
         print_json({"target": str(target), "report": str(written), "decided": decided or 0})
     else:

@@ -7,10 +7,10 @@ function makeCard(row) {
     element('div', { className: 'about' },
       element('h2', { id, title: name }, element('bdi', {}, name)),
       badges(row),
-      row.reason && !picking ? element('p', { className: 'reason' }, readable(row.reason)) : null,
-      figures(row),
+      reasonOf(row) && !picking ? element('p', { className: 'reason' }, reasonOf(row)) : null,
       buttons(row, name),
       field(row, name),
+      figures(row),
       attempts(row, name)));
   card.addEventListener('focusin', () => { if (current !== row) select(row, false); });
   card.querySelector('.view').addEventListener(picking ? 'click' : 'dblclick', () => openZoom(row, picking));
@@ -27,29 +27,38 @@ function badges(row) {
   return made;
 }
 
-const NUMBERS = {
-  doubt: ['doubt', (value) => value.toFixed(2)],
-  method: ['method', String],
-  mask_area: ['mask', (value) => `${(100 * value).toFixed(1)} %`],
-  score: ['found with', (value) => value.toFixed(2)],
-  dilate: ['dilated', (value) => `${value} px`],
-  seed: ['seed', String],
-  attempt: ['attempt', String],
-  seconds: ['seconds', (value) => value.toFixed(1)],
-  outside_max_diff: ['changed outside', (value) => `${value} levels`],
-};
+const many = (count, thing) => `${count.toLocaleString('en')} ${thing}${count === 1 ? '' : 's'}`;
 
-function figures(row) {
-  const shown = Object.entries(NUMBERS).filter(([key]) => row[key] !== undefined);
-  const asked = [...(row.text ?? []), ...(row.points ?? []).map((p) => `point ${p[0]},${p[1]}`), ...(row.boxes ?? []).map((b) => `box ${b.join(',')}`)];
-  const pairs = [
-    ...(asked.length ? [['asked', asked.join('; ')]] : []),
-    ...(row.width ? [['size', `${row.width}×${row.height}`]] : []),
-    ...shown.map(([key, [title, words]]) => [title, words(row[key])]),
-  ];
-  return element('dl', { className: 'figures' }, ...pairs.map(
-    ([title, value]) => element('div', {}, element('dt', {}, title), element('dd', {}, value))));
+/** What was asked for, in words; a point's place says nothing to a reader, the picture shows it. */
+function askedFor(row) {
+  const [points, boxes] = [row.points?.length ?? 0, row.boxes?.length ?? 0];
+  return [...(row.text ?? []), ...(points ? [many(points, 'point')] : []), ...(boxes ? [`${boxes} ${boxes === 1 ? 'box' : 'boxes'}`] : [])].join(', ');
 }
+
+const OF_PEOPLE = { given: 'given', 'by hand': 'drawn by hand' }; // masks that no finder is sure or unsure of
+
+/** What is known of a row, each figure with its unit or with what it means; what is not known is left out. */
+function figures(row) {
+  const [own, asked] = [OF_PEOPLE[row.segmenter], askedFor(row)];
+  const pairs = [
+    ['asked for', asked],
+    ['size', row.width && `${row.width}×${row.height} pixels`],
+    ['mask', [own, row.mask_area && `${percent(row.mask_area)} of the picture`, row.dilate && `grown by ${many(row.dilate, 'pixel')}`].filter(Boolean).join(', ')],
+    ['found with', !own && row.mask_area && row.score !== undefined && `${row.score.toFixed(2)} (0 to 1: how sure the finder is)`],
+    ['filled by', row.method && (row.model ? `${row.model} (${row.method})` : `${row.method}, without a model`)],
+    ['doubt', row.doubt !== undefined && `${row.doubt.toFixed(2)} (above 1 it is doubtful)`],
+    ['attempt', row.attempt > 1 && String(row.attempt)],
+    ['took', row.seconds !== undefined && `${row.seconds.toFixed(1)} seconds`],
+    ['changed outside the mask', row.outside_max_diff !== undefined && `${many(row.outside_max_diff, 'level')} (of 255)`],
+  ].filter(([, words]) => words);
+  return element('dl', { className: 'figures' }, ...pairs.map(
+    ([title, words]) => element('div', {}, element('dt', {}, title), element('dd', {}, words))));
+}
+
+const percent = (share) => (share < 0.001 ? 'under 0.1 %' : `${(100 * share).toFixed(1)} %`);
+
+/** Why a row is as it is; how it was filled stands among the figures. */
+const reasonOf = (row) => readable((row.reason ?? '').replace(/^filled without a model(; |$)/, ''));
 
 function field(row, name) {
   const key = picking ? 'text' : 'note';

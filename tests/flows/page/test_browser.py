@@ -196,6 +196,41 @@ def test_a_keyboard_alone_reviews_everything_and_the_target_takes_it_in(result, 
     assert again.names()[-1] == order[1]  # what is accepted need not be looked at again
 
 
+def test_a_card_says_its_figures_with_their_units_and_what_they_mean(reading, tmp_path):
+    (tmp_path / "out").mkdir()
+    common = {"status": "removed", "width": 600, "height": 400, "mask_area": 0.042, "outside_max_diff": 0}
+    filled = {"method": "patchmatch", "reason": "filled without a model", "doubt": 0.5, "seconds": 2.21}
+    found = {"segmenter": "grabcut", "score": 0.8934, "dilate": 1, "boxes": [[1, 2, 9, 9]], "attempt": 1}
+    drawn = {"segmenter": "by hand", "score": 1.0, "model": "sd15", "method": "inpainting", "attempt": 2}
+    rows = [
+        Outcome("found.png", **common | filled | found).row(),
+        Outcome("drawn.png", **common | drawn | {"text": ["a dog"], "outside_max_diff": 1}).row(),
+    ]
+    page = reading(review.write(Folder.without_source(tmp_path / "out"), rows))
+    said = figures_of(page, "found.png")
+    assert said == {
+        "asked for": "1 box",
+        "size": "600×400 pixels",
+        "mask": "4.2 % of the picture, grown by 1 pixel",
+        "found with": "0.89 (0 to 1: how sure the finder is)",
+        "filled by": "patchmatch, without a model",
+        "doubt": "0.50 (above 1 it is doubtful)",
+        "took": "2.2 seconds",
+        "changed outside the mask": "0 levels (of 255)",
+    }
+    assert page.card("found.png").locator(".reason").count() == 0  # it is said above
+    other = figures_of(page, "drawn.png")
+    assert other["mask"] == "drawn by hand, 4.2 % of the picture"
+    assert "found with" not in other
+    assert (other["filled by"], other["attempt"]) == ("sd15 (inpainting)", "2")
+    assert other["changed outside the mask"] == "1 level (of 255)"
+
+
+def figures_of(page: Reader, name: str) -> dict[str, str]:
+    lines = page.card(name).locator(".figures div")
+    return {one.locator("dt").inner_text().rstrip(":"): one.locator("dd").inner_text() for one in lines.all()}
+
+
 def source_of(page: Reader, index: int) -> str:
     return page.tab.evaluate("index => rows[index].source", index)
 

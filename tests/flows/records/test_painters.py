@@ -51,3 +51,16 @@ def test_a_card_counts_what_several_painted_and_says_when_nobody_did():
     said = card(Job(text=["cat"]), {"removed": 4}, 0, painters_of(some))
     assert "painted by `sd15` (inpainting) in 3 of them, by telea, an algorithm without a model in 1 of them." in said
     assert "No picture of it was painted on." in card(Job(text=["cat"]), {"nothing found": 1}, 0, painters_of(some[4:]))
+
+
+def test_a_card_says_what_was_asked_for_and_leaves_out_what_is_as_usual():
+    said = card(Job(text=["cat"], tries=3), {"nothing found": 1}, 0, painters_of([]))
+    assert 'Settings: `{"text": ["cat"], "tries": 3}`; all others are the defaults.' in said
+    assert "Settings: all are the defaults." in card(Job(), {"nothing found": 1}, 0, painters_of([]))
+
+
+def test_the_card_of_masks_alone_says_that_nothing_is_painted_yet_and_what_goes_on(tmp_path):
+    run(small(tmp_path, pictures=1), masks_only=True)
+    said = (tmp_path / "out" / "README.md").read_text()
+    assert "1 picture has its mask in `masks/` (white) and nothing painted yet: `cleanplate run` goes on" in said
+    assert "2 pictures have their masks in" in card(Job(), {"masked": 2}, 0, painters_of([]))

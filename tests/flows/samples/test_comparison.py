@@ -8,8 +8,9 @@ import pytest
 from flows.errors import UsageError
 from flows.formats.pictures import decode
 from flows.job import Job
-from flows.samples.comparison import compare
+from flows.samples.comparison import CAPTION, _column, _words, compare
 from flows.samples.scenes import write_scenes
+from removal.verify import Fit
 
 
 @pytest.fixture
@@ -51,3 +52,22 @@ def test_a_method_that_the_model_cannot_take_is_refused_before_anything_is_drawn
     with pytest.raises(UsageError, match="use --method blending"):
         compare(job, ["telea", "inpainting"], lambda _: None)
     assert not (tmp_path / "compared").exists()
+
+
+def test_a_column_says_in_words_whether_the_patch_fits():
+    fine, odd = Fit(0.0, 1.2, 1.0), Fit(0.123, 1.0, 0.1)
+    assert _words("telea", "telea", fine, 0.12) == (
+        "telea, 0.1 s", "fits its surroundings: doubt 0.10 (above 1 it is doubtful)",
+    )  # fmt: skip
+    title, said = _words("auto", "lama", odd, 2.0)
+    assert title == "auto: lama, 2.0 s"
+    assert said == "doubtful: 12% of the hole has colours that are nowhere around it"
+
+
+def test_the_longest_words_fit_under_the_narrowest_column():
+    longest = max((f"doubtful: {reason}" for reason in Fit(0.99, 99.9, 0.1, 4.0).reasons), key=len)
+    drawn = _column(np.zeros((40, 20, 3), np.uint8), "auto: patchmatch, 100.0 s", longest)
+    words = (drawn[40:] < 128).any(axis=2)
+    assert words[: CAPTION - 2].any()
+    assert not words[CAPTION - 2 :].any()
+    assert not words[:, -4:].any()

@@ -115,7 +115,8 @@ def _column(image: np.ndarray, *lines: str) -> np.ndarray:
     room = max(image.shape[1], 250) + 6  # narrower, a reason would take more lines than there are
     drawn = np.full((image.shape[0] + CAPTION, room, 3), 255, np.uint8)
     drawn[: image.shape[0], : image.shape[1]] = image
-    for number, line in enumerate(part for line in lines for part in textwrap.wrap(line, room // LETTER)):
+    parts = [part for line in lines for part in textwrap.wrap(line, room // LETTER)]
+    for number, part in enumerate(parts):
         place = (2, image.shape[0] + LINE * (number + 1))
-        cv2.putText(drawn, line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+        cv2.putText(drawn, part, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
     return drawn

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from removal.checkpoints.known import PRESETS, Checkpoint, Choice
+    from removal.checkpoints.presets import PRESETS, Checkpoint, Choice
     from removal.choice import choose
     from removal.methods.table import METHODS
     from removal.options import Options
@@ -20,9 +20,9 @@ __all__ = ["METHODS", "PRESETS", "Checkpoint", "Choice", "Options", "Remover", "
 
 PLACES = {
     "METHODS": "methods.table",
-    "PRESETS": "checkpoints.known",
-    "Checkpoint": "checkpoints.known",
-    "Choice": "checkpoints.known",
+    "PRESETS": "checkpoints.presets",
+    "Checkpoint": "checkpoints.presets",
+    "Choice": "checkpoints.presets",
     "Options": "options",
     "Remover": "removers",
     "choose": "choice",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from removal.checkpoints.known import PRESETS, Checkpoint, Choice, look_up
+from removal.checkpoints.known import look_up
+from removal.checkpoints.presets import PRESETS, Checkpoint, Choice
 from removal.methods.table import METHODS
 
 FAMILIES = {"sd15": "Stable Diffusion 1.5", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}

@@ -108,7 +108,7 @@ def _autoencoder():
     import torch
     from diffusers import AutoencoderKL
 
-    from removal.checkpoints.known import BUNDLED
+    from removal.checkpoints.presets import BUNDLED
     from removal.weights.strict import strict
 
     return strict(AutoencoderKL, BUNDLED / "inpainting" / "vae", "the bundled autoencoder", dtype=torch.float32).eval()

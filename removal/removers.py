@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from removal.checkpoints.known import Choice
+from removal.checkpoints.presets import Choice
 from removal.choice import choose
 from removal.crops import workers
 from removal.crops.remover import CropRemover

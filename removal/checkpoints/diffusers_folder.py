@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from removal.checkpoints.known import KNOWN
+from removal.checkpoints.presets import KNOWN
 from removal.weights.files import one_set
 from removal.weights.hub import CARD
 

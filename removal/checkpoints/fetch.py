@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from removal.checkpoints.diffusers_folder import NETWORKS, license_in, license_of, needed
-from removal.checkpoints.known import Checkpoint, parent_repo
+from removal.checkpoints.known import parent_repo
+from removal.checkpoints.presets import Checkpoint
 from removal.weights import hub
 from removal.weights.licenses import refuse_unaccepted
 

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from removal.checkpoints.known import Choice
+from removal.checkpoints.presets import Choice
 from removal.crops import tone
 from removal.crops.crop import Crop, check, cut, paste, put
 from removal.crops.device_turn import device_turn

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from removal.checkpoints.known import Choice
+from removal.checkpoints.presets import Choice
 from removal.crops.crop import Crop
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 from removal.checkpoints.fetch import fetch
 
 if TYPE_CHECKING:
-    from removal.checkpoints.known import Checkpoint
+    from removal.checkpoints.presets import Checkpoint
     from removal.options import Options
 
 CELL, LEAST = 8, 16  # sides are multiples of the one and no shorter than the other

@@ -17,7 +17,7 @@ from removal.fills import telea
 from removal.fills.detail import magnified
 
 if TYPE_CHECKING:
-    from removal.checkpoints.known import Checkpoint
+    from removal.checkpoints.presets import Checkpoint
     from removal.fills.remover import Fill
     from removal.options import Options
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from removal.checkpoints.known import Choice
+from removal.checkpoints.presets import Choice
 from removal.crops.crop import check
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from removal.crops.crop import bounds
 
 if TYPE_CHECKING:
-    from removal.checkpoints.known import Checkpoint
+    from removal.checkpoints.presets import Checkpoint
     from removal.fills.remover import Fill
     from removal.options import Options
 

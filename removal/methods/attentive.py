@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from removal.checkpoints.known import Checkpoint
+from removal.checkpoints.presets import Checkpoint
 from removal.painting import pipelines
 from removal.painting.attention import HoleAttention, heads, joined
 from removal.painting.noise import draw_in_float32

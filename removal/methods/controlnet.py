@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from removal.checkpoints.diffusers_folder import network_needed, network_variant
-from removal.checkpoints.known import SD15, Checkpoint
+from removal.checkpoints.presets import SD15, Checkpoint
 from removal.methods.blending import STRENGTH
 from removal.painting import pipelines
 from removal.painting.autoencoder import encode_whole

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from removal.checkpoints.known import Checkpoint
+from removal.checkpoints.presets import Checkpoint
 from removal.painting import pipelines
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from removal.crops.crop import Crop
 from removal.fills import lama
 
 if TYPE_CHECKING:
-    from removal.checkpoints.known import Checkpoint
+    from removal.checkpoints.presets import Checkpoint
     from removal.options import Options
     from removal.weights.batches import Batches
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from removal.checkpoints.known import Checkpoint
+    from removal.checkpoints.presets import Checkpoint
     from removal.options import Options
 
 

@@ -12,8 +12,9 @@ import torch
 from removal.bundled import sums
 from removal.checkpoints.diffusers_folder import NETWORKS, variant_of
 from removal.checkpoints.fetch import configs_for, fetch
-from removal.checkpoints.known import BUNDLED, Checkpoint, network_config
+from removal.checkpoints.known import network_config
 from removal.checkpoints.lora import LCM_STEPS, find, fuse, is_lcm
+from removal.checkpoints.presets import BUNDLED, Checkpoint
 from removal.checkpoints.single_file import from_single_file
 from removal.checkpoints.vae import autoencoder, exchange
 from removal.painting import embeddings_cache

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from removal.checkpoints.known import PRESETS
+from removal.checkpoints.presets import PRESETS
 from removal.fills import lama, patchmatch
 
 if TYPE_CHECKING:

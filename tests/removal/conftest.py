@@ -83,7 +83,7 @@ def _parts(in_channels: int, width: int = 16, **unet):
     from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-    from removal.checkpoints.known import BUNDLED
+    from removal.checkpoints.presets import BUNDLED
 
     tokenizer = CLIPTokenizer.from_pretrained(BUNDLED / "base" / "tokenizer")
     words = CLIPTextConfig(

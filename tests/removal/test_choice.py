@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from removal.checkpoints.known import KNOWN, MOVED, PRESETS, SD2, SD15, SDXL, Checkpoint, look_up
+from removal.checkpoints.known import look_up
+from removal.checkpoints.presets import KNOWN, MOVED, PRESETS, SD2, SD15, SDXL, Checkpoint
 from removal.choice import choose
 from removal.methods.table import METHODS
 from removal.weights.licenses import is_noncommercial, refuse_unaccepted

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from removal import load_remover
-from removal.checkpoints.known import Checkpoint, Choice, look_up
+from removal.checkpoints.known import look_up
+from removal.checkpoints.presets import Checkpoint, Choice
 from removal.crops.crop import Crop, cut
 from removal.crops.remover import CropRemover
 from removal.methods import attentive, controlnet

@@ -65,7 +65,7 @@ def save(family: str, folder: Path, small: bool = False) -> Path:
     from diffusers import PNDMScheduler, StableDiffusionInpaintPipeline, StableDiffusionXLInpaintPipeline
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-    from removal.checkpoints.known import BUNDLED
+    from removal.checkpoints.presets import BUNDLED
 
     tokenizer = CLIPTokenizer.from_pretrained(BUNDLED / "base" / "tokenizer")
     ends = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}

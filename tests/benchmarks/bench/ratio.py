@@ -21,7 +21,7 @@ from flows.job import Job
 from flows.run import run
 from flows.samples.scenes import write_scenes
 from removal import load_remover
-from removal.checkpoints.known import BUNDLED
+from removal.checkpoints.presets import BUNDLED
 from tests.benchmarks.bench.photos import write_photos
 from tests.benchmarks.bench.work import stock
 

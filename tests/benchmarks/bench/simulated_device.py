@@ -19,7 +19,7 @@ import numpy as np
 
 from flows.job import Job
 from flows.run import run
-from removal.checkpoints.known import Checkpoint, Choice
+from removal.checkpoints.presets import Checkpoint, Choice
 from removal.crops.crop import Crop
 from removal.crops.remover import CropRemover
 from tests.benchmarks.bench.photos import write_photos

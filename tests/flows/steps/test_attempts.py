@@ -20,7 +20,7 @@ from flows.steps.ladder import grown, hulled, ladder
 from flows.steps.verdicts import Verdict
 from masks import dilate, hull
 from removal import Checkpoint, Choice, load_remover
-from removal.checkpoints.known import BUNDLED
+from removal.checkpoints.presets import BUNDLED
 
 STRANGE = np.array([255, 0, 255])
 BAD = 0.5  # share of the hole in a colour that is nowhere else

@@ -13,7 +13,8 @@ from safetensors.numpy import load_file, save_file
 
 from removal import Options, load_remover
 from removal.checkpoints import fetch
-from removal.checkpoints.known import KNOWN, MOVED, Checkpoint, look_up, parent_repo
+from removal.checkpoints.known import look_up, parent_repo
+from removal.checkpoints.presets import KNOWN, MOVED, Checkpoint
 from removal.choice import choose
 from removal.painting import pipelines
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from removal import load_remover
-from removal.checkpoints.known import Checkpoint, Choice
+from removal.checkpoints.presets import Checkpoint, Choice
 from removal.crops.crop import Crop
 from removal.crops.remover import CropRemover
 from removal.crops.workers import Device, DistributedBatches, Painters

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from removal import load_remover
-from removal.checkpoints.known import Checkpoint, look_up
+from removal.checkpoints.known import look_up
+from removal.checkpoints.presets import Checkpoint
 from removal.crops.crop import cut
 from removal.methods import blending
 from removal.options import Options

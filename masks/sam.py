@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from masks.prompts import BoxPrompt, PointPrompt
 from masks.shapes import Answer, ShapeSegmenter
+from removal.weights.configs import read_config
 from removal.weights.strict import refuse_others
 
 URL = "https://dl.fbaipublicfiles.com/segment_anything/"
@@ -96,10 +96,7 @@ def load(weights: str, device: str, offline: bool = False, dtype: Any = None) ->
 def _network(weights: str, offline: bool) -> Any:
     path = Path(os.path.expanduser(weights))
     if path.is_dir():
-        from masks.bundled.networks import build_sam
-
-        sam = build_sam(json.loads((path / "config.json").read_text()))
-        return _filled(sam, _read(path / "sam.pth"), path / "sam.pth")
+        return _filled(_described(path / "config.json"), _read(path / "sam.pth"), path / "sam.pth")
     import torch
     from segment_anything import sam_model_registry
 
@@ -108,6 +105,20 @@ def _network(weights: str, offline: bool) -> Any:
     with torch.device("meta"):  # no time for random weights: vit_l's take 7 s
         sam = sam_model_registry[_size(state, path)]()
     return _filled(sam, state, file)
+
+
+def _described(file: Path) -> Any:
+    """The network of the sizes that a config.json gives. Raises ValueError, naming it, where they give none."""
+    from masks.bundled.networks import build_sam
+
+    sizes = read_config(file)
+    try:
+        return build_sam(sizes)
+    except (KeyError, TypeError, ValueError, ArithmeticError, AssertionError, RuntimeError) as error:
+        raise ValueError(
+            f"{file} does not give the sizes of a Segment Anything network ({error!r}); sam takes a folder of such a "
+            "config.json and a sam.pth, a .pth file, or vit_b, vit_l or vit_h"
+        ) from error
 
 
 def _filled(sam: Any, state: dict, file: Path) -> Any:

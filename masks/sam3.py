@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from masks.prompts import Found, Instance, Prompt, TextPrompt, all_of, nothing, 
 from masks.sam2 import Sam2Network
 from masks.shapes import ShapeSegmenter
 from masks.upscaling import upscaled
+from removal.weights.configs import read_config
 from removal.weights.hub import Unavailable
 from removal.weights.networks import Weights
 
@@ -152,7 +152,7 @@ def is_lite(weights: Weights) -> bool:
         weights.folder  # noqa: B018  fetched here, so that a refused access is told with what is open
     except Unavailable as error:
         raise Unavailable(f"{error}; where access is refused, {OPEN}") from error
-    return json.loads((weights.folder / "config.json").read_text()).get("model_type") == "sam3_lite_text"
+    return read_config(weights.folder / "config.json").get("model_type") == "sam3_lite_text"
 
 
 class _WhenAsked:

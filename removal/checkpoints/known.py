@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from dataclasses import replace
@@ -10,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from removal.checkpoints.presets import KNOWN, MOVED, PRESETS, SD15, Checkpoint
+from removal.weights.configs import read_config
 
 CONVERT = (  # the command that takes the weights out of a TorchScript file
     'python -c "import torch, safetensors.torch as s; s.save_file('
@@ -54,7 +54,7 @@ def _folder(path: Path) -> Checkpoint:
     config = path / "unet" / "config.json"
     if not config.exists():
         raise FileNotFoundError(f"{path} is no diffusers checkpoint: it has no unet/config.json")
-    return _from_config(Checkpoint(str(path)), network_config(config))
+    return _from_config(Checkpoint(str(path)), read_config(config))
 
 
 def _from_config(checkpoint: Checkpoint, unet: dict | None) -> Checkpoint:
@@ -108,15 +108,4 @@ def _hub_config(repo: str, revision: str | None, offline: bool) -> dict | None:
     from removal.weights import hub
 
     file = hub.one_file(repo, "unet/config.json", revision, offline)
-    return network_config(file) if file else None
-
-
-def network_config(file: Path) -> dict:
-    """The config of a network, or the index of a model. Raises ValueError for a file that holds none."""
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is not JSON ({error}); fetch the model again") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{file} holds no settings; fetch the model again")
-    return config
+    return read_config(file) if file else None

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from removal.checkpoints.diffusers_folder import network_needed, network_variant
-from removal.checkpoints.known import network_config
 from removal.weights import hub
+from removal.weights.configs import read_config
 from removal.weights.strict import strict
 
 TAESD = {"sd15": "madebyollin/taesd", "sd2": "madebyollin/taesd", "sdxl": "madebyollin/taesdxl"}  # MIT, 10 MB
@@ -26,7 +26,7 @@ def autoencoder(asked: str, family: str | None, offline: bool = False) -> Any:
     folder = fetched(asked, family, offline)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{asked} is no autoencoder: it has no config.json")
-    config = network_config(folder / "config.json")
+    config = read_config(folder / "config.json")
     kinds = {kind.__name__: kind for kind in (AutoencoderKL, AutoencoderTiny)}
     kind = kinds.get(str(config.get("_class_name")))
     if kind is None or config.get("latent_channels", 4) != 4:

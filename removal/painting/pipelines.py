@@ -12,7 +12,6 @@ import torch
 from removal.bundled import sums
 from removal.checkpoints.diffusers_folder import NETWORKS, variant_of
 from removal.checkpoints.fetch import configs_for, fetch
-from removal.checkpoints.known import network_config
 from removal.checkpoints.lora import LCM_STEPS, find, fuse, is_lcm
 from removal.checkpoints.presets import BUNDLED, Checkpoint
 from removal.checkpoints.single_file import from_single_file
@@ -22,6 +21,7 @@ from removal.painting.noise import LCMInFloat32, draw_in_float32
 from removal.painting.painter import Painter
 from removal.painting.prefill import chosen
 from removal.painting.prompt_embeddings import encoded, needed
+from removal.weights.configs import read_config
 from removal.weights.devices import autoencoder_precision
 from removal.weights.files import one_set
 from removal.weights.loading import loading, pretrained
@@ -129,7 +129,7 @@ def pipeline_of(checkpoint: Checkpoint, folder: Path, configs: Path, dtype: torc
 
 def _networks(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, with_text: bool) -> dict[str, Any]:
     """The networks of a diffusers folder by name: a pipeline that loads them itself says nothing of missing tensors."""
-    index = network_config(folder / "model_index.json")
+    index = read_config(folder / "model_index.json")
     parts = [part for part in NETWORKS if part in index and (with_text or not part.startswith("text"))]
     asked, networks = variant_of(folder, checkpoint.variant), {}
     for part in parts:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from removal.weights import hub
+from removal.weights.configs import read_config
 from removal.weights.files import of_transformers
 from removal.weights.loading import pretrained
 from removal.weights.strict import strict
@@ -50,9 +51,15 @@ class Weights:
         `renamed` maps patterns of tensor names in the file to what the network calls them.
         """
         folder = self.folder
+        for file in sorted({folder / "config.json", *folder.glob("*config.json")}):
+            read_config(file)  # the library says of an odd one neither where it is nor what to do
         try:
             if kind.__name__.endswith("Processor"):
                 return pretrained(kind, folder)
             return strict(kind, folder, self.repo, **({"key_mapping": renamed} if renamed else {}))
         except OSError as error:  # the library's own words do not always say which
             raise OSError(f"the weights of {self.repo} are unavailable: {error}") from error
+        except ValueError as error:
+            if self.repo in str(error):
+                raise
+            raise ValueError(f"the weights of {self.repo} are made for something else: {error}") from error

@@ -78,7 +78,7 @@ function buttons(row, name) {
     made.append(
       button('Accept', 'a', () => review(row, 'accept'), { className: 'accept' }),
       button('Reject', 'r', () => review(row, 'reject'), { className: 'reject' }));
-    if (row.mask) made.append(button('Mask', 'm', () => toggleMask(row), { className: 'mask-button', 'aria-pressed': 'false' }));
+    if (row.mask) made.append(button('Mask', 'm', () => toggleMask(row), { className: 'mask-button', 'aria-pressed': String(masksMatter(row)) }));
   }
   made.append(
     button('Zoom', 'z', () => openZoom(row)),
@@ -87,10 +87,23 @@ function buttons(row, name) {
   return made;
 }
 
-function toggleMask(row) {
-  const on = cards.get(row.index)?.querySelector('.view')?.classList.toggle('masked');
+const isMasked = (row) => Boolean(cards.get(row.index)?.querySelector('.view')?.classList.contains('masked'));
+
+function showMask(row, on) {
+  cards.get(row.index)?.querySelector('.view')?.classList.toggle('masked', on);
   cards.get(row.index)?.querySelector('.mask-button')?.setAttribute('aria-pressed', String(on));
-  say(`mask ${on ? 'shown' : 'hidden'}`);
+}
+
+function toggleMask(row) {
+  showMask(row, !isMasked(row));
+  say(`mask ${isMasked(row) ? 'shown' : 'hidden'}`);
+}
+
+/** Every mask on this page of pictures: shown as the current one's is not, yet. */
+function toggleMasks() {
+  const on = !isMasked(current);
+  for (const index of cards.keys()) if (rows[index].mask) showMask(rows[index], on);
+  say(`masks ${on ? 'shown' : 'hidden'}`);
 }
 
 /** The denoising, step by step, in the place of the picture. */

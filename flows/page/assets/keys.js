@@ -1,7 +1,7 @@
 // Keys, help and the start of it all.
 const KEYS = [
   ['→ ↓ j', 'next picture'], ['← ↑ k', 'previous picture'], ['PgDn PgUp', 'next and previous page'],
-  ...(picking ? [] : [['a', 'accept, and on to the next'], ['r', 'reject, and on to the next'], ['m', 'show the mask'], ['b', 'all before, all after, or divided'], ['g', 'how it came about, where --gif kept that'], ['n', 'write a note; Escape leaves it']]),
+  ...(picking ? [] : [['a', 'accept, and on to the next'], ['r', 'reject, and on to the next'], ['m', 'show or hide the mask'], ['M', 'all masks of this page'], ['b', 'all before, all after, or divided'], ['g', 'how it came about, where --gif kept that'], ['n', 'write a note; Escape leaves it']]),
   ['z', 'zoom; again or Escape to close'], ['+ −', 'larger and smaller, in the zoom'],
   ['p', 'pick: click on the object, shift-click beside it, drag a box'],
   ['← → Enter', 'in pick: move the cross-hair, mark a point; with Shift by one pixel, and beside the object'], ['b b', 'in pick: two corners of a box'], ['u', 'in pick: undo'],
@@ -15,6 +15,7 @@ const ON_A_PICTURE = {
   a: (row) => { if (review(row, 'accept')) onward(); },
   r: (row) => { if (review(row, 'reject')) onward(); },
   m: (row) => { if (!row.mask) say('no mask'); else if (zoomed) toggleLargeMask(); else toggleMask(row); },
+  M: () => { if (!zoomed) toggleMasks(); },
   b: (row) => flip(zoomed ? zoomView() : cards.get(row.index)?.querySelector('.view')),
   g: (row) => { if (row.process && !zoomed) toggleProcess(row); },
   n: (row) => { if (zoomed) closeZoom(); cards.get(row.index)?.querySelector('.note')?.focus(); },

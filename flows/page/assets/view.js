@@ -14,13 +14,14 @@ const imageOf = (src, alt, more = {}) => element('img', { src, alt, draggable: f
 const wholeOf = (row) => (row.width ? [0, 0, row.width, row.height] : row.window ?? [0, 0, 4, 3]);
 
 /**
- * layers: [{kind: 'before' | 'after' | 'mask', src, extent, lost}], from the bottom up. What is left of the slider shows
- * 'before', where there is one; at first that is the middle of the mask. `lost` is called when an image cannot be shown.
+ * layers: [{kind: 'before' | 'after' | 'alone' | 'mask', src, extent, lost}], from the bottom up. What is left of the
+ * slider shows 'before', where there is 'after' too; at first that is the middle of the mask. 'alone' is a picture
+ * without another to compare it with. `lost` is called when an image cannot be shown.
  */
 function makeView(frame, name, layers, middle = 50) {
   const view = element('div', { className: 'view' });
   view.style.aspectRatio = `${frame[2] - frame[0]} / ${frame[3] - frame[1]}`;
-  const words = { before: `${name} before`, after: `${name} after`, mask: '' };
+  const words = { before: `${name} before`, after: `${name} after`, alone: name, mask: '' };
   for (const { kind, src, extent, lost } of layers) {
     const image = imageOf(src, words[kind], { onerror: lost ?? null });
     const layer = element('div', { className: `layer ${kind}` }, place(image, extent, frame));
@@ -55,14 +56,22 @@ function flip(view) {
 
 /** The layers of a row's thumbnails. */
 function smallLayers(row) {
-  return ['after', 'before', 'mask'].filter((kind) => row[kind]).map(
-    (kind) => ({ kind, src: row[kind], extent: row.window }));
+  const kinds = ['after', 'before', 'mask'].filter((kind) => row[kind]);
+  const both = row.after && row.before;
+  return kinds.map((kind) => ({ kind: kind === 'mask' || both ? kind : 'alone', src: row[kind], extent: row.window }));
 }
+
+/** Whether the mask is what is to be looked at: nothing is painted under it yet. */
+const masksMatter = (row) => row.status === 'masked' && Boolean(row.mask);
 
 /** The view of a card: the thumbnails, or else the picture itself as the browser can show it. */
 function smallView(row, name) {
   const layers = smallLayers(row);
-  if (layers.length) return makeView(row.window, name, layers, row.middle);
+  if (layers.length) {
+    const view = makeView(row.window, name, layers, row.middle);
+    view.classList.toggle('masked', masksMatter(row));
+    return view;
+  }
   const bare = element('div', { className: 'view bare' }, row.there ? '' : 'no picture to show');
   if (!row.there) return bare;
   const image = imageOf(addressOfImage(row), name, { loading: 'lazy', onerror: () => bare.replaceChildren('this browser cannot show it') });

@@ -11,6 +11,7 @@ function openZoom(row, pick = false) {
   select(row, false);
   [zoomed, attempt, lost] = [row, null, false];
   setPicking(pick);
+  if (masksMatter(row)) byId('stage').dataset.mask = 'on';
   showZoom();
   if (!byId('zoom').open) byId('zoom').showModal();
   fit();
@@ -39,14 +40,26 @@ function showZoom() {
 /** The picture itself with the thumbnails of before and mask laid into their places; outside the mask they are alike. */
 function largeView(row, name) {
   const small = smallLayers(row);
-  const own = attempt === null ? addressOfImage(row) : `.cleanplate/attempts/${addressOf(row)}/${attempt}.png`;
-  if (lost || !(row.there || attempt !== null)) return small.length ? makeView(row.window, name, beforeToPick(small), row.middle) : smallView(row, name);
-  const itself = { kind: 'after', src: own, extent: wholeOf(row), lost: () => { lost = true; showZoom(); } };
-  const original = facts.originals && row.before ? [{ kind: 'before', src: facts.originals + addressOf(row), extent: wholeOf(row) }] : [];
-  const view = makeView(wholeOf(row), name, beforeToPick([itself, ...small.filter(({ kind }) => kind !== 'after'), ...original]), middleOf(row));
+  if (!hasItself(row)) return small.length ? makeView(row.window, name, beforeToPick(small), row.middle) : smallView(row, name);
+  const instead = () => { lost = true; showZoom(); };
+  const painted = row.there || attempt !== null;
+  const itself = { kind: painted && row.before ? 'after' : 'alone', src: addressOfItself(row), extent: wholeOf(row), lost: instead };
+  const original = facts.originals && row.before && painted ? [{ kind: 'before', src: facts.originals + addressOf(row), extent: wholeOf(row) }] : [];
+  const view = makeView(wholeOf(row), name, beforeToPick([itself, ...small.filter(({ kind }) => kind === 'mask' || (kind === 'before' && painted)), ...original]), middleOf(row));
   const image = view.querySelector('img');
-  if (!row.width) image.onload = () => sized(row, image);
+  image.onload = () => {
+    if (!row.width) sized(row, image);
+    else if (image.naturalWidth * row.height !== image.naturalHeight * row.width) instead(); // not turned as its EXIF says
+  };
   return view;
+}
+
+/** Whether the zoom can show the picture itself: as it is published, an attempt at it, or where nothing is, the original. */
+const hasItself = (row) => !lost && (row.there || attempt !== null || Boolean(facts.source && row.width));
+
+function addressOfItself(row) {
+  if (attempt !== null) return `.cleanplate/attempts/${addressOf(row)}/${attempt}.png`;
+  return row.there ? addressOfImage(row) : facts.source + addressOf(row);
 }
 
 /** Where the mask has its middle in the whole picture, in percent. */
@@ -114,7 +127,7 @@ function fit() {
 }
 
 /** What the zoom shows of the picture: all of it, unless only its thumbnail can be had. */
-const frameOf = (row) => (lost || !(row.there || attempt !== null) ? row.window ?? wholeOf(row) : wholeOf(row));
+const frameOf = (row) => (hasItself(row) ? wholeOf(row) : row.window ?? wholeOf(row));
 
 function walk(by) {
   if (!step(by)) { say(by < 0 ? 'this is the first' : 'this is the last'); return; }

@@ -167,6 +167,57 @@ def test_m_lays_the_mask_over_the_picture(result, reading):
     assert colour_in(page, card.locator(".view"), *BALL[:2]) == without
 
 
+@pytest.fixture
+def masks(source, tmp_path):
+    """A target of masks alone: nothing is painted in it."""
+    run(job_of(source, tmp_path), masks_only=True)
+    return tmp_path / "out"
+
+
+def test_masks_alone_are_shown_over_their_pictures_and_hidden_by_m(masks, reading):
+    page = reading(masks / "report.html")
+    view = page.card("plain.png").locator(".view")
+    page.card("plain.png").locator("h2").click()
+    assert is_pink(colour_in(page, view, *BALL[:2]))
+    assert view.locator("img").evaluate_all("images => images.map((image) => image.alt)") == ["plain.png", ""]
+    assert view.get_by_role("slider").count() == 0
+    page.press("m")
+    assert not is_pink(colour_in(page, view, *BALL[:2]))
+    assert page.card("plain.png").get_by_role("button", name="Mask").get_attribute("aria-pressed") == "false"
+
+
+def test_capital_m_shows_or_hides_every_mask_of_the_page(masks, reading):
+    page = reading(masks / "report.html")
+    shown = page.tab.locator(".card .view.masked")
+    assert shown.count() == 6
+    page.card("plain.png").locator("h2").click()
+    page.press("M")
+    assert shown.count() == 0
+    page.press("M")
+    assert shown.count() == 6
+
+
+def test_the_zoom_of_a_mask_shows_the_whole_original_or_else_what_there_is_of_it(masks, source, reading):
+    page = reading(masks / "report.html")
+    page.card("plain.png").get_by_role("button", name="Zoom").click()
+    image = page.tab.locator("#stage .layer.alone img")
+    image.evaluate("image => image.decode()")
+    assert image.evaluate("image => image.naturalWidth") == WIDTH
+    assert page.tab.locator("#stage .view.masked .layer.mask").is_visible()
+    page.press("Escape")
+    (source / "plain.png").unlink()
+    page.tab.reload()
+    page.tab.wait_for_selector("body[data-taken]")
+    page.card("plain.png").get_by_role("button", name="Zoom").click()
+    page.tab.get_by_text("this is its thumbnail").wait_for()
+    assert page.tab.locator("#stage .view.masked .layer.mask").is_visible()
+    page.complaints.clear()  # that it is not there
+
+
+def is_pink(colour) -> bool:
+    return colour[0] > 180 and colour[1] < 90 and colour[2] > 90
+
+
 def test_a_keyboard_alone_reviews_everything_and_the_target_takes_it_in(result, reading):
     page = reading(result / "report.html")
     page.press("Tab", "Tab")

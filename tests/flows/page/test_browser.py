@@ -215,7 +215,7 @@ def test_the_zoom_of_a_mask_shows_the_whole_original_or_else_what_there_is_of_it
 
 
 def is_pink(colour) -> bool:
-    return colour[0] > 180 and colour[1] < 90 and colour[2] > 90
+    return colour[0] > 180 and colour[1] < 90 and colour[2] > 60
 
 
 def test_a_keyboard_alone_reviews_everything_and_the_target_takes_it_in(result, reading):

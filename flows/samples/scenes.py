@@ -27,6 +27,7 @@ OWN_SERVER = {
 }
 ASKED = "demo.jsonl"
 PHOTOS = "samples/photos"
+DEMO_SEED = 7
 PARTS = ("images", "truth", "masks", "objects")
 FARTHEST_SEED = 1 << 20  # so that no scene drawn here was ever trained on
 
@@ -38,7 +39,7 @@ def write_scenes(target: Path, count: int, seed: int, look: str = "day") -> None
     _make_room(target)
     rows = []
     for number in range(count):
-        drawn, name = scene(seed * 1_000_000 + number, look), f"{number:04}.png"
+        drawn, name = scene(_number(seed, number), look), f"{number:04}.png"
         write_whole(target / "images" / name, encode_image(drawn.image))
         write_whole(target / "truth" / name, encode_image(drawn.truth))
         write_whole(target / "masks" / name, encode_mask(drawn.mask))
@@ -53,6 +54,10 @@ def write_scenes(target: Path, count: int, seed: int, look: str = "day") -> None
             }
         )
     write_whole(target / "prompts.jsonl", _lines(rows))
+
+
+def _number(seed: int, number: int) -> int:
+    return seed * 1_000_000 + number
 
 
 def _make_room(target: Path) -> None:
@@ -77,14 +82,8 @@ def run_demo(target: Path, count: int, run_flow: Callable[[Job], int], talk: Con
     target = local_path(target)
     drawn, photos = target.parent / "scenes", target.parent / "photos"
     _refuse_what_is_not_ours(drawn, target, photos)
-    write_scenes(drawn, count, seed=7)
-    rows = [json.loads(line) for line in (drawn / "prompts.jsonl").read_text(encoding="utf-8").split("\n") if line]
-    asked = [
-        {"file_name": row["file_name"], key: row[key]}
-        for k, row in enumerate(rows)
-        for key in [("text", "points")[k % 2]]
-    ]
-    write_whole(drawn / ASKED, _lines(asked))
+    write_scenes(drawn, count, DEMO_SEED)
+    write_whole(drawn / ASKED, _lines(_asked(drawn)))
     talk.print(f"drew {count} scenes in {drawn}; cleaning them with the bundled checkpoints", markup=False)
     cleaning = Job(
         source=str(drawn / "images"),
@@ -106,6 +105,21 @@ def run_demo(target: Path, count: int, run_flow: Callable[[Job], int], talk: Con
         markup=False,
     )
     return code
+
+
+def _asked(drawn: Path) -> list[dict]:
+    """Rows of prompts for the demo's scenes, half by text and half by points, in turn.
+
+    By text only where the colour tells what is meant: of two things of one colour the bundled segmenter takes both.
+    """
+    rows = [json.loads(line) for line in (drawn / "prompts.jsonl").read_text(encoding="utf-8").split("\n") if line]
+    asked, texts = [], 0
+    for k, row in enumerate(rows):
+        by_text = 2 * texts <= k and scene(_number(DEMO_SEED, k)).told_by_colour
+        texts += by_text
+        key = "text" if by_text else "points"
+        asked.append({"file_name": row["file_name"], key: row[key]})
+    return asked
 
 
 def _clean_photos(target: Path) -> int:

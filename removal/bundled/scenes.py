@@ -62,6 +62,11 @@ class Scene:
         return self.background in TEXTURED
 
     @property
+    def told_by_colour(self) -> bool:
+        """True if nothing else in the scene has the target's colour, so that the colour alone tells which it is."""
+        return all(thing.colour != self.target.colour for thing in self.things[:-1])
+
+    @property
     def caption(self) -> str:
         names = [f"a {thing.text}" for thing in self.things]
         return f"{' and '.join(names)} on {self.background}"

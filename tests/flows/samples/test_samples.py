@@ -10,6 +10,8 @@ import pytest
 from rich.console import Console
 
 from flows.samples.scenes import run_demo, write_scenes
+from masks import TextPrompt, load_segmenter
+from removal.bundled.scenes import scene
 
 TALK = Console(quiet=True)
 
@@ -27,6 +29,20 @@ def test_a_demo_cleans_its_scenes_half_by_text_and_half_by_points(tmp_path, monk
     assert ["text" in row for row in rows] == [True, False] * 3
     assert ["points" in row for row in rows] == [False, True] * 3
     assert (jobs[0].model, jobs[0].source) == ("bundled", str(tmp_path / "scenes" / "images"))
+
+
+def test_a_demo_names_by_text_only_what_the_segmenter_tells_from_everything_else(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    assert run_demo(tmp_path / "result", 12, lambda job: 0, TALK) == 0
+    rows = [json.loads(line) for line in (tmp_path / "scenes" / "demo.jsonl").read_text().splitlines()]
+    asked = {int(row["file_name"][:4]): row["text"] for row in rows if "text" in row}
+    scenes = {number: scene(7_000_000 + number) for number in asked}
+    found = load_segmenter("bundled", device="cpu")(
+        [scenes[k].image for k in asked], [*map(TextPrompt, asked.values())]
+    )
+    assert len(asked) == 6
+    for one, drawn in zip(found, scenes.values(), strict=True):
+        assert (one.mask & drawn.object).sum() >= 0.8 * (one.mask | drawn.object).sum()
 
 
 def test_a_demo_cleans_the_photos_of_the_package_without_a_model_and_says_where_the_reports_are(tmp_path, monkeypatch):

@@ -26,7 +26,8 @@ class Folder:
     def __init__(self, source: str, target: str, container: str = "same"):
         """Pictures are published as a `container` of SUFFIXES_OF, or each as what it is (`same`).
 
-        Raises ValueError for a source that is not there, or a target that is in it, is it, or holds it.
+        Raises ValueError for a source that is not there, a target that is in it, is it, or holds it, and for either
+        of them where CLEANPLATE_CACHE is in it.
         """
         self.container = container
         if not target:
@@ -42,6 +43,10 @@ class Folder:
             _apart(PurePosixPath(source), PurePosixPath(target), self.single)
         elif not is_url(source) and not is_url(target):
             _apart(self.source.resolve(), self.target.resolve(), self.single)
+        if not is_url(target):
+            _refuse_cache_in(self.target, f"the target {target}")
+        if not is_url(source) and not self.single:
+            _refuse_cache_in(self.source, f"the source {source}")
 
     @classmethod
     def without_source(cls, target: Path | str) -> Folder:
@@ -227,3 +232,11 @@ def _apart(source: PurePath, target: PurePath, single: str | None) -> None:
     inside = target.is_relative_to(source) and not (single and target != source)
     if inside or source.is_relative_to(target):
         raise ValueError(f"the target {target} and the source {source} overlap; choose a folder outside it")
+
+
+def _refuse_cache_in(place: Path, name: str) -> None:
+    """Raises ValueError where the cache lies in a source, which is never written, or in a target, which is handed on:
+    what it holds of compiled models is code, and belongs to one user alone."""
+    asked = os.environ.get("CLEANPLATE_CACHE")
+    if asked and Path(asked).expanduser().resolve().is_relative_to(place.resolve()):
+        raise ValueError(f"CLEANPLATE_CACHE is {asked}, which lies in {name}; set it to a folder elsewhere")

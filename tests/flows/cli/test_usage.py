@@ -16,6 +16,7 @@ from flows.cli.schema import job_schema, job_to_start_from
 from flows.cli.verbs.usage import EXAMPLE
 from flows.job import Job
 from flows.messages.nearest import path_beside
+from tests.flows.small import small
 
 
 @pytest.fixture
@@ -200,3 +201,11 @@ def test_help_loads_the_libraries_of_the_command_line_and_no_other(arguments):
     assert packages & {"cyclopts", "pydantic"}
     assert packages & heavy == set()
     assert len(loaded.stderr.split()) < 700
+
+
+def test_a_cache_in_the_target_ends_in_2_and_says_why(refused, tmp_path, monkeypatch):
+    job = small(tmp_path, 1)
+    monkeypatch.setenv("CLEANPLATE_CACHE", str(tmp_path / "out" / "cache"))
+    said = refused("run", job.source, job.target, "--masks", job.masks, "--method", "telea")
+    assert "CLEANPLATE_CACHE" in said and "lies in the target" in said
+    assert not (tmp_path / "out").exists()

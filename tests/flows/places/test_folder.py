@@ -59,6 +59,23 @@ def test_a_target_in_over_or_equal_to_the_source_is_refused(tmp_path, target):
         Folder(str(tmp_path / "in"), str(tmp_path / target))
 
 
+@pytest.mark.parametrize("place", ["in", "in/deep", "out", "out/cache"])
+def test_a_cache_in_the_source_or_the_target_is_refused_and_nothing_is_touched(tmp_path, monkeypatch, place):
+    """What is compiled is code, and a target is handed on."""
+    job = small(tmp_path, 1)
+    monkeypatch.setenv("CLEANPLATE_CACHE", str(tmp_path / place))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match="CLEANPLATE_CACHE is .*lies in the (source|target) .*set it to a folder"):
+        run(job)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_cache_beside_a_target_or_a_single_picture_is_none_in_it(tmp_path, monkeypatch):
+    (tmp_path / "one.png").write_bytes(b"x")
+    monkeypatch.setenv("CLEANPLATE_CACHE", str(tmp_path / "out-cache"))
+    assert Folder(str(tmp_path / "one.png"), str(tmp_path / "out")).names() == ["one.png"]
+
+
 def test_a_source_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ValueError, match="there is no folder or picture"):
         Folder(str(tmp_path / "nowhere"), str(tmp_path / "out"))

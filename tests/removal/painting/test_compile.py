@@ -119,6 +119,15 @@ def test_a_cache_that_belongs_to_somebody_else_is_not_run(tiny, job, without_a_c
     assert not without_a_compiler
 
 
+def test_the_cache_of_compiled_code_is_its_owners_alone(tiny, graphs, tmp_path, monkeypatch):
+    monkeypatch.setenv("CLEANPLATE_CACHE", str(tmp_path))
+    (tmp_path / "compiled" / f"torch-{torch.__version__}").mkdir(parents=True, mode=0o777)
+    load_remover(str(tiny("plain")), compile="on", **OPTIONS | {"steps": 4})
+    (folder,) = (tmp_path / "compiled").iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [file.suffix for file in folder.iterdir()] == [".warm"]
+
+
 @pytest.mark.parametrize(
     ("asked", "device", "warm", "compiled"),
     [

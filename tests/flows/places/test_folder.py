@@ -65,7 +65,7 @@ def test_a_cache_in_the_source_or_the_target_is_refused_and_nothing_is_touched(t
     job = small(tmp_path, 1)
     monkeypatch.setenv("CLEANPLATE_CACHE", str(tmp_path / place))
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ValueError, match="CLEANPLATE_CACHE is .*lies in the (source|target) .*set it to a folder"):
+    with pytest.raises(ValueError, match=r"CLEANPLATE_CACHE is .*lies in the (source|target) .*set it to a folder"):
         run(job)
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -84,12 +84,13 @@ def _to_remove(job: Job) -> Iterator[Weights]:
     from removal.checkpoints import lora, vae
     from removal.checkpoints.diffusers_folder import network_needed
     from removal.checkpoints.fetch import files_wanted
-    from removal.methods import controlnet
 
     checkpoint = choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt).checkpoint
     if checkpoint.repo and not checkpoint.method and job.prefill == "lama":
         start = PRESETS["lama"]
-        yield Weights(start.repo, HUB + start.repo, _bytes(start.size), _snapshot(start.repo, files_wanted(start)))
+        yield Weights(
+            start.repo, HUB + start.repo, _bytes(start.size), _snapshot(start.repo, files_wanted(start), start.revision)
+        )
     if not checkpoint.repo:
         return  # a method without weights
     if not checkpoint.is_local:
@@ -97,6 +98,8 @@ def _to_remove(job: Job) -> Iterator[Weights]:
         fetch = _snapshot(checkpoint.repo, files_wanted(checkpoint), checkpoint.revision)
         yield Weights(checkpoint.repo, HUB + checkpoint.repo, size, fetch)
     if job.method == "controlnet":
+        from removal.methods import controlnet
+
         yield Weights(controlnet.INPAINT, HUB + controlnet.INPAINT, None, _snapshot(controlnet.INPAINT, network_needed))
     for place in job.lora:
         repo = "/".join(lora.parse_lora(place)[0].split("/")[:2])
@@ -135,7 +138,10 @@ def slow_here(job: Job) -> str:
         return ""
     if any(device != "cpu" for device in devices(job.device)):
         return ""
-    return f"{job.model} paints on a CPU here, which takes minutes a picture; in seconds and without weights: {CLASSIC}"
+    return (
+        f"{job.model} paints on a CPU here, which takes minutes a picture; in seconds and without weights: {CLASSIC}; "
+        f"in seconds with {PRESETS['lama'].size} of weights: --model lama"
+    )
 
 
 def _is_small(checkpoint: Checkpoint) -> bool:

@@ -28,12 +28,12 @@ def parent_repo(checkpoint: Checkpoint) -> str:
 def look_up(model: str, revision: str | None = None, offline: bool = True) -> Checkpoint:
     """The facts about a model. A withdrawn hub id resolves to its replacement with a warning."""
     if model in PRESETS:
-        return replace(PRESETS[model], revision=revision)
+        return _at(PRESETS[model], revision)
     if model in MOVED:
         warnings.warn(f"{model} was withdrawn; the same weights are at {MOVED[model]}", stacklevel=3)
         model = MOVED[model]
     if model in KNOWN:
-        return replace(KNOWN[model], revision=revision)
+        return _at(KNOWN[model], revision)
     path = Path(os.path.expanduser(model))
     if path.is_dir():
         return _folder(path)
@@ -48,6 +48,11 @@ def look_up(model: str, revision: str | None = None, offline: bool = True) -> Ch
             f"a diffusers folder, or a .safetensors file" + (f"; did you mean {near[0]!r}?" if near else "")
         )
     return _from_config(Checkpoint(model, revision=revision), _hub_config(model, revision, offline))
+
+
+def _at(row: Checkpoint, revision: str | None) -> Checkpoint:
+    """A row of the table, at another commit if one is given, whose digest nobody knows."""
+    return replace(row, revision=revision, sha256="") if revision and revision != row.revision else row
 
 
 def _folder(path: Path) -> Checkpoint:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from removal.checkpoints.fetch import fetch
+from removal.weights import sums
 
 if TYPE_CHECKING:
     from removal.checkpoints.presets import Checkpoint
@@ -56,13 +57,15 @@ class Lama:
 def load(checkpoint: Checkpoint, options: Options) -> Lama:
     """The network of a checkpoint on its device: bfloat16 on a GPU, since half precision overflows in its FFT.
 
-    Raises OSError for weights that are unavailable, ValueError for a file that holds no LaMa.
+    Raises OSError for weights that are unavailable or not those of the table, ValueError for a file that holds no LaMa.
     """
     from spandrel import MaskedImageModelDescriptor, ModelLoader
     from spandrel.architectures.LaMa import LaMa
 
     place = fetch(checkpoint, options.offline, options.accept_license)
     file = Path(place) / checkpoint.file if checkpoint.file else Path(place)
+    if checkpoint.sha256:
+        sums.refuse_other(file, checkpoint.sha256, "give a file that you trust: --model FILE.safetensors")
     device, dtype = options.devices()[0], str(options.torch_dtype()).removeprefix("torch.")
     try:
         found = ModelLoader("cpu").load_from_file(file)

@@ -22,6 +22,15 @@ def check(sums: Path, instead: str, below: Path | None = None) -> None:
             )
 
 
+def refuse_other(file: Path, sha256: str, instead: str) -> None:
+    """Raises OSError, with what to do `instead`, unless a fetched file has the digest that is known of it."""
+    if (found := _hash(file)) != sha256:
+        raise OSError(
+            f"{file} is not the file that is known by this name: its SHA-256 is {found}, not {sha256}; remove it and "
+            f"fetch it again, or {instead}"
+        )
+
+
 def _hash(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import textwrap
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from flows.cli.verbs.talk import Json, print_json, say
 from flows.cli.verbs.usage import example
+from flows.job import Job
 
+if TYPE_CHECKING:
+    from removal import Checkpoint
+
+WIDTH, INDENT = 80, " " * 15  # columns
+SHOWN = {None: "-", True: "yes", False: "no"}
 ACCEPTED = Parameter(help="its licence forbids commercial use, and that is fine", negative=(), show_default=False)
 
 models_app = App(
@@ -18,15 +25,35 @@ models_app = App(
 
 @models_app.default
 def models() -> None:
-    """The presets: what each loads, under which licence, how large, and what finds the objects. Then the segmenters."""
-    from removal import PRESETS
+    """The presets: what each loads, its licence, what it is good for, needs and costs, by whose evidence. Then the
+    segmenters.
+    """
+    from removal.checkpoints.presets import PRESETS, WHY_SD15
 
+    print("Models (--model), in the order in which they are advised for photos:")
     for name, row in PRESETS.items():
         print(f"{name:14} {row.size:>7}  {row.license:23} segmenter {row.segmenter}")
-        place = row.repo if not row.is_local else "inside the package" if row.repo else "needs no weights and no GPU"
-        print(f"{'':14} {place}")
-    print("\nSegmenters (--segmenter NAME, or NAME:WEIGHTS with your own):")
+        for line in _about(row):
+            print(textwrap.fill(line, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT))
+    print(f"\n{textwrap.fill(WHY_SD15, WIDTH)}\n")
+    print("Segmenters (--segmenter NAME, or NAME:WEIGHTS with your own):")
     _segmenters()
+
+
+def _about(row: Checkpoint) -> list[str]:
+    """Where a preset's weights are, what it is good for, what it costs, and by whose evidence."""
+    about = row.about
+    assert about is not None  # of every preset
+    pinned = f"pinned, SHA-256 {row.sha256[:12]}" if row.sha256 else "unpinned"
+    place = "inside the package" if row.is_local else f"{row.repo}, {pinned}"
+    rows = f"{about.rows} row{'s' * (about.rows > 1)} and {about.tflop:g} TFLOP a hole"
+    cost = rows if about.rows else "seconds of a core a hole"
+    return [
+        place if row.repo else "needs no weights",
+        about.good_for,
+        f"{cost}, about {about.memory:g} GB of memory",
+        about.evidence,
+    ]
 
 
 def _segmenters() -> None:
@@ -54,7 +81,7 @@ def explain(
     offline: bool = True,
     json: Json = False,
 ) -> None:
-    """Which checkpoint and method a model means, and why; and what a LoRA or another autoencoder makes of it.
+    """Which checkpoint and method a model means, and why, and whether it and its segmenter are on this machine.
 
     Presets and withdrawn ids are resolved from the shipped table. `--no-offline` asks the hub about other ids.
     """
@@ -71,12 +98,22 @@ def explain(
         "method": None if choice.method == "auto" else choice.method,
         "reason": choice.reason,
         "license": row.license,
-    } | _beside(lora or [], vae, row.family)
+    } | _here(Job(model=model, method=method, lora=lora or [], vae=vae))
+    facts |= _beside(lora or [], vae, row.family)
     if json:
         print_json(facts)
         return
     for key, value in facts.items():
-        print(f"{key:12} {'-' if value is None else value}")
+        print(f"{key:14} {SHOWN.get(value, value) if isinstance(value, bool | None) else value}")
+
+
+def _here(job: Job) -> dict[str, Any]:
+    """Whether what a model paints with and finds with is on this machine, and which segmenter that is."""
+    from flows.steps.find_masks import segmenter_of
+    from flows.steps.needed_weights import missing
+
+    lacking = [weights.finds for weights in missing(job)]
+    return {"weights_here": False not in lacking, "segmenter": segmenter_of(job), "segmenter_here": True not in lacking}
 
 
 def _beside(loras: list[str], vae: str, family: str | None) -> dict[str, Any]:

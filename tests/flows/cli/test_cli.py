@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -242,9 +243,37 @@ def test_models_lists_every_preset_with_its_licence(cleanplate):
     from removal import PRESETS
 
     _, out, _ = cleanplate("models")
-    for name, row in PRESETS.items():
-        assert name in out
+    assert re.findall(r"^[\w-]+", out.split("Segmenters")[0], re.M)[1 : len(PRESETS) + 1] == [*PRESETS]
+    words = " ".join(out.split())
+    for row in PRESETS.values():
         assert row.license in out
+        assert f"{row.about.memory:g} GB of memory {row.about.evidence}" in words
+        assert row.about.good_for in words
+        assert not row.sha256 or f"pinned, SHA-256 {row.sha256[:12]}" in words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "weights", "segmenter", "finds"),
+    [
+        (["bundled"], True, "bundled", True),
+        (["classic"], True, "grabcut", True),
+        (["lama"], False, "grounded-sam", False),
+        (["sd15", "--method", "patchmatch"], True, "grounded-sam", False),
+        (["bundled", "--vae", "taesd"], False, "bundled", True),
+    ],
+)
+def test_explain_says_whether_weights_and_segmenter_are_on_this_machine(
+    cleanplate, tmp_path, monkeypatch, arguments, weights, segmenter, finds
+):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    code, out, _ = cleanplate("models", "explain", *arguments, "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert (told["weights_here"], told["segmenter"], told["segmenter_here"]) == (weights, segmenter, finds)
+    assert {"model", "repo", "path", "revision", "in_channels", "method", "reason", "license"} < set(told)
+    _, out, _ = cleanplate("models", "explain", *arguments)
+    said = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert (said["weights_here"], said["segmenter_here"]) == tuple("yes" if here else "no" for here in (weights, finds))
 
 
 def test_doctor_finds_this_machine_well(cleanplate):

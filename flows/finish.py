@@ -9,41 +9,41 @@ from flows.ledger.manifest import Manifest
 from flows.ledger.result_file import deliver
 from flows.ledger.shards import records_of
 from flows.page import report as review
-from flows.places.folder import Folder
+from flows.places.folders import Folders
 from flows.places.layout import files_of
 from flows.places.sidecars import copy_sidecars
 from flows.records import card as cards
 from flows.steps import strips
 
 
-def conclude(job: Job, folder: Folder, manifest: Manifest, present: set[str] | None) -> tuple[dict[str, int], int]:
+def conclude(job: Job, folders: Folders, manifest: Manifest, present: set[str] | None) -> tuple[dict[str, int], int]:
     """Write what lags behind the manifest. Returns how many rows there are by status, and how many are doubtful.
 
     A job that came to no row, such as one without its weights, leaves job.toml to the one that made what is there.
     """
     manifest.refuse_moved()
     manifest.sync()
-    deliver(manifest, folder)
+    deliver(manifest, folders)
     counts, doubtful = manifest.counts(present), manifest.doubtful(present)
     rows, place = sum(counts.values()), records_of(manifest.shard)
-    if manifest.rows_in_records() == rows and cards.are_there(folder, place):
+    if manifest.rows_in_records() == rows and cards.are_there(folders.target, place):
         return counts, doubtful
     if manifest.shard:
-        cards.write_rows(folder, manifest.outcomes(present), place)
+        cards.write_rows(folders.target, manifest.outcomes(present), place)
     else:
-        made_by = cards.job_of(folder) if manifest.unwritten else None
-        cards.write(folder, made_by or job, manifest.outcomes(present))
-        review.write(folder, (outcome.row() for outcome in manifest.outcomes(present)))
+        made_by = cards.job_of(folders.target) if manifest.unwritten else None
+        cards.write(folders.target, made_by or job, manifest.outcomes(present))
+        review.write(folders.target, (outcome.row() for outcome in manifest.outcomes(present)), folders.source)
     manifest.mark_records_written(rows)
     return counts, doubtful
 
 
-def accompany(job: Job, folder: Folder, manifest: Manifest, finished: set[str], say: Callable[[str], None]) -> None:
+def accompany(job: Job, folders: Folders, manifest: Manifest, finished: set[str], say: Callable[[str], None]) -> None:
     """What is asked for beside the results: other files of the source, and strips of what was `finished` before."""
-    if job.copy_others:
-        say(f"{copy_sidecars(folder)} files that are not pictures copied")
+    if job.copy_others and folders.source.root:
+        say(f"{copy_sidecars(folders.source.root, folders.target)} files that are not pictures copied")
     if job.concat:
-        drawn, others = strips.draw_missing(job, folder, manifest.outcomes(finished))
+        drawn, others = strips.draw_missing(job, folders, manifest.outcomes(finished))
         if drawn:
             say(f"{drawn} strips of pictures that were finished before drawn")
         if others:
@@ -53,7 +53,7 @@ def accompany(job: Job, folder: Folder, manifest: Manifest, finished: set[str], 
             )
     if job.gif:
         removed = [row.source for row in manifest.outcomes(finished) if row.status == "removed"]
-        if lacking := [name for name in removed if not folder.has(files_of(name).process)]:
+        if lacking := [name for name in removed if not folders.target.has(files_of(name).process)]:
             say(
                 f"{len(lacking)} pictures that were finished before have no animation, such as {lacking[0]}: it takes "
                 "another pass of the model; --existing overwrite paints them again with one"

@@ -12,9 +12,11 @@ from flows.errors import EnvironmentFault, UsageError
 from flows.finish import conclude
 from flows.ledger.beside import agreed, shard_job
 from flows.ledger.manifest import Manifest
+from flows.ledger.result_file import refuse_another
 from flows.ledger.shards import Shard, holder, records_of, shards_of
 from flows.ledger.tables import ledger_of, take_up
-from flows.places.folder import Folder
+from flows.places.folders import open_folders
+from flows.places.target import Target
 from flows.records import rebuild
 
 
@@ -44,24 +46,25 @@ def merge(target: Path, say: Callable[[str], None] = lambda _: None) -> Merged:
     if not jobs:
         raise UsageError(f"{target} has no shards to merge; run each with --shard first, such as --shard 1/2")
     job = agreed(jobs)
-    folder = Folder(job.source, str(target), job.format)
-    with rebuild.opened(folder, say, merging=True) as manifest:
+    folders = open_folders(job.source, str(target), job.format)
+    with rebuild.opened(folders.target, say, merging=True) as manifest:
+        refuse_another(manifest, folders)
         manifest.mark_records_stale()
         for shard in shards:
-            _take_up(manifest, folder, shard)
-        manifest.tidy(folder)
-        there = folder.survey()
-        counts, doubtful = conclude(job, folder, manifest, None if folder.single else there.all)
+            _take_up(manifest, folders.target, shard)
+        manifest.tidy(folders.target)
+        there = folders.survey()
+        counts, doubtful = conclude(job, folders, manifest, None if folders.source.single else there.all)
         missing = _missing(manifest, there.all, shards[0].count)
         for shard in shards:
-            folder.clear(shard.records)
+            folders.target.clear(shard.records)
     return Merged(job.source, counts, doubtful, missing)
 
 
-def _take_up(manifest: Manifest, folder: Folder, shard: Shard) -> None:
-    file = folder.target / ledger_of(shard)
+def _take_up(manifest: Manifest, target: Target, shard: Shard) -> None:
+    file = target.root / ledger_of(shard)
     if not file.exists():  # it was lost, or an earlier merge was interrupted while it cleared up
-        rebuild.take_up(manifest, folder, records_of(shard))
+        rebuild.take_up(manifest, target, records_of(shard))
         return
     try:
         take_up(manifest.file, file)

@@ -14,8 +14,8 @@ from flows.ledger.entry import ABSENT, Fingerprint, fingerprints
 from flows.ledger.journal import ENOUGH
 from flows.ledger.manifest import Manifest
 from flows.outcome import Outcome, digest
-from flows.places.folder import Folder
-from flows.places.source import Survey
+from flows.places.folders import Folders
+from flows.places.survey import Survey
 from flows.requests.job_requests import Requests
 from flows.steps import thumbnails
 from flows.steps.find_masks import find_masks
@@ -50,7 +50,7 @@ class Work:
     """What the portions of a run have in common."""
 
     job: Job
-    folder: Folder
+    folders: Folders
     manifest: Manifest
     requests: Requests
     steps: Steps
@@ -63,7 +63,7 @@ def rejected(work: Work, there: Survey) -> Iterator[tuple[Outcome, Fingerprint]]
         row = work.manifest.outcome(name)
         if row is None or row.reason != reason:
             status = "failed" if name in there.barred else "skipped"
-            yield passed_over(work.folder, name, status, reason), ABSENT
+            yield passed_over(work.folders.target, name, status, reason), ABSENT
 
 
 def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Fingerprint], None, None]:
@@ -78,12 +78,12 @@ def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Fingerp
     with stoppable():
         yield from _worked_through(work, portions)
         if work.steps.elsewhere and work.manifest.shard is None:  # a machine that was lost may have left half of a file
-            work.folder.sweep()
+            work.folders.target.sweep()
         for name in until_interrupted(name for name in suspects if name in due_again):
             if suspects[name] < ENOUGH:
                 yield from _worked_through(work, [[name]])
             else:
-                yield _set_aside(work, name), fingerprints(work.folder, [name], work.requests)[name]
+                yield _set_aside(work, name), fingerprints(work.folders.source, [name], work.requests)[name]
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ def _within(context: Context, rows: Generator[Outcome, None, None]) -> Iterator[
 
 
 def _begin(work: Work, names: list[str], flight: ExitStack) -> _Portion:
-    taken = fingerprints(work.folder, names, work.requests)
-    ready = due.masked(work.manifest, work.folder, names, work.requests, work.job)
+    taken = fingerprints(work.folders.source, names, work.requests)
+    ready = due.masked(work.manifest, work.folders, names, work.requests, work.job)
     return _Portion(names, taken, ready, copy_context(), flight)
 
 
@@ -150,8 +150,8 @@ def _finish(work: Work, found: list[Outcome]) -> Generator[Outcome, None, None]:
     masked = [outcome for outcome in found if outcome.status == "masked"]
     if work.masks_only:
         for outcome in masked:  # what an earlier run painted does not belong to this mask
-            work.folder.remove(work.folder.image_name(outcome.source))
-        thumbnails.make(work.folder, [outcome.row() for outcome in masked])
+            work.folders.target.remove(work.folders.target.image_name(outcome.source))
+        thumbnails.make(work.folders.target, [outcome.row() for outcome in masked], work.folders.source)
         yield from found
         return
     yield from (outcome for outcome in found if outcome.status != "masked")
@@ -165,4 +165,4 @@ def _set_aside(work: Work, name: str) -> Outcome:
         "the process died twice while it worked on this picture alone, or it hung on it alone after an earlier death; "
         "it is not tried again until it changes"
     )
-    return failed(work.folder, Outcome(name, "failed", settings=digest(work.job.settings)), ValueError(reason))
+    return failed(work.folders.target, Outcome(name, "failed", settings=digest(work.job.settings)), ValueError(reason))

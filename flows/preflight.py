@@ -12,11 +12,13 @@ from flows.ledger import due
 from flows.ledger.beside import refuse_beside
 from flows.ledger.manifest import Manifest
 from flows.ledger.mirror import mirror
+from flows.ledger.result_file import refuse_another
 from flows.ledger.shards import Shard, parse_shard
 from flows.places import unread
-from flows.places.folder import Folder
+from flows.places.folders import Folders, open_folders
 from flows.places.one_file import to_one_file
-from flows.places.source import Survey
+from flows.places.survey import Survey
+from flows.places.target import Target
 from flows.records import card as cards
 from flows.records import rebuild
 from flows.requests.job_requests import Requests, read_requests, without_a_partner, without_masks
@@ -39,7 +41,7 @@ class Task:
     """
 
     job: Job
-    folder: Folder
+    folders: Folders
     requests: Requests
     whole: Survey
     there: Survey
@@ -49,25 +51,25 @@ class Task:
     @property
     def present(self) -> set[str] | None:
         """The names that the records tell of; None for all rows of the ledger."""
-        return None if self.folder.single else self.there.all
+        return None if self.folders.source.single else self.there.all
 
 
 def preflight(job: Job, say: Say, masks_only: bool = False) -> Task:
     """A task of a job. Touches nothing. Raises UsageError or ValueError for whatever cannot work."""
     job = to_one_file(job)
-    folder = Folder(job.source, job.target, job.format)
-    if folder.single and (job.prune or job.copy_others):
+    folders = open_folders(job.source, job.target, job.format)
+    if folders.source.single and (job.prune or job.copy_others):
         raise UsageError("prune and copy-others are for a whole folder, not for one picture of it")
-    if folder.is_far and (job.shard or job.copy_others):
+    if folders.is_far and (job.shard or job.copy_others):
         raise UsageError("shard and copy-others are for folders of this machine, not for a store")
-    job = job if masks_only else _remembered(job, folder)
+    job = job if masks_only else _remembered(job, folders.target)
     requests = read_requests(job)
     explain(job, requests, say, masks_only)
-    whole, shard = without_masks(folder.survey(), folder.source, requests), parse_shard(job.shard)
+    whole, shard = without_masks(folders.survey(), folders.source.root, requests), parse_shard(job.shard)
     requests = requests.among(lambda: whole.names)
     for message in (*without_a_partner(requests), *_left_out(whole)):
         say(message)
-    return Task(job, folder, requests, whole, shard.deal(whole) if shard else whole, shard, masks_only)
+    return Task(job, folders, requests, whole, shard.deal(whole) if shard else whole, shard, masks_only)
 
 
 @contextmanager
@@ -76,17 +78,18 @@ def opened(task: Task, say: Say, only_look: bool = False) -> Iterator[Manifest]:
 
     What a run that died left behind is cleared up, and a ledger that was lost is built again.
     """
-    folder = task.folder
+    folders = task.folders
     with (
-        mirror(folder, only_look),
-        folder.listed(),
-        rebuild.opened(folder, say, only_look, task.shard) as manifest,
+        mirror(folders.target, only_look),
+        folders.target.listed(),
+        rebuild.opened(folders.target, say, only_look, task.shard) as manifest,
     ):
-        refuse_beside(task.job, folder.target)
+        refuse_another(manifest, folders)
+        refuse_beside(task.job, folders.target.root)
         if not task.whole.all and not manifest.is_empty():
             raise UsageError(f"{task.job.source} holds no pictures, but its target has rows; is it mounted?")
         if not only_look:
-            manifest.tidy(folder)
+            manifest.tidy(folders.target)
         yield manifest
 
 
@@ -94,9 +97,9 @@ def due_of(task: Task, manifest: Manifest) -> list[str]:
     """What is to be done on a target, after everything that the target itself has against it. Raises UsageError."""
     job, names = task.job, task.there.names
     manifest.refuse(job)
-    rebuild.complete(manifest, task.folder, names, task.requests, job)
+    rebuild.complete(manifest, task.folders, names, task.requests, job)
     manifest.adopt_settings(job, task.masks_only)
-    waiting = list(due.waiting(manifest, task.folder, names, task.requests, job, task.masks_only))
+    waiting = list(due.waiting(manifest, task.folders, names, task.requests, job, task.masks_only))
     if job.existing == "error" and len(waiting) < len(names):
         raise UsageError(f"{len(names) - len(waiting)} pictures are finished in {job.target}, and existing is 'error'")
     return waiting
@@ -106,7 +109,7 @@ def refuse_missing_weights(task: Task, manifest: Manifest, names: list[str], say
     """Say what has to be fetched first, and what will be slow; where it cannot be, raise EnvironmentFault at once."""
     lacking = missing(task.job, task.masks_only)
     if any(one.finds for one in lacking):
-        ready = due.masked(manifest, task.folder, names, task.requests, task.job)
+        ready = due.masked(manifest, task.folders, names, task.requests, task.job)
         lacking = [one for one in lacking if not one.finds or len(ready) < len(names)]
     if lacking:
         refuse_unreachable(task.job, lacking)
@@ -115,10 +118,10 @@ def refuse_missing_weights(task: Task, manifest: Manifest, names: list[str], say
         say(slow)
 
 
-def _remembered(job: Job, folder: Folder) -> Job:
+def _remembered(job: Job, target: Target) -> Job:
     """A job that says nothing of what to remove uses the masks that an earlier `masks` found in its target."""
     said = job.text or job.point or job.box or job.prompts or job.coco or job.masks or job.protect
-    before = None if said else cards.read_job(folder)
+    before = None if said else cards.read_job(target)
     return job.model_copy(update=before) if before else job
 
 

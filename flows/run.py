@@ -93,7 +93,7 @@ def run(job: Job, watch: Watch = SILENT, steps: Steps = HERE, masks_only: bool =
             refuse_missing_weights(task, manifest, begun, watch.say)
         watch.begin(len(begun), len(task.there.names) - len(waiting))
         summary = Summary(pictures=len(task.there.all))
-        work = Work(compiling(job, len(begun)), task.folder, manifest, task.requests, steps, masks_only)
+        work = Work(compiling(job, len(begun)), task.folders, manifest, task.requests, steps, masks_only)
         with _recorded(work, task, summary, bool(begun)):
             with watched(_patience(work), lambda: _last_words(job, manifest)):
                 _sample_and_rest(work, begun, summary, watch)
@@ -103,7 +103,7 @@ def run(job: Job, watch: Watch = SILENT, steps: Steps = HERE, masks_only: bool =
                 manifest.overwritten()
             if not interrupted():
                 before = {*task.there.names}.difference(waiting)
-                accompany(job, task.folder, manifest, before, watch.say)
+                accompany(job, task.folders, manifest, before, watch.say)
     return summary
 
 
@@ -119,7 +119,7 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
     """What `run` would do, with its refusals; writes nothing, not even to the manifest."""
     task, pace = preflight(job, watch.say, masks_only), None
     names = waiting = task.there.names
-    if task.folder.has(ledger_of(task.shard)) or task.folder.has("metadata.jsonl"):
+    if task.folders.target.has(ledger_of(task.shard)) or task.folders.target.has("metadata.jsonl"):
         with opened(task, watch.say, only_look=True) as manifest:
             pace = None if masks_only else pace_of(manifest)
             waiting = due_of(task, manifest)
@@ -131,14 +131,14 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
         watch.say(in_words(lacking))
     if waiting and not masks_only and (slow := slow_here(task.job)):
         watch.say(slow)
-    takes = forecast(task.job, task.folder, waiting, pace, sum(one.size or 0 for one in lacking))
+    takes = forecast(task.job, task.folders, waiting, pace, sum(one.size or 0 for one in lacking))
     if waiting:
         watch.say(str(takes))
     return Summary(pictures=len(names), counts={"to do": len(waiting), "finished": finished}, takes=takes)
 
 
 def _prune(task: Task, manifest: Manifest, watch: Watch) -> None:
-    if task.job.prune and (gone := prune(manifest, task.folder, task.whole.all)):
+    if task.job.prune and (gone := prune(manifest, task.folders.target, task.whole.all)):
         watch.say(f"{gone} pictures are no longer in {task.job.source}; their results were removed")
 
 
@@ -148,21 +148,21 @@ def _recorded(work: Work, task: Task, summary: Summary, begins: bool) -> Iterato
 
     A shard's job.toml stands at once, for those beside it; where it came to no row, the one before stands again.
     """
-    manifest, folder, place = work.manifest, task.folder, records_of(task.shard)
+    manifest, folders, place = work.manifest, task.folders, records_of(task.shard)
     passed = list(rejected(work, task.there))
     if begins or passed:
         manifest.mark_records_stale()
-    before = cards.job_of(folder, place) if task.shard else None
+    before = cards.job_of(folders.target, place) if task.shard else None
     if task.shard:
-        cards.write_job(folder, task.job, place)
+        cards.write_job(folders.target, task.job, place)
     try:
         for outcome, fingerprint in passed:
-            manifest.record(folder, outcome, fingerprint, task.job)
+            manifest.record(folders.target, outcome, fingerprint, task.job)
         yield
     finally:
         if before and manifest.unwritten:
-            cards.write_job(folder, before, place)
-        summary.counts, summary.doubtful = conclude(task.job, folder, manifest, task.present)
+            cards.write_job(folders.target, before, place)
+        summary.counts, summary.doubtful = conclude(task.job, folders, manifest, task.present)
 
 
 def _sample_and_rest(work: Work, begun: list[str], summary: Summary, watch: Watch) -> None:
@@ -177,7 +177,7 @@ def _do(work: Work, names: list[str], summary: Summary, watch: Watch) -> None:
     trouble = how = None
     with closing(outcomes(work, names)) as done:  # what is in progress lands before the manifest closes
         for outcome, fingerprint in done:
-            outcome = work.manifest.record(work.folder, outcome, fingerprint, work.job)
+            outcome = work.manifest.record(work.folders.target, outcome, fingerprint, work.job)
             summary.add(outcome)
             watch.did(outcome)
             if how is None and (how := taken_by_alpha(outcome.reason)):

@@ -12,7 +12,7 @@ from typing import Any
 from flows.annotations.without import without
 from flows.errors import UsageError, pip
 from flows.places.disk import write_whole
-from flows.places.folder import Folder
+from flows.places.target import Target
 from flows.records.card import read_job
 from flows.records.rows import rows_of
 from flows.records.splits import split_of
@@ -40,7 +40,7 @@ def write_coco(target: Path, dest: Path, rows: Iterable[dict[str, Any]] | None =
     Pictures of which `rows` (all that the target delivers, by default) have none are left out with their annotations.
     Raises UsageError for a target that was not made from a COCO file.
     """
-    job = read_job(Folder.without_source(target)) or {}
+    job = read_job(Target.existing(target)) or {}
     if not job.get("coco"):
         raise UsageError(f"{target} was not made from a COCO file; run it with --coco FILE --category NAME")
     file = local_path(job["coco"])

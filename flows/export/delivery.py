@@ -16,8 +16,8 @@ from flows.errors import EnvironmentFault, UsageError
 from flows.export.datasets import write_coco, write_pairs, write_parquet
 from flows.page import report as review
 from flows.places.disk import UMASK
-from flows.places.folder import Folder
 from flows.places.layout import files_of
+from flows.places.target import Target
 from flows.records import card as cards
 from flows.records import rebuild
 from flows.records.splits import write_splits
@@ -50,7 +50,7 @@ def export(
     _refuse(target, dest)
     if pairs and not originals:
         raise UsageError("pairs hold the originals; leave out --no-originals or --hf-pairs")
-    with rebuild.opened(Folder.without_source(target), say) as manifest:
+    with rebuild.opened(Target.existing(target), say) as manifest:
         if manifest.rows_in_records() is None:
             raise UsageError(f"a run of {target} did not finish; run it again, then export it")
         rows = [row for row in cards.read_rows(target) if row["file_name"] and (not accepted or _accepted(row))]
@@ -83,7 +83,7 @@ def _accepted(row: Row) -> bool:
 
 
 def _copy(target: Path, part: Path, dest: Path, rows: list[Row], originals: bool, coco: bool) -> int:
-    of, made = Folder.without_source(target), Folder.without_source(part)
+    of, made = Target.existing(target), Target.existing(part)
     small = thumbnails.find(of)
     for row in rows:
         for name in (*_files(row), *filter(of.has, _beside(row, small, originals))):
@@ -110,7 +110,7 @@ def _whole(dest: Path, fill: Callable[[Path], int]) -> int:
 
 def _as_recorded(target: Path, rows: list[Row], say: Callable[[str], None]) -> Iterator[Row]:
     """The rows whose files are what they say. Others are said and left out: they may show anything."""
-    of = Folder.without_source(target)
+    of = Target.existing(target)
     for row in rows:
         try:
             other = [name for name, sha in _files(row).items() if sha and _sha256(of.path(name)) != sha]
@@ -143,7 +143,7 @@ def _beside(row: Row, small: dict[str, dict[str, str]], originals: bool) -> list
 
 def _describe(target: Path, part: Path, dest: Path, rows: list[Row], originals: bool) -> None:
     """The records, the card and the page of what was copied. The source is called by its name alone."""
-    made, job = Folder.without_source(part), job_of(str(target / "job.toml"), {})
+    made, job = Target.existing(part), job_of(str(target / "job.toml"), {})
     made.write("metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
     made.write("failures.jsonl", b"")
     named = job.model_copy(update={"source": Path(job.source).name})
@@ -151,4 +151,4 @@ def _describe(target: Path, part: Path, dest: Path, rows: list[Row], originals: 
     counts, painters = Counter(row["status"] for row in rows), cards.painters_of(rows)
     card = write_splits(made, rows) + cards.card(named, counts, doubtful, painters, whole=False)
     made.write("README.md", card.encode(errors="backslashreplace"))
-    review.write(made, rows, originals, dest)
+    review.write(made, rows, originals=originals, place=dest)

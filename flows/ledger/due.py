@@ -13,15 +13,17 @@ from flows.job import Job
 from flows.ledger.entry import NO_MASK, LedgerEntry, settings_digest
 from flows.ledger.manifest import Manifest
 from flows.outcome import BY_HAND, Outcome, digest
-from flows.places.folder import Folder
+from flows.places.folders import Folders
 from flows.places.layout import files_of
+from flows.places.source import Source
+from flows.places.target import Target
 from flows.requests.job_requests import Requests
 
 CORRECTED = "its mask was made by hand"
 
 
 def waiting(
-    manifest: Manifest, folder: Folder, names: list[str], requests: Requests, job: Job, masks_only: bool = False
+    manifest: Manifest, folders: Folders, names: list[str], requests: Requests, job: Job, masks_only: bool = False
 ) -> Iterator[str]:
     """The names that are due. Opens no picture and no mask of the same size and time."""
     known = manifest.known()
@@ -32,12 +34,12 @@ def waiting(
         if (
             row is None
             or (row.round or 0) < least
-            or not _is_up_to_date(manifest, folder, name, row, requests, due_with, masks_only)
+            or not _is_up_to_date(manifest, folders, name, row, requests, due_with, masks_only)
         ):
             yield name
 
 
-def masked(manifest: Manifest, folder: Folder, names: list[str], requests: Requests, job: Job) -> dict[str, Outcome]:
+def masked(manifest: Manifest, folders: Folders, names: list[str], requests: Requests, job: Job) -> dict[str, Outcome]:
     """Rows of those names that need no mask found: `masks` left one for this very picture, or somebody made one.
 
     What was made by hand stays also when existing pictures are overwritten; the file can be removed instead.
@@ -45,7 +47,7 @@ def masked(manifest: Manifest, folder: Folder, names: list[str], requests: Reque
     ready = {}
     for name in names:
         try:
-            outcome = _masked(manifest, folder, name, requests, job)
+            outcome = _masked(manifest, folders, name, requests, job)
         except OSError:  # removed at this very moment
             continue
         if outcome is not None:
@@ -53,24 +55,24 @@ def masked(manifest: Manifest, folder: Folder, names: list[str], requests: Reque
     return ready
 
 
-def _masked(manifest: Manifest, folder: Folder, name: str, requests: Requests, job: Job) -> Outcome | None:
-    if not folder.has(files_of(name).mask):
+def _masked(manifest: Manifest, folders: Folders, name: str, requests: Requests, job: Job) -> Outcome | None:
+    if not folders.target.has(files_of(name).mask):
         return None
     row, outcome = manifest.known_of(name), manifest.outcome(name)
     if row is None or outcome is None:
-        return _without_row(folder, name, job)
+        return _without_row(folders.source, name, job)
     if row.wanted != requests.of(name).key:
         return None
-    by_hand = outcome.segmenter == BY_HAND or _corrected(manifest, folder, name, row)
+    by_hand = outcome.segmenter == BY_HAND or _corrected(manifest, folders.target, name, row)
     found = row.status == "masked" and row.settings == settings_digest("masked", job) and job.existing != "overwrite"
-    if (by_hand or found) and row.status != "unsupported" and _same(manifest, folder, name, row):
+    if (by_hand or found) and row.status != "unsupported" and _same(manifest, folders.source, name, row):
         return _ready(outcome, by_hand, digest(job.settings))
     return None
 
 
-def _without_row(folder: Folder, name: str, job: Job) -> Outcome | None:
+def _without_row(source: Source, name: str, job: Job) -> Outcome | None:
     """The row of a picture whose mask no row tells of: what is ours in masks/ has one, so somebody made it."""
-    data = folder.read(name)
+    data = source.read(name)
     try:
         height, width = measure(data, job.max_pixels)
     except (BrokenPicture, UnsupportedPicture):
@@ -91,7 +93,7 @@ def _ready(outcome: Outcome, by_hand: bool, settings: str) -> Outcome:
 
 def _is_up_to_date(
     manifest: Manifest,
-    folder: Folder,
+    folders: Folders,
     name: str,
     row: LedgerEntry,
     requests: Requests,
@@ -104,47 +106,47 @@ def _is_up_to_date(
     if row.settings != due_with(row.status):
         return False
     try:
-        if not _same(manifest, folder, name, row):
+        if not _same(manifest, folders.source, name, row):
             return False
         if row.status == "masked":  # its mask may have been corrected; that is the run's business
-            return folder.has(files_of(name).mask)
-        if row.status not in ("failed", "skipped") and _published_size(folder, name, row) != row.out_size:
+            return folders.target.has(files_of(name).mask)
+        if row.status not in ("failed", "skipped") and _published_size(folders.target, name, row) != row.out_size:
             return False
-        return masks_only or row.status == "unsupported" or not _other_mask(manifest, folder, name, row)
+        return masks_only or row.status == "unsupported" or not _other_mask(manifest, folders.target, name, row)
     except OSError:
         return False
 
 
-def _published_size(folder: Folder, name: str, row: LedgerEntry) -> int:
-    return folder.stat_of(folder.image_name(name, as_it_is=row.status == "unsupported"))[0]
+def _published_size(target: Target, name: str, row: LedgerEntry) -> int:
+    return target.stat(target.image_name(name, as_it_is=row.status == "unsupported"))[0]
 
 
-def _same(manifest: Manifest, folder: Folder, name: str, row: LedgerEntry) -> bool:
+def _same(manifest: Manifest, source: Source, name: str, row: LedgerEntry) -> bool:
     """True if a picture holds the bytes of its row: size and time tell, or SHA-256 when only its time changed."""
-    size, mtime = folder.stat(name)
+    size, mtime = source.stat(name)
     if (size, mtime) == (row.size, row.mtime):
         return True
     outcome = manifest.outcome(name)
-    if outcome is None or size != row.size or hashlib.sha256(folder.read(name)).hexdigest() != outcome.sha256_in:
+    if outcome is None or size != row.size or hashlib.sha256(source.read(name)).hexdigest() != outcome.sha256_in:
         return False
     manifest.touched(name, mtime)
     return True
 
 
-def _other_mask(manifest: Manifest, folder: Folder, name: str, row: LedgerEntry) -> bool:
+def _other_mask(manifest: Manifest, target: Target, name: str, row: LedgerEntry) -> bool:
     """True if the mask file is not the one of the row: corrected by hand, removed, or drawn where none was."""
-    there = folder.has(files_of(name).mask)
+    there = target.has(files_of(name).mask)
     if there and row.mask_sha is None and row.mask_size != NO_MASK:
         return False  # made by a version that did not ask
-    return _corrected(manifest, folder, name, row) if there else row.mask_sha is not None
+    return _corrected(manifest, target, name, row) if there else row.mask_sha is not None
 
 
-def _corrected(manifest: Manifest, folder: Folder, name: str, row: LedgerEntry) -> bool:
+def _corrected(manifest: Manifest, target: Target, name: str, row: LedgerEntry) -> bool:
     """True if the mask file (which is there) holds other bytes than that of the row."""
-    size, mtime = folder.stat_of(files_of(name).mask)
+    size, mtime = target.stat(files_of(name).mask)
     if row.mask_size is None or (size, mtime) == (row.mask_size, row.mask_mtime):
         return False
-    if hashlib.sha256(folder.fetch(files_of(name).mask)).hexdigest() != row.mask_sha:
+    if hashlib.sha256(target.read(files_of(name).mask)).hexdigest() != row.mask_sha:
         return True
     manifest.touched_mask(name, mtime)
     return False

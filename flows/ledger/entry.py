@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from flows.job import REMOVAL_SETTINGS, Job
 from flows.outcome import Outcome, digest
-from flows.places.folder import Folder
+from flows.places.source import Source
+from flows.places.target import Target
 from flows.requests.job_requests import Requests
 
 NO_MASK = -1  # as the size of a mask file that is not there; null where an early version did not ask
@@ -47,12 +48,12 @@ class LedgerEntry(NamedTuple):
 COLUMNS = ", ".join(LedgerEntry._fields)
 
 
-def fingerprints(folder: Folder, names: list[str], requests: Requests) -> dict[str, Fingerprint]:
+def fingerprints(source: Source, names: list[str], requests: Requests) -> dict[str, Fingerprint]:
     """The fingerprints of a portion, taken before work on it begins; a picture that vanished gets ABSENT."""
     taken = {}
     for name in names:
         try:
-            taken[name] = Fingerprint(*folder.stat(name), requests.of(name).key)
+            taken[name] = Fingerprint(*source.stat(name), requests.of(name).key)
         except OSError:
             taken[name] = ABSENT
     return taken
@@ -73,13 +74,13 @@ def digest_of_settings(status: str, settings: dict[str, Any]) -> str:
     return digest({key: value for key, value in settings.items() if key not in REMOVAL_SETTINGS})
 
 
-def mask_of(folder: Folder, outcome: Outcome) -> tuple[int, int, str | None]:
+def mask_of(target: Target, outcome: Outcome) -> tuple[int, int, str | None]:
     """Size, time and SHA-256 of the mask that a row was made with; no time when another one lies there by now."""
     if outcome.mask_file_name is None:
         return NO_MASK, NO_MASK, None
-    file = folder.mask(outcome.source)
+    file = target.mask(outcome.source)
     try:
-        (size, mtime), now = folder.stat_of(file), hashlib.sha256(folder.fetch(file)).hexdigest()
+        (size, mtime), now = target.stat(file), hashlib.sha256(target.read(file)).hexdigest()
     except FileNotFoundError:  # removed at this very moment
         return 0, NO_MASK, outcome.sha256_mask or "gone"
     made = outcome.sha256_mask or now

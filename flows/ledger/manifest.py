@@ -22,8 +22,8 @@ from flows.ledger.pending_masks import PendingMasks, end_pending
 from flows.ledger.published import remove_published, row_of
 from flows.ledger.shards import Shard
 from flows.outcome import Outcome, digest
-from flows.places.folder import Folder
 from flows.places.links import refuse_links
+from flows.places.target import Target
 
 Then = Callable[[sqlite3.Connection, str], None]  # what is noted of a picture in the transaction of its row
 
@@ -176,7 +176,7 @@ class Manifest:
 
     def record(
         self,
-        folder: Folder,
+        target: Target,
         outcome: Outcome,
         fingerprint: Fingerprint,
         job: Job,
@@ -193,18 +193,18 @@ class Manifest:
         out_size = staged.stat().st_size if staged else None
         if outcome.file_name and not staged:
             try:
-                out_size = folder.stat_of(outcome.file_name)[0]
+                out_size = target.stat(outcome.file_name)[0]
             except FileNotFoundError:
                 outcome, fingerprint = _taken_away(outcome), ABSENT
         name, entry = os.fsencode(outcome.source), json.dumps(outcome.entry())
         row = (
             name, entry, outcome.status, fingerprint.size, fingerprint.mtime, fingerprint.wanted,
-            settings_digest(outcome.status, job), out_size, *mask_of(folder, outcome), self.round,
+            settings_digest(outcome.status, job), out_size, *mask_of(target, outcome), self.round,
         )  # fmt: skip
         before = self.outcome(outcome.source)
         self._commit(outcome, row, then)
-        remove_published(self.file, folder, before, outcome)
-        self.pending.note(folder, outcome.source)
+        remove_published(self.file, target, before, outcome)
+        self.pending.note(target, outcome.source)
         if staged:
             self.sync()
         return outcome
@@ -232,13 +232,13 @@ class Manifest:
         self.file.execute("pragma wal_checkpoint")
         self.pending.put()
 
-    def tidy(self, folder: Folder) -> None:
+    def tidy(self, target: Target) -> None:
         """Clear up after a run that died, if one did: half-written files, masks without a row, names in progress."""
         if self.rows_in_records() is None and self.shard is None:  # what is half-written may be another shard's
-            folder.sweep()
+            target.sweep()
         ours = self.shard.holds if self.shard else lambda _: True
-        end_pending(folder, ours, lambda name: row.mask_sha if (row := self.known_of(name)) else None)
-        staging.end_moves(folder, partial(row_of, self.file))
+        end_pending(target, ours, lambda name: row.mask_sha if (row := self.known_of(name)) else None)
+        staging.end_moves(target, partial(row_of, self.file))
         self.journal.look_back()
 
     def counts(self, present: set[str] | None) -> dict[str, int]:

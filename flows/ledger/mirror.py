@@ -16,8 +16,8 @@ from flows.ledger import lock
 from flows.ledger.lease import Lease
 from flows.ledger.tables import LEDGER
 from flows.places.bucket import GUARDS, Bucket
-from flows.places.folder import Folder
 from flows.places.layout import PRIVATE
+from flows.places.target import Target
 
 LOCK = f"{PRIVATE}/lock"
 TOKEN = f"{PRIVATE}/manifest.token"  # which copy of the ledger the store holds
@@ -26,31 +26,31 @@ SHARE = 20  # ... and a copy takes at most one part in so many of the time
 
 
 @contextmanager
-def mirror(folder: Folder, only_look: bool = False) -> Iterator[None]:
+def mirror(target: Target, only_look: bool = False) -> Iterator[None]:
     """Within this block, the ledger of a target in a store is worked on at `folder.target`, and the target is ours.
 
     For a target on this machine nothing is to be done. With `only_look` the target is not locked and nothing is taken
     back. Raises Busy when another run holds the target, EnvironmentFault when the store does not answer.
     """
-    store = folder.files
+    store = target.files
     if not isinstance(store, Bucket):
         yield
         return
     if only_look:
-        held = lock.hold(folder.target, only_look=True)  # a run of this machine works on what is there
+        held = lock.hold(target.root, only_look=True)  # a run of this machine works on what is there
         try:
-            _bring(store, folder.target)
+            _bring(store, target.root)
         finally:
             lock.free(held)
         yield
         return
     lease = Lease(store, LOCK)
     try:
-        _bring(store, folder.target)
+        _bring(store, target.root)
         GUARDS[store.url] = lease.check
-        with _copying(store, folder.target):
+        with _copying(store, target.root):
             yield
-        _take_back(store, folder.target)
+        _take_back(store, target.root)
     finally:
         GUARDS.pop(store.url, None)
         lease.release()

@@ -6,8 +6,8 @@ import contextlib
 import hashlib
 from collections.abc import Callable
 
-from flows.places.folder import Folder
 from flows.places.layout import files_of
+from flows.places.target import Target
 
 Stat = tuple[int, int]  # size and modification time
 
@@ -16,11 +16,11 @@ class PendingMasks:
     """The pending masks of the rows that one run has committed."""
 
     def __init__(self) -> None:
-        self._noted: list[tuple[Folder, str, Stat | None]] = []
+        self._noted: list[tuple[Target, str, Stat | None]] = []
 
-    def note(self, folder: Folder, name: str) -> None:
+    def note(self, target: Target, name: str) -> None:
         """Note that the row of this picture is committed."""
-        self._noted.append((folder, name, _stat(folder, name)))
+        self._noted.append((target, name, _stat(target, name)))
 
     def put(self) -> None:
         """Put the masks in their places; but where somebody corrected one meanwhile, the next run uses that."""
@@ -36,24 +36,24 @@ class PendingMasks:
                 folder.remove(files.pending_mask)
 
 
-def end_pending(folder: Folder, ours: Callable[[str], bool], sha_of: Callable[[str], str | None]) -> None:
+def end_pending(target: Target, ours: Callable[[str], bool], sha_of: Callable[[str], str | None]) -> None:
     """Put the masks in their places whose rows were committed just before their run died, and forget the others.
 
     So masks/ holds nothing but what a row tells of, and what somebody made by hand. `ours` says whether a picture is of
     this shard, `sha_of` the SHA-256 of the mask that its row tells of.
     """
-    for name, pending in folder.pending_masks():
+    for name, pending in target.pending_masks():
         if not ours(name):
             continue
-        if sha_of(name) == hashlib.sha256(folder.fetch(pending)).hexdigest():
-            folder.move(pending, files_of(name).mask)
+        if sha_of(name) == hashlib.sha256(target.read(pending)).hexdigest():
+            target.move(pending, files_of(name).mask)
         else:
-            folder.remove(pending)
+            target.remove(pending)
 
 
-def _stat(folder: Folder, name: str) -> Stat | None:
+def _stat(target: Target, name: str) -> Stat | None:
     """Size and time of the mask of a picture in masks/, if there is one."""
     try:
-        return folder.stat_of(files_of(name).mask)
+        return target.stat(files_of(name).mask)
     except OSError:
         return None

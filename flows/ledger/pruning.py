@@ -7,21 +7,21 @@ import os
 from flows.ledger.journal import TABLES as JOURNAL
 from flows.ledger.manifest import Manifest
 from flows.ledger.overrides import TABLES as OVERRIDES
-from flows.places.folder import Folder
+from flows.places.target import Target
 
 
-def prune(manifest: Manifest, folder: Folder, present: set[str]) -> int:
+def prune(manifest: Manifest, target: Target, present: set[str]) -> int:
     """Remove everything there is of a picture that is not among the names in `present`. Returns how many.
 
     Also of what was in progress when a run died. The files go first and the row last: what a killed run leaves behind
     is then found again.
     """
-    published, told = _published(manifest, folder, present)
+    published, told = _published(manifest, target, present)
     gone = (published.keys() | manifest.journal.suspects().keys()) - present
     if gone:
         manifest.mark_records_stale()
     for name in sorted(gone):
-        folder.remove_picture(name, published.get(name, ()), told)
+        target.remove_picture(name, published.get(name, ()), told)
         with manifest.file:
             for table in ("pictures", *OVERRIDES, *JOURNAL):
                 manifest.file.execute(f"delete from {table} where name = ?", (os.fsencode(name),))
@@ -31,10 +31,10 @@ def prune(manifest: Manifest, folder: Folder, present: set[str]) -> int:
     return len(gone)
 
 
-def _published(manifest: Manifest, folder: Folder, present: set[str]) -> tuple[dict[str, list[str]], set[str]]:
+def _published(manifest: Manifest, target: Target, present: set[str]) -> tuple[dict[str, list[str]], set[str]]:
     """What each picture with a row was published as, and what those in `present` are or would be."""
     published: dict[str, list[str]] = {}
-    told = {folder.image_name(name) for name in present}
+    told = {target.image_name(name) for name in present}
     for outcome in manifest.outcomes(None):
         published[outcome.source] = [outcome.file_name] if outcome.file_name else []
         if outcome.source in present:

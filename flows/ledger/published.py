@@ -6,13 +6,13 @@ import json
 import sqlite3
 
 from flows.outcome import Outcome
-from flows.places.folder import Folder
+from flows.places.target import Target
 
 
-def remove_published(rows: sqlite3.Connection, folder: Folder, before: Outcome | None, now: Outcome) -> None:
+def remove_published(rows: sqlite3.Connection, target: Target, before: Outcome | None, now: Outcome) -> None:
     """Remove what a row told of until now where it tells of another file, unless another row tells of it."""
     if before and before.file_name not in (None, now.file_name) and row_of(rows, str(before.file_name)) is None:
-        folder.remove(str(before.file_name))
+        target.remove(str(before.file_name))
 
 
 def row_of(rows: sqlite3.Connection, file_name: str) -> Outcome | None:

@@ -6,15 +6,15 @@ import hashlib
 
 from flows.errors import EnvironmentFault, UsageError
 from flows.ledger.manifest import Manifest
-from flows.places.folder import Folder
+from flows.places.folders import Folders
 from flows.places.one_file import ResultFile
 
 DELIVERED = "delivered"  # the fact with the SHA-256 of what was last put there: the row may be newer
 
 
-def refuse_another(manifest: Manifest, folder: Folder) -> None:
+def refuse_another(manifest: Manifest, folders: Folders) -> None:
     """Raises UsageError where the file that a target is has not been written by it, or for another picture."""
-    file, name = folder.result_file, folder.single
+    file, name = folders.result_file, folders.source.single
     if file is None or name is None:
         return
     others = [outcome.source for outcome in manifest.outcomes(None) if outcome.source != name]
@@ -29,12 +29,12 @@ def refuse_another(manifest: Manifest, folder: Folder) -> None:
         manifest.remember(DELIVERED, there)
 
 
-def deliver(manifest: Manifest, folder: Folder) -> None:
+def deliver(manifest: Manifest, folders: Folders) -> None:
     """Have the file hold what the row of its picture tells of; where that has no result, there is no file.
 
     Raises EnvironmentFault where somebody else has written it meanwhile, or it cannot be written.
     """
-    file, name = folder.result_file, folder.single
+    file, name = folders.result_file, folders.source.single
     if file is None or name is None:
         return
     if not _is_ours(manifest, file, name):
@@ -44,8 +44,8 @@ def deliver(manifest: Manifest, folder: Folder) -> None:
     outcome, there = manifest.outcome(name), file.sha256()
     if outcome is None or outcome.file_name is None:
         file.remove()
-    elif there != outcome.sha256_out and folder.has(outcome.file_name):
-        data = folder.fetch(outcome.file_name)
+    elif there != outcome.sha256_out and folders.target.has(outcome.file_name):
+        data = folders.target.read(outcome.file_name)
         file.write(data)
         manifest.remember(DELIVERED, hashlib.sha256(data).hexdigest())
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flows.errors import UsageError
 from flows.places.layout import PRIVATE
-from flows.places.source import Survey
+from flows.places.survey import Survey
 from flows.settings.values import parse_part
 
 SHARDS = f"{PRIVATE}/shards"

@@ -7,36 +7,36 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.outcome import Outcome
-from flows.places.folder import Folder
 from flows.places.layout import STAGE, files_of
+from flows.places.target import Target
 from flows.steps import thumbnails
 
 
-def publish(folder: Folder, outcome: Outcome) -> None:
+def publish(target: Target, outcome: Outcome) -> None:
     """Put what is staged of a picture in its place, once its row is committed; nothing of the earlier result stays."""
     files = files_of(outcome.source)
     staged = files.staged()
     for new, old in ((staged.strip, files.strip), (staged.process, files.process)):
-        if folder.has(new):
-            folder.move(new, old)
+        if target.has(new):
+            target.move(new, old)
         else:
-            folder.remove(old)
-    for attempt in sorted(folder.below(staged.attempts)):  # made on the way to the staged one, and archived
-        folder.move(f"{staged.attempts}/{attempt}", f"{files.attempts}/{attempt}")
+            target.remove(old)
+    for attempt in sorted(target.below(staged.attempts)):  # made on the way to the staged one, and archived
+        target.move(f"{staged.attempts}/{attempt}", f"{files.attempts}/{attempt}")
     if outcome.mask_file_name is None:
-        folder.remove(files.mask)
-    thumbnails.adopt(folder, outcome.source)
+        target.remove(files.mask)
+    thumbnails.adopt(target, outcome.source)
     if outcome.file_name:  # last: while it is staged, `end_moves` knows that there is more to put
-        folder.move(f"{STAGE}/{outcome.file_name}", outcome.file_name)
+        target.move(f"{STAGE}/{outcome.file_name}", outcome.file_name)
 
 
-def end_moves(folder: Folder, row: Callable[[str], Outcome | None]) -> None:
+def end_moves(target: Target, row: Callable[[str], Outcome | None]) -> None:
     """Publish the pictures whose rows were committed just before their redo died, and forget the others."""
-    for name in sorted(folder.below(f"{STAGE}/images")):
+    for name in sorted(target.below(f"{STAGE}/images")):
         outcome = row(f"images/{name}")
-        if outcome and outcome.sha256_out == hashlib.sha256(folder.fetch(f"{STAGE}/images/{name}")).hexdigest():
-            publish(folder, outcome)
-    folder.clear(STAGE)
+        if outcome and outcome.sha256_out == hashlib.sha256(target.read(f"{STAGE}/images/{name}")).hexdigest():
+            publish(target, outcome)
+    target.clear(STAGE)
 
 
 def stage_of(target: Path) -> str:

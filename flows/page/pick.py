@@ -17,7 +17,7 @@ from flows.messages.readable import readable
 from flows.outcome import digest
 from flows.page.html import Page, as_json, render
 from flows.places.disk import write_whole
-from flows.places.folder import Folder
+from flows.places.folders import Folders, open_folders
 from flows.places.sizes import TooLarge
 from flows.places.source import Unsettled
 from flows.requests.prompt_rows import plain, read_prompts, request_of_row
@@ -34,21 +34,22 @@ def write(source: str, to: Path, prompts: Path, say: Callable[[str], None]) -> P
     Pictures are shown from where they are, by a path relative to the page; those that browsers cannot show, or not
     upright, are copied beside it. Raises ValueError for a `to` that lies in the source.
     """
-    folder = Folder(source, str(to))
+    folders = open_folders(source, str(to))
     before = read_prompts(prompts) if prompts.exists() else {}
-    rows = list(_rows(folder, before))
+    root = folders.source.root or folders.target.root
+    rows = list(_rows(folders, before))
     for name in sorted(before.keys() - {row["source"] for row in rows}):
         say(f"{prompts}, line {before[name].line}: there is no picture {name!r}")
     page = Page(
-        title=readable(folder.single or folder.source.resolve().name),
+        title=readable(folders.source.single or root.resolve().name),
         kind="pick",
-        key=digest(str(folder.source.resolve())),
+        key=digest(str(root.resolve())),
         total=len(rows),
         files=[],
-        source=quote(os.fsencode(os.path.relpath(folder.source.resolve(), to.resolve()))) + "/",
+        source=quote(os.fsencode(os.path.relpath(root.resolve(), to.resolve()))) + "/",
     )
-    folder.write(PAGE, render(page, as_json(rows)).encode())
-    return folder.path(PAGE)
+    folders.target.write(PAGE, render(page, as_json(rows)).encode())
+    return folders.target.path(PAGE)
 
 
 def take(prompts: Path, lines: str) -> int:
@@ -65,29 +66,29 @@ def take(prompts: Path, lines: str) -> int:
     return len(new)
 
 
-def _rows(folder: Folder, before: dict[str, Request]) -> Iterator[dict[str, Any]]:
-    for name in folder.names():
-        row: dict[str, Any] = {"source": name, "id": digest([name, *folder.stat(name)]), "there": True}
+def _rows(folders: Folders, before: dict[str, Request]) -> Iterator[dict[str, Any]]:
+    for name in folders.names():
+        row: dict[str, Any] = {"source": name, "id": digest([name, *folders.source.stat(name)]), "there": True}
         if (address := quote(os.fsencode(name))) != name:
             row["url"] = address
-        if copy := _copied(folder, name, row["id"]):
+        if copy := _copied(folders, name, row["id"]):
             row["image"] = copy
         if wanted := before.get(name):
             row |= {"wanted": "; ".join(wanted.texts), "picked": wanted.points, "boxed": wanted.boxes}
         yield row
 
 
-def _copied(folder: Folder, name: str, key: str) -> str | None:
+def _copied(folders: Folders, name: str, key: str) -> str | None:
     """Where the page finds a copy of a picture that browsers cannot show, or would not turn upright."""
     if suffix_of(name) not in NOT_SHOWN | {".webp"}:
         return None
     path = f"{COPIES}/{key}.jpg"
-    if not folder.has(path):
+    if not folders.target.has(path):
         try:
-            data = folder.read(name, MAX_PIXELS)
+            data = folders.source.read(name, MAX_PIXELS)
             if suffix_of(name) == ".webp" and b"EXIF" not in data:  # where a WebP says how it is turned
                 return None
-            folder.write(path, encode_image(decode(data).image, "JPEG"))
+            folders.target.write(path, encode_image(decode(data).image, "JPEG"))
         except (BrokenPicture, UnsupportedPicture, TooLarge, Unsettled):
             return None  # a run will say what is wrong with it
     return path

@@ -15,8 +15,10 @@ from urllib.parse import quote
 from flows.messages.readable import readable
 from flows.outcome import digest
 from flows.page.html import Page, as_json, in_chunks, render
-from flows.places.folder import Folder
+from flows.places.folders import open_folders
 from flows.places.layout import ATTEMPTS, PROCESS, REPORT, files_of
+from flows.places.source import Source
+from flows.places.target import Target
 from flows.records import card as cards
 from flows.steps import thumbnails
 
@@ -27,7 +29,13 @@ LEFT_OUT = {"file_name", "mask_file_name", "sha256_in", "sha256_out", "settings"
 OF_AN_ATTEMPT = ("method", "seed", "dilate", "verdict", "doubt", "reason", "review", "note")
 
 
-def write(folder: Folder, rows: Iterable[Mapping[str, Any]], originals: bool = True, place: Path | None = None) -> Path:
+def write(
+    target: Target,
+    rows: Iterable[Mapping[str, Any]],
+    source: Source | None = None,
+    originals: bool = True,
+    place: Path | None = None,
+) -> Path:
     """Write report.html of a target's rows (`Outcome.row()`), worst first. Returns its path on this machine.
 
     Up to 500 pictures stand in the file itself; more are loaded from .cleanplate/report/. Without `originals` neither
@@ -35,48 +43,48 @@ def write(folder: Folder, rows: Iterable[Mapping[str, Any]], originals: bool = T
     be, when it is made elsewhere.
     """
     ordered = sorted((*urgency(row), json.dumps(_known(row))) for row in rows)
-    found = thumbnails.find(folder)
+    found = thumbnails.find(target)
     first = [json.loads(row) for *_, row in ordered[:INLINE]]
     bare = [row for row in first if row["status"] != "unsupported" and thumbnails.of(found, row) is None]
     if bare:
-        thumbnails.make(folder, bare)
-        found = thumbnails.find(folder)
-    inline, address = len(ordered) <= INLINE, str(place.resolve()) if place else folder.address
-    about = _About(folder, found, _processes(folder), _attempts(folder), originals, inline)
+        thumbnails.make(target, bare, source)
+        found = thumbnails.find(target)
+    inline, address = len(ordered) <= INLINE, str(place.resolve()) if place else target.address
+    about = _About(target, found, _processes(target), _attempts(target), originals, inline)
     entries = (about.entry(json.loads(row)) for *_, row in ordered)
-    files = [] if inline else list(_write_chunks(folder, entries))
+    files = [] if inline else list(_write_chunks(target, entries))
     page = Page(
         title=readable(address.rpartition("/")[2]),
         kind="review",
         key=digest(address),
         total=len(ordered),
         files=files,
-        source=_way_to_source(folder) if originals else None,
+        source=_way_to_source(source, target) if originals and source else None,
     )
-    folder.write(PAGE, render(page, as_json(list(entries))).encode())
-    for name in set(folder.below(ROWS)) - {Path(file).name for file in files}:
-        folder.remove(f"{ROWS}/{name}")
-    return folder.target / PAGE
+    target.write(PAGE, render(page, as_json(list(entries))).encode())
+    for name in set(target.below(ROWS)) - {Path(file).name for file in files}:
+        target.remove(f"{ROWS}/{name}")
+    return target.root / PAGE
 
 
 def rewrite(target: Path) -> Path:
     """Write the page again from the records of a target. Raises UsageError when there are none."""
     rows = list(cards.read_rows(target))
-    return write(_folder_of(target), rows)
+    return write(Target.existing(target), rows, _source_of(target))
 
 
 def source_of(target: Path) -> Path | None:
     """The folder of the originals, when it can be reached from here."""
-    folder = _folder_of(target)
-    return None if folder.source == folder.target else folder.source
+    source = _source_of(target)
+    return source.root if source else None
 
 
-def _folder_of(target: Path) -> Folder:
-    """The target with the source that its job names, or alone when that cannot be reached from here."""
+def _source_of(target: Path) -> Source | None:
+    """The source that the job of a target names, when it can be reached from here."""
     try:
-        return Folder(tomllib.loads((target / "job.toml").read_text())["source"], str(target))
+        return open_folders(tomllib.loads((target / "job.toml").read_text())["source"], str(target)).source
     except (OSError, ValueError, KeyError, TypeError):
-        return Folder.without_source(target)
+        return None
 
 
 def urgency(row: Mapping[str, Any]) -> tuple[int, float, str]:
@@ -99,7 +107,7 @@ def urgency(row: Mapping[str, Any]) -> tuple[int, float, str]:
 class _About:
     """What is known of a target's pictures beside their rows."""
 
-    folder: Folder
+    target: Target
     thumbnails: dict[str, dict[str, str]]
     processes: frozenset[str]
     attempts: dict[str, list[int]]
@@ -132,13 +140,13 @@ class _About:
     def _as_data(self, path: str) -> str | None:
         kind = "png" if path.endswith("png") else "jpeg"
         try:
-            return f"data:image/{kind};base64,{base64.b64encode(self.folder.fetch(path)).decode()}"
+            return f"data:image/{kind};base64,{base64.b64encode(self.target.read(path)).decode()}"
         except FileNotFoundError:  # removed at this very moment
             return None
 
     def _attempt(self, source: str, number: int) -> dict[str, Any]:
         try:
-            row = json.loads(self.folder.fetch(f"{files_of(source).attempts}/{number}.json"))
+            row = json.loads(self.target.read(f"{files_of(source).attempts}/{number}.json"))
         except (OSError, ValueError):
             row = {}
         return {"number": number} | {key: row[key] for key in OF_AN_ATTEMPT if row.get(key) is not None}
@@ -148,23 +156,23 @@ def _known(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if value is not None}
 
 
-def _write_chunks(folder: Folder, entries: Iterator[dict[str, Any]]) -> Iterator[str]:
+def _write_chunks(target: Target, entries: Iterator[dict[str, Any]]) -> Iterator[str]:
     """Rows as scripts, since a page from file:// may load nothing else. Named by content: a page keeps its own."""
     for data in in_chunks(entries):
         path = f"{ROWS}/{digest(data)}.js"
-        folder.write(path, data.encode())
+        target.write(path, data.encode())
         yield path
 
 
-def _processes(folder: Folder) -> frozenset[str]:
+def _processes(target: Target) -> frozenset[str]:
     """The pictures that have an animation."""
-    return frozenset(name.removesuffix(".gif") for name in folder.below(PROCESS) if name.endswith(".gif"))
+    return frozenset(name.removesuffix(".gif") for name in target.below(PROCESS) if name.endswith(".gif"))
 
 
-def _attempts(folder: Folder) -> dict[str, list[int]]:
+def _attempts(target: Target) -> dict[str, list[int]]:
     """The numbers of the attempts that were archived, by picture."""
     found: dict[str, list[int]] = {}
-    for name in folder.below(ATTEMPTS):
+    for name in target.below(ATTEMPTS):
         source, _, file = name.rpartition("/")
         number, _, suffix = file.partition(".")
         if number.isdecimal() and suffix == "png":
@@ -172,8 +180,8 @@ def _attempts(folder: Folder) -> dict[str, list[int]]:
     return found
 
 
-def _way_to_source(folder: Folder) -> str | None:
+def _way_to_source(source: Source, target: Target) -> str | None:
     """The source's folder as an address relative to the page, for a link that a person may follow."""
-    if folder.source == folder.target:
+    if source.root is None:
         return None
-    return quote(os.fsencode(os.path.relpath(folder.source.resolve(), folder.target.resolve()))) + "/"
+    return quote(os.fsencode(os.path.relpath(source.root.resolve(), target.root.resolve()))) + "/"

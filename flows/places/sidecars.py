@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.formats.pictures import SUFFIXES, suffix_of
-from flows.places.folder import Folder
 from flows.places.layout import image_name
+from flows.places.target import Target
 from flows.places.unread import is_left_out
 
 
-def copy_sidecars(folder: Folder) -> int:
+def copy_sidecars(source: Path, target: Target) -> int:
     """Copy what is missing or has another size or time to images/, byte for byte. Returns how many files that were.
 
     Hidden files and links are left out, as among pictures.
     """
-    return sum(folder.bring(name, image_name(name)) for name in _others(folder.source))
+    return sum(target.bring(source / name, image_name(name)) for name in _others(source))
 
 
 def _others(source: Path) -> Iterator[str]:

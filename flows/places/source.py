@@ -1,46 +1,49 @@
-"""What lies in a source folder, and how a picture is read from it: no links, no pipes, nothing half-copied."""
+"""The source of a job, which is only read: pictures in a folder or in a store, and none that is half-written."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from flows.errors import EnvironmentFault
 from flows.formats import heic
 from flows.formats.pictures import SUFFIXES, suffix_of
 from flows.messages.nearest import path_beside
 from flows.places import unread
-from flows.places.bucket import Bucket
+from flows.places.bucket import Bucket, is_url
 from flows.places.sizes import refuse_larger_picture
+from flows.places.survey import KEY, Survey, is_file_name, is_passed_over, survey
 from flows.settings.paths import local_path
 
-LINK = "it is a link, and links are not followed out of the source; put the picture itself in its place"
-FOLDER = "it is a folder with the name of a picture; the pictures in it are done by their own names"
-KEY = "no folder can hold a file of that name: a part of it is empty, . or ..; give the object another key"
-SPECIAL = "it is not a file but a pipe, a socket or a device; put a picture in its place"
 
-
-@dataclass
-class Survey:
-    """Everything that is called like a picture: `names` of pictures, `rejected` by name with the reason why not.
-
-    `barred` are pictures whose results would have no place, with the reason. `links` are links to folders: whatever is
-    behind them is left out. `unread` counts by suffix the files that are neither pictures nor what lies beside them.
-    """
-
-    names: list[str] = field(default_factory=list)
-    rejected: dict[str, str] = field(default_factory=dict)
-    links: list[str] = field(default_factory=list)
-    barred: dict[str, str] = field(default_factory=dict)
-    unread: Counter[str] = field(default_factory=Counter)
+class Source(Protocol):
+    """Pictures that are only read. Names are posix paths below the source."""
 
     @property
-    def all(self) -> set[str]:
-        """What a row is owed to."""
-        return {*self.names, *self.rejected, *self.barred}
+    def single(self) -> str | None:
+        """The name of the one picture that the source is; None for a folder."""
+
+    @property
+    def root(self) -> Path | None:
+        """The folder on this machine that holds the pictures; None for pictures in a store."""
+
+    def survey(self) -> Survey:
+        """Everything below the source whose name is that of a picture."""
+
+    def read(self, name: str, max_pixels: int | None = None) -> bytes:
+        """The bytes of a picture. Raises OSError, also while somebody is still writing it.
+
+        With `max_pixels` it also raises TooLarge, before reading, for a file larger than such a picture can be.
+        """
+
+    def stat(self, name: str) -> tuple[int, int]:
+        """Size of a picture in bytes, and a number that changes with it: the time of its last change, or a stamp."""
+
+
+def open_source(source: str) -> Source:
+    """The source at a path or URL. Raises ValueError for what is not there or is no picture."""
+    return StoredSource(source) if is_url(source) else LocalSource(source)
 
 
 class Unsettled(OSError):
@@ -76,6 +79,7 @@ class StoredSource:
 
     def __init__(self, source: str):
         """Raises ValueError for what is not there or no picture, EnvironmentFault when the store does not answer."""
+        self.root = None
         whole = Bucket(source)
         self.single = whole.url.rpartition("/")[2] if whole.is_file() else None
         self.bucket = Bucket(whole.url.rpartition("/")[0]) if self.single else whole
@@ -108,53 +112,6 @@ class StoredSource:
 
     def stat(self, name: str) -> tuple[int, int]:
         return self.listed.get(name) or self.bucket.stat(name)
-
-
-def is_file_name(name: str) -> bool:
-    """True if a file of a folder can be called so. A store keeps a//b.png and a/b.png apart; a folder does not."""
-    return not any(part in ("", ".", "..") for part in name.split("/"))
-
-
-def is_passed_over(name: str) -> bool:
-    return any(unread.is_left_out(part) and part not in (".", "..") for part in name.split("/"))
-
-
-def survey(source: Path) -> Survey:
-    """Look through a folder and all below it, but for what is hidden; nothing is opened.
-
-    Raises EnvironmentFault for a folder that cannot be read, whose pictures would be left out.
-    """
-    found, below = Survey(), [source]
-    while below:
-        directory = below.pop()
-        try:
-            with os.scandir(directory) as entries:
-                below += [Path(entry.path) for entry in entries if _enter(found, entry, source)]
-        except OSError as error:
-            raise EnvironmentFault(
-                f"{directory} cannot be read: {error.strerror}; its pictures would be left out"
-            ) from error
-    found.names.sort()
-    return found
-
-
-def _enter(found: Survey, entry: os.DirEntry[str], source: Path) -> bool:
-    """Enter a thing in a survey. Returns whether it is a folder to go through."""
-    if unread.is_left_out(entry.name):
-        return False
-    name = Path(entry.path).relative_to(source).as_posix()
-    picture, folder = suffix_of(entry.name) in SUFFIXES, entry.is_dir(follow_symlinks=False)
-    if picture and entry.is_file(follow_symlinks=False):
-        found.names.append(name)
-    elif picture:
-        found.rejected[name] = LINK if entry.is_symlink() else FOLDER if folder else SPECIAL
-    elif suffix_of(entry.name) in heic.SUFFIXES and entry.is_file(follow_symlinks=False):
-        found.rejected[name] = heic.MISSING
-    elif entry.is_symlink() and os.path.isdir(entry.path):  # entry.is_dir() raises for a link to itself
-        found.links.append(name)
-    elif not folder:
-        unread.count(found.unread, name)
-    return folder
 
 
 def read_settled(file: Path, follow: bool = False, max_pixels: int | None = None) -> bytes:

@@ -18,9 +18,9 @@ from flows.messages.nearest import path_beside
 from flows.messages.readable import as_code
 from flows.outcome import Outcome
 from flows.places.bucket import is_url, whole_path
-from flows.places.folder import Folder
 from flows.places.layout import PRIVATE, RECORDS
 from flows.places.one_file import records_place
+from flows.places.target import Target
 from flows.records.rows import rows_of
 from flows.records.splits import write_splits
 from flows.records.troubles import Trouble, Troubles
@@ -43,14 +43,14 @@ Painters = Counter[tuple[str | None, str | None]]
 FILES_OF_A_SHARD = ("metadata.jsonl", "failures.jsonl", "job.toml")
 
 
-def write(folder: Folder, job: Job, outcomes: Iterable[Outcome]) -> None:
+def write(target: Target, job: Job, outcomes: Iterable[Outcome]) -> None:
     """Write metadata.jsonl, failures.jsonl, README.md and job.toml from the manifest's rows."""
     painters: Painters = Counter()
-    counts, doubtful = write_rows(folder, _counting(painters, outcomes))
-    write_job(folder, job)
-    with folder.open("metadata.jsonl") as lines:
-        head = write_splits(folder, map(json.loads, lines))
-    folder.write("README.md", (head + card(job, counts, doubtful, painters)).encode(errors="backslashreplace"))
+    counts, doubtful = write_rows(target, _counting(painters, outcomes))
+    write_job(target, job)
+    with target.open("metadata.jsonl") as lines:
+        head = write_splits(target, map(json.loads, lines))
+    target.write("README.md", (head + card(job, counts, doubtful, painters)).encode(errors="backslashreplace"))
 
 
 def _counting(painters: Painters, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
@@ -64,13 +64,13 @@ def painters_of(rows: Iterable[Mapping[str, Any]]) -> Painters:
     return Counter((row["model"], row["method"]) for row in rows if row["status"] == "removed")
 
 
-def write_job(folder: Folder, job: Job, place: str = "") -> None:
+def write_job(target: Target, job: Job, place: str = "") -> None:
     """Write job.toml: what a repetition of this run needs to be told."""
     repeated = job.model_dump(mode="json", exclude=ONCE)
-    folder.write(f"{place}job.toml", to_toml(repeated).encode(errors="backslashreplace"))
+    target.write(f"{place}job.toml", to_toml(repeated).encode(errors="backslashreplace"))
 
 
-def write_rows(folder: Folder, outcomes: Iterable[Outcome], place: str = "") -> tuple[Counter[str], int]:
+def write_rows(target: Target, outcomes: Iterable[Outcome], place: str = "") -> tuple[Counter[str], int]:
     """Write metadata.jsonl and failures.jsonl. Returns how many rows there are by status, and how many are doubtful."""
     counts: Counter[str] = Counter()
     doubtful = 0
@@ -80,28 +80,28 @@ def write_rows(folder: Folder, outcomes: Iterable[Outcome], place: str = "") -> 
         doubtful += outcome.verdict == "doubtful"
         lines = failures if outcome.failed else delivered
         lines += json.dumps(outcome.row()).encode() + b"\n"
-    folder.write(f"{place}metadata.jsonl", delivered)
-    folder.write(f"{place}failures.jsonl", failures)
+    target.write(f"{place}metadata.jsonl", delivered)
+    target.write(f"{place}failures.jsonl", failures)
     return counts, doubtful
 
 
-def are_there(folder: Folder, place: str = "") -> bool:
+def are_there(target: Target, place: str = "") -> bool:
     """True if nobody took a record file away; a shard has fewer of them in its own place."""
-    return all(folder.has(f"{place}{name}") for name in (RECORDS if not place else FILES_OF_A_SHARD))
+    return all(target.has(f"{place}{name}") for name in (RECORDS if not place else FILES_OF_A_SHARD))
 
 
-def read_job(folder: Folder) -> dict[str, Any] | None:
+def read_job(target: Target) -> dict[str, Any] | None:
     """What an earlier run of this target was asked to remove, or None."""
-    if not folder.has("job.toml"):
+    if not target.has("job.toml"):
         return None
-    job = tomllib.loads(folder.fetch("job.toml").decode())
+    job = tomllib.loads(target.read("job.toml").decode())
     return {key: job[key] for key in WHAT if key in job} or None
 
 
-def job_of(folder: Folder, place: str = "") -> Job | None:
+def job_of(target: Target, place: str = "") -> Job | None:
     """The job of an earlier run, from its job.toml; None where there is none, or none that can be read."""
     try:
-        return Job(**tomllib.loads(folder.fetch(f"{place}job.toml").decode()))
+        return Job(**tomllib.loads(target.read(f"{place}job.toml").decode()))
     except (OSError, ValueError, TypeError):
         return None
 
@@ -143,7 +143,7 @@ def read_rows(target: Path | str) -> Iterator[dict[str, Any]]:
     """The rows of metadata.jsonl, then of failures.jsonl, of a folder or a URL. Raises UsageError without them."""
     for name in ("metadata.jsonl", "failures.jsonl"):
         try:
-            lines = Folder.without_source(target).open(name)
+            lines = Target.existing(target).open(name)
         except FileNotFoundError as error:
             beside = ""
             if not is_url(str(target)):
@@ -164,7 +164,7 @@ def next_steps(target: Path | str, found: Standing) -> list[str]:
     """The commands that a target in this state asks for, the most pressing first."""
     steps = []
     if found.counts.get("masked") or not found.counts:
-        told = tomllib.loads(Folder.without_source(target).fetch("job.toml").decode())
+        told = tomllib.loads(Target.existing(target).read("job.toml").decode())
         flags = [] if is_url(str(target)) else ["--job", f"{target}/job.toml"]
         steps.append(["run", told["source"], str(target), *flags, "--model", told["model"]])
     if found.to_review:

@@ -11,7 +11,9 @@ from rich.filesize import decimal
 from flows.job import Job
 from flows.ledger.manifest import Manifest
 from flows.places.disk import Disk
-from flows.places.folder import Folder
+from flows.places.folders import Folders
+from flows.places.source import Source
+from flows.places.target import Target
 
 MASK = 20_000  # bytes of a mask file at 12 megapixels; smaller pictures have smaller ones
 
@@ -46,25 +48,25 @@ def pace_of(manifest: Manifest) -> float | None:
     return manifest.file.execute(times).fetchone()[0]
 
 
-def forecast(job: Job, folder: Folder, due: list[str], pace: float | None, download: int = 0) -> Forecast:
+def forecast(job: Job, folders: Folders, due: list[str], pace: float | None, download: int = 0) -> Forecast:
     """What the pictures in `due` would take: each its source's size again, a mask, and twice its size for its strip.
 
     `pace`: seconds a picture took so far, or None.
     """
-    sources = sum(_size(folder, name) for name in due)
+    sources = sum(_size(folders.source, name) for name in due)
     size = sources * (3 if job.concat else 1) + MASK * len(due)
-    return Forecast(len(due), None if pace is None else pace * len(due), size, _free(folder), download)
+    return Forecast(len(due), None if pace is None else pace * len(due), size, _free(folders.target), download)
 
 
-def _free(folder: Folder) -> int | None:
-    if not isinstance(folder.files, Disk):
+def _free(target: Target) -> int | None:
+    if not isinstance(target.files, Disk):
         return None
-    place = next(path for path in (folder.target, *folder.target.absolute().parents) if path.exists())
+    place = next(path for path in (target.root, *target.root.absolute().parents) if path.exists())
     return shutil.disk_usage(place).free
 
 
-def _size(folder: Folder, name: str) -> int:
+def _size(source: Source, name: str) -> int:
     try:
-        return folder.stat(name)[0]
+        return source.stat(name)[0]
     except OSError:
         return 0

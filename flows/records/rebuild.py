@@ -15,13 +15,14 @@ from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.job import Job
 from flows.ledger.entry import COLUMNS, NO_MASK, settings_digest
 from flows.ledger.manifest import Manifest, OtherSettings
-from flows.ledger.result_file import refuse_another
 from flows.ledger.shards import Shard, records_of
 from flows.outcome import Outcome, digest
 from flows.places.bucket import Bucket
 from flows.places.disk import inside
-from flows.places.folder import Folder
+from flows.places.folders import Folders
 from flows.places.layout import MASKS, files_of
+from flows.places.source import Source
+from flows.places.target import Target
 from flows.records.card import job_of
 from flows.requests.job_requests import Requests
 
@@ -33,54 +34,53 @@ Say = Callable[[str], None]
 
 
 def opened(
-    folder: Folder, say: Say, only_look: bool = False, shard: Shard | None = None, merging: bool = False
+    target: Target, say: Say, only_look: bool = False, shard: Shard | None = None, merging: bool = False
 ) -> Manifest:
     """The manifest of a target; where it was lost, with the rows, reviews and notes that the record files hold.
 
-    Raises UsageError for record files that cannot be read, and whatever Manifest and `refuse_another` do.
+    Raises UsageError for record files that cannot be read, and whatever Manifest does.
     """
-    manifest = Manifest(folder.target, only_look, shard, merging)
+    manifest = Manifest(target.root, only_look, shard, merging)
     try:
         if manifest.is_empty() and manifest.settings() is None:
-            _rebuild(manifest, folder, say)
-        refuse_another(manifest, folder)
+            _rebuild(manifest, target, say)
     except BaseException:
         manifest.__exit__(None, None, None)
         raise
     return manifest
 
 
-def _rebuild(manifest: Manifest, folder: Folder, say: Say) -> None:
+def _rebuild(manifest: Manifest, target: Target, say: Say) -> None:
     shard = manifest.shard
     for place in dict.fromkeys((records_of(shard), "")):
-        if count := take_up(manifest, folder, place):
+        if count := take_up(manifest, target, place):
             manifest.mark_records_written(count)
-            if job := job_of(folder, place):
+            if job := job_of(target, place):
                 manifest.remember("job", json.dumps(job.settings))
             say(
-                f"{folder.address} has lost its manifest: it is built again from the {count} rows of its records, with "
+                f"{target.address} has lost its manifest: it is built again from the {count} rows of its records, with "
                 "their reviews and notes; masks that are not of their rows are kept as made by hand"
             )
             return
-    if shard is None and any(name.endswith(".png") for name in folder.below(MASKS)):
+    if shard is None and any(name.endswith(".png") for name in target.below(MASKS)):
         say(
-            f"{folder.address} has masks and no records: they are used as masks made by hand; remove {MASKS}/ to have "
+            f"{target.address} has masks and no records: they are used as masks made by hand; remove {MASKS}/ to have "
             "them found"
         )
 
 
-def read(folder: Folder, place: str = "") -> Iterator[Outcome]:
+def read(target: Target, place: str = "") -> Iterator[Outcome]:
     """The rows of the record files in a place of a target. Raises UsageError, with the line, for what is none."""
     for name in (f"{place}metadata.jsonl", f"{place}failures.jsonl"):
-        if not folder.has(name):
+        if not target.has(name):
             continue
-        for number, line in enumerate(folder.fetch(name).split(b"\n"), 1):
+        for number, line in enumerate(target.read(name).split(b"\n"), 1):
             try:
                 if line.strip():
                     yield _row(json.loads(line))
             except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise UsageError(
-                    f"{folder.address}/{name}, line {number} is no row ({error}), and the manifest is lost, so that "
+                    f"{target.address}/{name}, line {number} is no row ({error}), and the manifest is lost, so that "
                     "reviews and notes are known from there alone; correct the line, then run the same command again"
                 ) from error
 
@@ -93,13 +93,13 @@ def _row(row: dict) -> Outcome:
     return Outcome(**{key: value for key, value in row.items() if key in FIELDS})
 
 
-def take_up(manifest: Manifest, folder: Folder, place: str) -> int:
+def take_up(manifest: Manifest, target: Target, place: str) -> int:
     """Put the rows of record files into a manifest. Returns how many; what they are true of, `complete` finds out."""
     shard = None if place else manifest.shard
     unknown = (-1, -1, UNKNOWN, "", None, 0, NO_MASK, "", 0)
     lines = [
         (os.fsencode(row.source), json.dumps(row.row()), row.status, *unknown)
-        for row in read(folder, place)
+        for row in read(target, place)
         if shard is None or shard.holds(row.source)
     ]
     if not lines:
@@ -108,19 +108,19 @@ def take_up(manifest: Manifest, folder: Folder, place: str) -> int:
         manifest.file.executemany(
             f"insert or replace into pictures (name, row, {COLUMNS}) values ({', '.join('?' * 12)})", lines
         )
-    written = _time(folder, f"{place}metadata.jsonl") or 0
+    written = _time(target, f"{place}metadata.jsonl") or 0
     manifest.remember(WRITTEN, str(min(written, int(manifest.fact(WRITTEN) or written))))
     return len(lines)
 
 
-def complete(manifest: Manifest, folder: Folder, names: list[str], requests: Requests, job: Job) -> None:
+def complete(manifest: Manifest, folders: Folders, names: list[str], requests: Requests, job: Job) -> None:
     """Find out of rows that were read from the records what they are true of, by the SHA-256 of their files.
 
     What differs is due as ever. Raises OtherSettings where nothing but the rows tells that the settings are others.
     """
     asked = set(names)
     found = manifest.file.execute("select name from pictures where wanted = ?", (UNKNOWN,)).fetchall()
-    before = job_of(folder, records_of(manifest.shard)) or job_of(folder)
+    before = job_of(folders.target, records_of(manifest.shard)) or job_of(folders.target)
     since = int(manifest.fact(WRITTEN) or 0)
     for name in (os.fsdecode(key) for (key,) in found):
         outcome = manifest.outcome(name)
@@ -134,11 +134,11 @@ def complete(manifest: Manifest, folder: Folder, names: list[str], requests: Req
                 "another target, or --existing overwrite to do every picture again"
             )
         row = (
-            *_picture(folder, outcome),
+            *_picture(folders.source, outcome),
             requests.of(name).key if redone or _same_request(job, before, requests, outcome, since) else "",
             settings_digest(outcome.status, job) if same else "",
-            _size(folder, outcome),
-            *_mask(folder, outcome, since),
+            _size(folders.target, outcome),
+            *_mask(folders.target, outcome, since),
         )
         with manifest.file:
             manifest.file.execute(
@@ -148,26 +148,26 @@ def complete(manifest: Manifest, folder: Folder, names: list[str], requests: Req
             )
 
 
-def _picture(folder: Folder, outcome: Outcome) -> tuple[int, int]:
+def _picture(source: Source, outcome: Outcome) -> tuple[int, int]:
     try:
-        seen = folder.stat(outcome.source)
-        return seen if _sha256(folder.read(outcome.source)) == outcome.sha256_in else (-1, -1)
+        seen = source.stat(outcome.source)
+        return seen if _sha256(source.read(outcome.source)) == outcome.sha256_in else (-1, -1)
     except OSError:
         return -1, -1
 
 
-def _size(folder: Folder, outcome: Outcome) -> int | None:
+def _size(target: Target, outcome: Outcome) -> int | None:
     """The size of a published picture that is the one of its row; -1 for another."""
     if not outcome.file_name:
         return None
     try:
-        data = folder.fetch(outcome.file_name)
+        data = target.read(outcome.file_name)
     except OSError:
         return -1
     return len(data) if _sha256(data) == outcome.sha256_out else -1
 
 
-def _mask(folder: Folder, outcome: Outcome, since: int) -> tuple[int, int, str | None]:
+def _mask(target: Target, outcome: Outcome, since: int) -> tuple[int, int, str | None]:
     """Size, time and SHA-256 of a mask that is the one of its row, as far as its area and its time tell.
 
     With another SHA-256 it is taken for one made by hand, which no run overwrites.
@@ -176,11 +176,11 @@ def _mask(folder: Folder, outcome: Outcome, since: int) -> tuple[int, int, str |
         return NO_MASK, NO_MASK, None
     file = files_of(outcome.source).mask
     try:
-        (size, mtime), data = folder.stat_of(file), folder.fetch(file)
+        (size, mtime), data = target.stat(file), target.read(file)
         ours = mask_area(decode_mask(data)) == outcome.mask_area
     except (OSError, ValueError, BrokenPicture, UnsupportedPicture):
         return 0, NO_MASK, "another"
-    if not ours or (_time(folder, file) or 0) > since > 0:
+    if not ours or (_time(target, file) or 0) > since > 0:
         return 0, NO_MASK, "another"
     return size, mtime, _sha256(data)
 
@@ -196,9 +196,9 @@ def _same_request(job: Job, before: Job | None, requests: Requests, outcome: Out
     return told == ([*request.texts], [[*point] for point in request.points], [[*box] for box in request.boxes])
 
 
-def _time(folder: Folder, relative: str) -> int | None:
+def _time(target: Target, relative: str) -> int | None:
     """When a file was last changed, in nanoseconds; not known of a store."""
-    return None if isinstance(folder.files, Bucket) else folder.stat_of(relative)[1]
+    return None if isinstance(target.files, Bucket) else target.stat(relative)[1]
 
 
 def _sha256(data: bytes) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from flows.formats.mask_files import encode_mask
-from flows.places.folder import Folder
 from flows.places.layout import MASKS, PRIVATE
+from flows.places.target import Target
 
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -23,21 +23,21 @@ SPLITS = {
 }
 
 
-def write_splits(folder: Folder, rows: Iterable[dict[str, Any]]) -> str:
+def write_splits(target: Target, rows: Iterable[dict[str, Any]]) -> str:
     """Write a list of each split, where all pictures lie in folders of such names. Returns the head of the card."""
     by_split: dict[str, list[str]] = {}
-    pictures = _pictures(folder)
+    pictures = _pictures(target)
     for earlier in {*SPLITS.values()}:
-        folder.remove(_list_of(earlier))
+        target.remove(_list_of(earlier))
     for row in rows:
         split = SPLITS.get(row["source"].split("/")[0].lower()) if "/" in row["source"] else None
         if split is None:  # some picture is of no split, and then there are none
             return _head({"train": ["metadata.jsonl", pictures]})
-        by_split.setdefault(split, []).append(json.dumps(_line(folder, row)))
+        by_split.setdefault(split, []).append(json.dumps(_line(target, row)))
     if not by_split:
         return _head({"train": ["metadata.jsonl", pictures]})
     for split, lines in by_split.items():
-        folder.write(_list_of(split), "".join(f"{line}\n" for line in lines).encode())
+        target.write(_list_of(split), "".join(f"{line}\n" for line in lines).encode())
     return _head({split: [_list_of(split), pictures] for split in by_split})
 
 
@@ -46,32 +46,32 @@ def split_of(source: str) -> str:
     return SPLITS.get(source.split("/")[0].lower(), "train") if "/" in source else "train"
 
 
-def _pictures(folder: Folder) -> str:
+def _pictures(target: Target) -> str:
     """Some pictures, so that the package knows by their suffixes what it loads; the lists name them all.
 
     Not images/** where there are masks: a list of the source's own may have been copied there.
     """
-    return "masks/**" if any(name.endswith(".png") for name in folder.below(MASKS)) else "images/**"
+    return "masks/**" if any(name.endswith(".png") for name in target.below(MASKS)) else "images/**"
 
 
 def _list_of(split: str) -> str:
     return f"metadata-{split}.jsonl"
 
 
-def _line(folder: Folder, row: dict[str, Any]) -> dict[str, Any]:
+def _line(target: Target, row: dict[str, Any]) -> dict[str, Any]:
     """What a list tells of a picture: only what has one type throughout, and a black mask where nothing was removed."""
-    mask = row["mask_file_name"] or _black(folder, row["width"], row["height"])
+    mask = row["mask_file_name"] or _black(target, row["width"], row["height"])
     told = {"file_name": row["file_name"], "mask_file_name": mask, "source": row["source"], "status": row["status"]}
     return {**told, "text": ", ".join(row["text"] or [])}
 
 
-def _black(folder: Folder, width: int | None, height: int | None) -> str | None:
+def _black(target: Target, width: int | None, height: int | None) -> str | None:
     """An empty mask of that size, which all such pictures share."""
     if width is None or height is None:
         return None
     name = f"{PRIVATE}/empty/{width}x{height}.png"
-    if not folder.has(name):
-        folder.write(name, encode_mask(np.zeros((height, width), bool)))
+    if not target.has(name):
+        target.write(name, encode_mask(np.zeros((height, width), bool)))
     return name
 
 

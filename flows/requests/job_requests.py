@@ -13,7 +13,7 @@ from flows.errors import UsageError
 from flows.job import Job
 from flows.messages.nearest import path_beside
 from flows.places.entries import compose
-from flows.places.source import Survey
+from flows.places.survey import Survey
 from flows.requests.mask_folder import MaskFolder
 from flows.requests.prompt_rows import read_prompts
 from flows.requests.request import Request
@@ -82,9 +82,9 @@ def read_requests(job: Job) -> Requests:
     return Requests(own, rows, job.prompts)
 
 
-def without_masks(found: Survey, source: Path, requests: Requests) -> Survey:
+def without_masks(found: Survey, source: Path | None, requests: Requests) -> Survey:
     """What lies in a source without the masks that lie there too: in a folder of their own, or among the pictures."""
-    if requests.masks is None or not requests.masks.place.resolve().is_relative_to(source.resolve()):
+    if requests.masks is None or source is None or not requests.masks.place.resolve().is_relative_to(source.resolve()):
         return found
     place = requests.masks.place.resolve().relative_to(source.resolve()).as_posix()
     if requests.masks.among:

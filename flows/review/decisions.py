@@ -12,7 +12,7 @@ from flows.errors import UsageError
 from flows.ledger.overrides import click
 from flows.ledger.tables import LEDGER
 from flows.outcome import Outcome
-from flows.places.folder import Folder
+from flows.places.target import Target
 from flows.records import card as cards
 from flows.records import rebuild
 from flows.requests.prompt_rows import plain, shapes
@@ -57,7 +57,7 @@ def apply(target: Path, decisions: Iterable[Decision], say: Callable[[str], None
     """
     if not (target / LEDGER).exists() and not (target / "metadata.jsonl").exists():
         raise UsageError(f"{target} holds no Cleanplate result (no {LEDGER})")
-    with rebuild.opened(Folder.without_source(target), say) as manifest:
+    with rebuild.opened(Target.existing(target), say) as manifest:
         listed = {row["source"] for row in cards.read_rows(target)} if manifest.rows_in_records() is not None else None
         decided: dict[str, Outcome] = {}
         manifest.mark_records_stale()
@@ -72,7 +72,7 @@ def apply(target: Path, decisions: Iterable[Decision], say: Callable[[str], None
                     manifest.amend(replace(outcome, review=decision.review, note=decision.note))
                     click(manifest.file, outcome.source, decision.points, decision.boxes)
                     decided[outcome.source] = outcome
-        counts, _ = cards.write_rows(Folder.without_source(target), manifest.outcomes(listed))
+        counts, _ = cards.write_rows(Target.existing(target), manifest.outcomes(listed))
         manifest.mark_records_written(counts.total())
     return len(decided)
 

@@ -19,10 +19,12 @@ from flows.ledger import due, journal, staging
 from flows.ledger.entry import Fingerprint
 from flows.ledger.manifest import Manifest
 from flows.ledger.overrides import Override, done, overrides, plan, planned, use
+from flows.ledger.result_file import refuse_another
 from flows.outcome import Outcome, digest
-from flows.places.folder import Folder
+from flows.places.folders import Folders, open_folders
 from flows.places.layout import STAGE, files_of
-from flows.places.source import Survey
+from flows.places.survey import Survey
+from flows.places.target import Target
 from flows.portions import HERE, Steps, Work, outcomes
 from flows.preflight import explain
 from flows.records import card as cards
@@ -48,8 +50,8 @@ class Redo:
 
     job: Job
     given: dict[str, Any]
-    folder: Folder
-    stage: Folder
+    folders: Folders
+    stage: Folders
     manifest: Manifest
     requests: Requests
     held: dict[str, Override]
@@ -69,7 +71,7 @@ class Redo:
 
     def attempt(self, before: Outcome) -> int:
         """The number of a picture's next attempt, above all there have been."""
-        place = self.folder.path(files_of(before.source).attempts)
+        place = self.folders.target.path(files_of(before.source).attempts)
         numbers = [int(file.stem) for file in place.glob("*.json") if file.stem.isdigit()] if place.exists() else []
         return 1 + max([before.attempt or 1, self.held.get(before.source, Override()).attempts, *numbers])
 
@@ -90,15 +92,16 @@ def redo(
     """
     given = given or {}
     job = _job_of(target, only, given)
-    folder, requests = Folder(job.source, job.target, job.format), read_requests(job)
-    there = folder.survey()
+    folders, requests = open_folders(job.source, job.target, job.format), read_requests(job)
+    there = folders.survey()
     requests = requests.among(lambda: there.names)
-    with rebuild.opened(folder, watch.say) as manifest:
+    with rebuild.opened(folders.target, watch.say) as manifest:
+        refuse_another(manifest, folders)
         manifest.refuse(job)
-        rebuild.complete(manifest, folder, there.names, requests, job)
-        manifest.tidy(folder)
-        stage = Folder(job.source, staging.stage_of(target), job.format)
-        task = Redo(job, given, folder, stage, manifest, requests, overrides(manifest.file))
+        rebuild.complete(manifest, folders, there.names, requests, job)
+        manifest.tidy(folders.target)
+        stage = open_folders(job.source, staging.stage_of(target), job.format)
+        task = Redo(job, given, folders, stage, manifest, requests, overrides(manifest.file))
         waiting = _waiting(task, only, there.names)[: given.get("limit") or None]
         groups = _groups(task, waiting, watch)
         watch.begin(len(waiting), len(there.names) - len(waiting))
@@ -130,9 +133,9 @@ def _recorded(task: Redo, there: Survey, summary: Summary, begins: bool) -> Iter
     try:
         yield
     finally:
-        staging.end_moves(task.folder, task.manifest.outcome)
-        present = None if task.folder.single else there.all
-        summary.counts, summary.doubtful = conclude(task.job, task.folder, task.manifest, present)
+        staging.end_moves(task.folders.target, task.manifest.outcome)
+        present = None if task.folders.source.single else there.all
+        summary.counts, summary.doubtful = conclude(task.job, task.folders, task.manifest, present)
 
 
 def _waiting(task: Redo, only: frozenset[str], names: list[str]) -> list[str]:
@@ -168,7 +171,7 @@ def _groups(task: Redo, waiting: list[str], watch: Watch) -> list[tuple[Job, lis
         groups.setdefault(task.changes(name), []).append(name)
     clicked = [name for (_, points), names in groups.items() if points for name in names]
     rows = [{"file_name": n, "points": task.held[n].points, "boxes": task.held[n].boxes} for n in clicked]
-    task.folder.write(CLICKED, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    task.folders.target.write(CLICKED, "".join(json.dumps(row) + "\n" for row in rows).encode())
     found, once = [], SayOnce(watch.say)
     for (changes, points), names in groups.items():
         own = _job(task, json.loads(changes), points)
@@ -183,16 +186,16 @@ def _job(task: Redo, changes: dict[str, Any], clicked: bool) -> Job:
     nothing = {key: Job.model_fields[key].get_default() for key in cards.WHAT} if said else {}
     once = {key: value for key, value in task.given.items() if key not in task.lasting}
     settings = task.job.model_dump() | nothing | changes | once | (nothing if clicked else {})
-    place = {"target": str(task.stage.target), "existing": "skip", "limit": 0}
-    return job_of("", settings | place | ({"prompts": str(task.folder.path(CLICKED))} if clicked else {}))
+    place = {"target": str(task.stage.target.root), "existing": "skip", "limit": 0}
+    return job_of("", settings | place | ({"prompts": str(task.folders.target.path(CLICKED))} if clicked else {}))
 
 
 def _done(task: Redo, own: Job, names: list[str], steps: Steps) -> Iterator[Outcome]:
     """Do pictures of one group on the stage. Yields what came of each, once that is committed and in its place."""
     requests = read_requests(own).among(task.requests.names)
     before = {name: outcome for name in names if (outcome := task.manifest.outcome(name))}
-    for name in due.masked(task.manifest, task.folder, names, requests, own):  # masks made by hand are used again
-        task.stage.write(files_of(name).mask, task.folder.fetch(files_of(name).mask))
+    for name in due.masked(task.manifest, task.folders, names, requests, own):  # masks made by hand are used again
+        task.stage.target.write(files_of(name).mask, task.folders.target.read(files_of(name).mask))
 
     def numbered(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
         yield from steps.remove(job, [replace(one, attempt=task.attempt(before[one.source])) for one in masked])
@@ -221,23 +224,23 @@ def _commit(task: Redo, before: Outcome, outcome: Outcome, fingerprint: Fingerpr
             journal.forget(manifest.file, name)
             done(manifest.file, name, number, task.held.get(name, Override()).settings)
         return
-    _archive(task.folder, before)
+    _archive(task.folders.target, before)
     files = files_of(name)
-    if task.folder.has(files.staged().pending_mask):
-        task.folder.move(files.staged().pending_mask, files.pending_mask)
-    staged = task.stage.path(outcome.file_name) if outcome.file_name else None
+    if task.folders.target.has(files.staged().pending_mask):
+        task.folders.target.move(files.staged().pending_mask, files.pending_mask)
+    staged = task.stage.target.path(outcome.file_name) if outcome.file_name else None
     of_the_job = replace(fingerprint, wanted=task.requests.of(name).key)
-    manifest.record(task.folder, outcome, of_the_job, task.job, staged, note)
-    staging.publish(task.folder, outcome)
+    manifest.record(task.folders.target, outcome, of_the_job, task.job, staged, note)
+    staging.publish(task.folders.target, outcome)
 
 
-def _archive(folder: Folder, before: Outcome) -> None:
+def _archive(target: Target, before: Outcome) -> None:
     """Archive a published result, unless a redo that died has already."""
     if before.status != "removed" or not before.file_name or not before.mask_file_name:
         return
     row = f"{files_of(before.source).attempts}/{before.attempt or 1}.json"
-    picture, mask = folder.path(before.file_name), folder.path(before.mask_file_name)
-    if folder.has(row) or not picture.exists() or not mask.exists():
+    picture, mask = target.path(before.file_name), target.path(before.mask_file_name)
+    if target.has(row) or not picture.exists() or not mask.exists():
         return
     data = picture.read_bytes()
-    archive(folder, before, data if data[:4] == b"\x89PNG" else encode_image(decode(data).image), mask.read_bytes())
+    archive(target, before, data if data[:4] == b"\x89PNG" else encode_image(decode(data).image), mask.read_bytes())

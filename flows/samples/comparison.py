@@ -16,7 +16,7 @@ from flows.formats.encoding import encode_image
 from flows.formats.mask_files import decode_mask
 from flows.formats.pictures import decode
 from flows.job import Job
-from flows.places.folder import Folder
+from flows.places.folders import Folders, open_folders
 from flows.preflight import explain
 from flows.requests.job_requests import read_requests
 from flows.steps.attempts import picture_seed
@@ -51,30 +51,30 @@ def compare(job: Job, methods: list[str], say: Callable[[str], None]) -> list[di
     Returns a row per picture and method, which also stand in TARGET/comparison.jsonl. A picture that cannot be read, or
     in which nothing is found, gets no columns and a line in `say`. Raises UsageError for what cannot work.
     """
-    folder, requests = Folder(job.source, job.target), read_requests(job)
+    folders, requests = open_folders(job.source, job.target), read_requests(job)
     once = SayOnce(say)
     for method in methods:
         own = job.model_copy(update={"method": method})
         explain(own, requests, once, masks_only=False)
         refuse_unreachable(own, missing(own))
-    names, rows = folder.names()[: job.limit or None], []
+    names, rows = folders.names()[: job.limit or None], []
     with tempfile.TemporaryDirectory(prefix="cleanplate-") as masks:
         looking = job.model_copy(update={"target": masks})
-        looked = Folder(job.source, masks)
+        looked = open_folders(job.source, masks)
         for first in range(0, len(names), IN_MEMORY):
             found = find_masks(looking, names[first : first + IN_MEMORY])
             for outcome in found:
                 if outcome.status != "masked":
                     say(f"{outcome.source}: {outcome.status}{f' ({outcome.reason})' if outcome.reason else ''}")
             ready = [outcome for outcome in found if outcome.status == "masked"]
-            mask = {o.source: decode_mask(looked.fetch(looked.mask(o.source))) for o in ready}
-            rows += _portion(job, folder, methods, {o.source: o.sha256_in or "" for o in ready}, mask)
-    folder.write(NUMBERS, "".join(json.dumps(row) + "\n" for row in rows).encode())
+            mask = {o.source: decode_mask(looked.target.read(looked.target.mask(o.source))) for o in ready}
+            rows += _portion(job, folders, methods, {o.source: o.sha256_in or "" for o in ready}, mask)
+    folders.target.write(NUMBERS, "".join(json.dumps(row) + "\n" for row in rows).encode())
     return rows
 
 
-def _portion(job: Job, folder: Folder, methods: list[str], hashes: dict[str, str], masks: dict) -> list[dict]:
-    images = {name: decode(folder.read(name, job.max_pixels), job.max_pixels).image for name in hashes}
+def _portion(job: Job, folders: Folders, methods: list[str], hashes: dict[str, str], masks: dict) -> list[dict]:
+    images = {name: decode(folders.source.read(name, job.max_pixels), job.max_pixels).image for name in hashes}
     columns = {
         name: [_column(image, "original"), _column(mask_in_white(masks[name]), "mask")]
         for name, image in images.items()
@@ -93,7 +93,7 @@ def _portion(job: Job, folder: Folder, methods: list[str], hashes: dict[str, str
             rounded = {key: round(value, 3) for key, value in figures.items()}
             rows.append({"source": name, "method": method, **rounded, "seconds": round(seconds, 4)})
     for name, drawn in columns.items():
-        folder.write(f"{name}.png", encode_image(np.hstack(drawn)))
+        folders.target.write(f"{name}.png", encode_image(np.hstack(drawn)))
     return rows
 
 

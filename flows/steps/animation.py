@@ -10,8 +10,8 @@ import numpy as np
 from flows.errors import EnvironmentFault, raise_if_environment
 from flows.formats.drawings import encode_gif
 from flows.formats.encoding import as_kept
-from flows.places.folder import Folder
 from flows.places.layout import files_of
+from flows.places.target import Target
 from flows.steps.attempts import Attempt
 
 LONGEST = 512  # pixels of a frame's longest side
@@ -19,7 +19,7 @@ MARKED, STEP, RESULT = 800, 100, 1500  # milliseconds that a frame is shown
 COLOUR = np.array([230, 0, 90])  # of what is to go, mixed half and half
 
 
-def animate(folder: Folder, kept: Attempt) -> None:
+def animate(target: Target, kept: Attempt) -> None:
     """Write process/NAME.gif: how the result of an attempt that was published came about.
 
     Takes another pass of its model. A failure here is a warning, since the picture itself is finished. Raises
@@ -30,7 +30,7 @@ def animate(folder: Folder, kept: Attempt) -> None:
         process = kept.rung.remover.process(picture.image, mask, kept.seed, kept.masked.protected)
         steps = [shrunk(as_kept(picture, step)) for step in process][:-1]  # the last is the result
         frames = [shrunk(marked(picture.image, mask)), *steps, shrunk(np.asarray(kept.result))]
-        folder.write(files_of(name).process, encode_gif(frames, [MARKED, *[STEP] * len(steps), RESULT]))
+        target.write(files_of(name).process, encode_gif(frames, [MARKED, *[STEP] * len(steps), RESULT]))
     except EnvironmentFault:
         raise
     except Exception as error:

@@ -15,8 +15,8 @@ from flows.formats.encoding import as_kept, encode_image
 from flows.formats.mask_files import encode_mask, mask_area
 from flows.job import Job
 from flows.outcome import Outcome
-from flows.places.folder import Folder
 from flows.places.layout import files_of
+from flows.places.target import Target
 from flows.steps.ladder import Masked, Rung
 from flows.steps.redetect import look_again
 from flows.steps.verdicts import Redetection, Verdict, judge
@@ -82,7 +82,7 @@ class Trial:
         """Of the attempt made last; a picture that is done again goes on from its earlier attempts."""
         return (self.start.outcome.attempt or 1) + self.made - 1
 
-    def take(self, job: Job, folder: Folder, attempt: Attempt) -> None:
+    def take(self, job: Job, target: Target, attempt: Attempt) -> None:
         """Keep the better one of an attempt and the best so far, and archive the other."""
         if self.kept is None:
             self.kept = attempt
@@ -91,14 +91,14 @@ class Trial:
         else:
             better = _doubt(attempt) < _doubt(self.best)
             self.kept, other = (attempt, self.best) if better else (self.best, attempt)
-            self._archive(job, folder, other)
+            self._archive(job, target, other)
 
-    def _archive(self, job: Job, folder: Folder, attempt: Attempt) -> None:
+    def _archive(self, job: Job, target: Target, attempt: Attempt) -> None:
         assert isinstance(attempt.result, np.ndarray)
         mask = attempt.masked.mask
         outcome = replace(self._row(job, attempt, self._reason(attempt)), status="removed", mask_area=mask_area(mask))
         try:
-            archive(folder, outcome, encode_image(attempt.result), encode_mask(mask))
+            archive(target, outcome, encode_image(attempt.result), encode_mask(mask))
         except ValueError as error:
             self.trouble.append(f"attempt {attempt.number} is lost: {error}")
 
@@ -126,7 +126,7 @@ class Trial:
         return "; ".join(said)
 
 
-def climb(job: Job, folder: Folder, ready: list[Masked], ladder: Iterable[Rung]) -> list[Trial]:
+def climb(job: Job, target: Target, ready: list[Masked], ladder: Iterable[Rung]) -> list[Trial]:
     """The best of at most `job.tries` attempts at each picture; on every rung, all that come so far are one batch.
 
     What was painted is not yet what will be published: `concluded` makes it that.
@@ -134,10 +134,10 @@ def climb(job: Job, folder: Folder, ready: list[Masked], ladder: Iterable[Rung])
     began = _at_work()
     trials = [Trial(one, one) for one in ready]
     for one in ready:
-        folder.clear(files_of(one.outcome.source).attempts)
+        target.clear(files_of(one.outcome.source).attempts)
     for rung in ladder:
         going = [(one, one.next(rung, job.max_area)) for one in trials if one.goes_on(job.tries)]
-        _attempt(job, folder, rung, [(one, masked) for one, masked in going if masked])
+        _attempt(job, target, rung, [(one, masked) for one, masked in going if masked])
         if not any(one.goes_on(job.tries) for one in trials):
             break
     share = (_at_work() - began) / max(1, sum(one.made for one in trials))  # of one attempt
@@ -159,7 +159,7 @@ def concluded(job: Job, trial: Trial) -> Trial:
     return trial if job.tries > 1 else replace(trial, kept=_made(job, trial.best))
 
 
-def _attempt(job: Job, folder: Folder, rung: Rung, going: list[tuple[Trial, Masked]]) -> None:
+def _attempt(job: Job, target: Target, rung: Rung, going: list[tuple[Trial, Masked]]) -> None:
     if not going:
         return
     for one, masked in going:
@@ -172,7 +172,7 @@ def _attempt(job: Job, folder: Folder, rung: Rung, going: list[tuple[Trial, Mask
     found = look_again(job, [masked for _, masked in going], results)
     for (one, masked), seed, result, again in zip(going, seeds, results, found, strict=True):
         attempt = Attempt(one.number, rung, masked, seed, result, again)
-        one.take(job, folder, _made(job, attempt) if job.tries > 1 else attempt)
+        one.take(job, target, _made(job, attempt) if job.tries > 1 else attempt)
 
 
 def _made(job: Job, attempt: Attempt) -> Attempt:
@@ -189,13 +189,13 @@ def _made(job: Job, attempt: Attempt) -> Attempt:
     return replace(attempt, result=result, verdict=judge(result, mask, attempt.again) if job.judged else None)
 
 
-def archive(folder: Folder, outcome: Outcome, picture: bytes | bytearray, mask: bytes | bytearray) -> None:
+def archive(target: Target, outcome: Outcome, picture: bytes | bytearray, mask: bytes | bytearray) -> None:
     """Keep an attempt that is not the published one: PNG files, and its row last, so that one with a row is whole."""
     place = f"{files_of(outcome.source).attempts}/{outcome.attempt or 1}"
-    folder.write(f"{place}.png", picture)
-    folder.write(f"{place}.mask.png", mask)
+    target.write(f"{place}.png", picture)
+    target.write(f"{place}.mask.png", mask)
     row = replace(outcome, file_name=f"{place}.png", mask_file_name=f"{place}.mask.png").row()
-    folder.write(f"{place}.json", json.dumps(row).encode())
+    target.write(f"{place}.json", json.dumps(row).encode())
 
 
 def picture_seed(seed: int, sha256: str | None, attempt: int = 1) -> int:

@@ -17,7 +17,7 @@ from flows.formats.picture import BrokenPicture, Picture, UnsupportedPicture
 from flows.formats.pictures import decode, measure, orientation_of
 from flows.job import Job
 from flows.outcome import Outcome, digest
-from flows.places.folder import Folder
+from flows.places.folders import Folders, open_folders
 from flows.places.layout import files_of
 from flows.requests.job_requests import read_requests
 from flows.requests.request import Request
@@ -61,29 +61,29 @@ def find_masks(job: Job, names: list[str]) -> list[Outcome]:
 
     While the model is at one group of pictures, the next is read and the masks of the one before are written.
     """
-    folder = Folder(job.source, job.target, job.format)
-    requests = read_requests(job).among(cache(folder.names))
+    folders = open_folders(job.source, job.target, job.format)
+    requests = read_requests(job).among(cache(folders.names))
     with threads() as pool:
         opened = until_interrupted(
-            ahead(pool, lambda name: _open(job, folder, name, requests.of(name)), names, TOGETHER)
+            ahead(pool, lambda name: _open(job, folders, name, requests.of(name)), names, TOGETHER)
         )
         found = in_groups(opened, TOGETHER, Opened, lambda some: zip(some, *_find(job, some), strict=True))
-        return list(ahead(pool, partial(_masked, job, folder), found, TOGETHER))
+        return list(ahead(pool, partial(_masked, job, folders), found, TOGETHER))
 
 
-def _open(job: Job, folder: Folder, name: str, request: Request) -> Opened | Outcome:
+def _open(job: Job, folders: Folders, name: str, request: Request) -> Opened | Outcome:
     outcome = Outcome(name, "masked", attempt=1, settings=digest(job.settings), **_asked(request))
     try:
-        data = folder.read(name, job.max_pixels)
+        data = folders.source.read(name, job.max_pixels)
         outcome = replace(outcome, sha256_in=hashlib.sha256(data).hexdigest())
         looked_at = not request.given or job.protect or job.shadow
         picture = converted(decode(data, job.max_pixels), job.format, job.quality) if looked_at else None
         height, width = picture.image.shape[:2] if picture else measure(data, job.max_pixels)
         orientation = picture.orientation if picture else orientation_of(data, job.max_pixels) or 1
     except UnsupportedPicture as error:
-        return unsupported(folder, outcome, str(error))
+        return unsupported(folders, outcome, str(error))
     except (BrokenPicture, OSError, MemoryError) as error:
-        return failed(folder, outcome, error)
+        return failed(folders.target, outcome, error)
     return Opened(request, replace(outcome, width=width, height=height), picture, orientation)
 
 
@@ -128,7 +128,7 @@ def _together(found: list[Found | Exception]) -> Looked:
     return errors[0] if errors else union([hit for hit in found if isinstance(hit, Found)]) if found else None
 
 
-def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked, Looked] | Outcome) -> Outcome:
+def _masked(job: Job, folders: Folders, looked: tuple[Opened, Looked, Looked] | Outcome) -> Outcome:
     if isinstance(looked, Outcome):
         return looked
     one, found, kept = looked
@@ -137,41 +137,43 @@ def _masked(job: Job, folder: Folder, looked: tuple[Opened, Looked, Looked] | Ou
         if one.request.given:
             size = one.outcome.width or 0, one.outcome.height or 0
             given, told = given_masks.read(job, one.request, *size, one.orientation)
-        outcome = _concluded(job, folder, one, given, kept, told)
+        outcome = _concluded(job, folders, one, given, kept, told)
     except (MemoryError, cv2.error) as error:
-        outcome = failed(folder, one.outcome, error)
+        outcome = failed(folders.target, one.outcome, error)
     if outcome.status != "masked":
         if one.picture is None:
-            thumbnails.make(folder, [outcome.row()])
+            thumbnails.make(folders.target, [outcome.row()], folders.source)
         else:
             shown = {"after" if outcome.file_name else "before": one.image}
-            thumbnails.keep(folder, outcome, **shown, icc=thumbnails.profile(one.picture))
+            thumbnails.keep(folders.target, outcome, **shown, icc=thumbnails.profile(one.picture))
     return outcome
 
 
-def _concluded(job: Job, folder: Folder, one: Opened, found: Looked, kept: Looked, told: str | None = None) -> Outcome:
+def _concluded(
+    job: Job, folders: Folders, one: Opened, found: Looked, kept: Looked, told: str | None = None
+) -> Outcome:
     """The row of a picture that was looked at, with what is `told`, once its mask or its copy is in its place."""
     if isinstance(kept, Exception):
-        return failed(folder, one.outcome, ValueError(f"what to protect could not be looked for: {kept}"))
+        return failed(folders.target, one.outcome, ValueError(f"what to protect could not be looked for: {kept}"))
     if isinstance(found, Exception):
         line = f" (prompts, line {one.request.line})" if one.request.line else ""
-        return failed(folder, one.outcome, ValueError(f"{found}{line}") if line else found)
+        return failed(folders.target, one.outcome, ValueError(f"{found}{line}") if line else found)
     left_out = told
     if found and not one.request.given:
         try:
             found, left_out = select(found, one.request.selection(job.selection))
         except TooManyFound as many:
-            return left_to_a_person(folder, one.outcome, str(many))
+            return left_to_a_person(folders.target, one.outcome, str(many))
     if not found:
         reason = "nothing was asked of it" if found is None else left_out
         if found is not None and one.request.given:
             reason = "; ".join(filter(None, [given_masks.why_empty(one.request), told]))
-        return nothing_found(job, folder, one.outcome, reason)
-    return _written(job, folder, one, found, protection.grown(kept), left_out)
+        return nothing_found(job, folders, one.outcome, reason)
+    return _written(job, folders, one, found, protection.grown(kept), left_out)
 
 
 def _written(
-    job: Job, folder: Folder, one: Opened, found: Found, protected: np.ndarray | None, left_out: str | None = None
+    job: Job, folders: Folders, one: Opened, found: Found, protected: np.ndarray | None, left_out: str | None = None
 ) -> Outcome:
     given = one.request.given
     as_it_is = given or job.invert  # what stays is not to be eaten into from around it
@@ -182,7 +184,7 @@ def _written(
         whole = whole | shadow_of(one.image, whole)
     mask, reason = protection.spare(whole, radius, protected, job.protect)
     if not mask.any():
-        return nothing_found(job, folder, one.outcome, reason)
+        return nothing_found(job, folders, one.outcome, reason)
     area, said = mask_area(mask), "; ".join(filter(None, [left_out, reason])) or None
     outcome = replace(
         one.outcome, reason=said, score=round(found.score, 4), objects=len(found.boxes) or None, dilate=radius,
@@ -190,13 +192,13 @@ def _written(
     )  # fmt: skip
     if objection := area_objection(mask, job.max_area, job.invert):
         labels = "; of a label map --mask-label chooses what is meant" if one.request.masks else ""
-        return failed(folder, outcome, ValueError(f"{objection}{labels}"))
+        return failed(folders.target, outcome, ValueError(f"{objection}{labels}"))
     try:
-        folder.refuse_obstacles(files_of(outcome.source).mask)
-        protection.remember(folder, outcome.source, protected)
-        saved = folder.write(files_of(outcome.source).pending_mask, encode_mask(mask, one.orientation))
+        folders.target.refuse_obstacles(files_of(outcome.source).mask)
+        protection.remember(folders.target, outcome.source, protected)
+        saved = folders.target.write(files_of(outcome.source).pending_mask, encode_mask(mask, one.orientation))
     except ValueError as error:
-        return failed(folder, outcome, error)
+        return failed(folders.target, outcome, error)
     ours = outline(mask) if one.orientation != 1 else None
     mask_file = files_of(outcome.source).mask
     return replace(outcome, mask_file_name=mask_file, sha256_mask=saved, mask_outline=ours)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from flows.formats.mask_files import decode_mask, encode_mask
-from flows.places.folder import Folder
 from flows.places.layout import files_of
+from flows.places.target import Target
 from masks import Found, Prompt, TextPrompt, dilate, dilation_radius
 
 MARGIN = "2%"  # of the object's size, but 4 pixels at least: its own edge is blended with what lies behind it
@@ -39,17 +39,17 @@ def spare(
     return dilate(left, radius) & ~protected, said
 
 
-def remember(folder: Folder, name: str, protected: np.ndarray | None) -> None:
+def remember(target: Target, name: str, protected: np.ndarray | None) -> None:
     """Keep what is protected in a picture for the second step, where a doubtful picture's mask may grow again."""
     if protected is None:
-        folder.remove(files_of(name).protected)
+        target.remove(files_of(name).protected)
     else:
-        folder.write(files_of(name).protected, encode_mask(protected))
+        target.write(files_of(name).protected, encode_mask(protected))
 
 
-def recall(folder: Folder, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
+def recall(target: Target, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
     """What is protected in a picture of that shape, as `remember` kept it."""
-    if not folder.has(files_of(name).protected):
+    if not target.has(files_of(name).protected):
         return None
-    protected = decode_mask(folder.fetch(files_of(name).protected))
+    protected = decode_mask(target.read(files_of(name).protected))
     return protected if protected.shape == shape[:2] else None

@@ -18,8 +18,9 @@ from flows.formats.picture import BrokenPicture, Picture, UnsupportedPicture
 from flows.formats.pictures import decode, orientation_of
 from flows.job import Job
 from flows.outcome import Outcome
-from flows.places.folder import Folder
+from flows.places.folders import Folders, open_folders
 from flows.places.layout import files_of
+from flows.places.target import Target
 from flows.steps import protection, strips, thumbnails
 from flows.steps.animation import animate
 from flows.steps.attempts import Trial, climb, concluded
@@ -43,16 +44,16 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
     """
     if not masked:
         return
-    folder = Folder(job.source, job.target, job.format)
+    folders = open_folders(job.source, job.target, job.format)
     remover = load(lambda: load_remover(job.model, **job.remover_options))
     size = _group_size(remover, masked)
     with threads() as pool:
-        opened = until_interrupted(ahead(pool, partial(_reopen, job, folder), masked, size))
-        trials = in_groups(opened, size, Masked, lambda some: climb(job, folder, some, ladder(job, remover)))
+        opened = until_interrupted(ahead(pool, partial(_reopen, job, folders), masked, size))
+        trials = in_groups(opened, size, Masked, lambda some: climb(job, folders.target, some, ladder(job, remover)))
         waiting = 0 if job.gif else size  # to show a process takes the model, and so no picture may wait for that
-        for trial, outcome in ahead(pool, partial(_publish, job, folder), trials, waiting):
+        for trial, outcome in ahead(pool, partial(_publish, job, folders.target), trials, waiting):
             if job.gif and trial and outcome.status == "removed":
-                animate(folder, trial.best)
+                animate(folders.target, trial.best)
             yield outcome
 
 
@@ -63,31 +64,33 @@ def _group_size(remover: ChosenRemover, masked: list[Outcome]) -> int:
     return max(1, min(-(-GROUP // batch) * batch, devices * MOST_PIXELS // max(1, largest)))
 
 
-def _reopen(job: Job, folder: Folder, outcome: Outcome) -> Masked | Outcome:
+def _reopen(job: Job, folders: Folders, outcome: Outcome) -> Masked | Outcome:
     """The picture and the mask as its file says now, which may have been corrected by hand."""
     try:
-        data = folder.read(outcome.source, job.max_pixels)
+        data = folders.source.read(outcome.source, job.max_pixels)
         if hashlib.sha256(data).hexdigest() != outcome.sha256_in:
             raise BrokenPicture("it changed while the run went on; the next run picks it up")
         picture = converted(decode(data, job.max_pixels), job.format, job.quality)
-        outcome, mask = _mask(job, folder, outcome, picture)
-        protected = protection.recall(folder, outcome.source, mask.shape) if job.protect else None
+        outcome, mask = _mask(job, folders.target, outcome, picture)
+        protected = protection.recall(folders.target, outcome.source, mask.shape) if job.protect else None
     except UnsupportedPicture as error:
-        return unsupported(folder, outcome, str(error))
+        return unsupported(folders, outcome, str(error))
     except (BrokenPicture, OSError, MemoryError) as error:
-        return failed(folder, outcome, error)
+        return failed(folders.target, outcome, error)
     if mask.shape != picture.image.shape[:2]:
-        return failed(folder, outcome, ValueError(f"{files_of(outcome.source).mask} is not of the picture's size"))
+        return failed(
+            folders.target, outcome, ValueError(f"{files_of(outcome.source).mask} is not of the picture's size")
+        )
     if not mask.any():
-        return nothing_found(job, folder, outcome, EMPTY)
+        return nothing_found(job, folders, outcome, EMPTY)
     if objection := area_objection(mask, job.max_area, job.invert):  # it may have been made by hand
-        return failed(folder, outcome, ValueError(objection))
+        return failed(folders.target, outcome, ValueError(objection))
     return Masked(outcome, picture, mask, protected)
 
 
-def _mask(job: Job, folder: Folder, outcome: Outcome, picture: Picture) -> tuple[Outcome, np.ndarray]:
+def _mask(job: Job, target: Target, outcome: Outcome, picture: Picture) -> tuple[Outcome, np.ndarray]:
     """The mask of a picture, upright, and its row. A file that is not stored as the picture is, is written again so."""
-    files, data = files_of(outcome.source), folder.fetch(folder.mask(outcome.source))
+    files, data = files_of(outcome.source), target.read(target.mask(outcome.source))
     mask = decode_mask(data, job.max_pixels)
     if picture.orientation == 1:
         return replace(outcome, sha256_mask=hashlib.sha256(data).hexdigest()), mask
@@ -97,12 +100,12 @@ def _mask(job: Job, folder: Folder, outcome: Outcome, picture: Picture) -> tuple
         raise BrokenPicture(f"{files.mask}: {error}") from error
     if orientation_of(data, job.max_pixels, as_mask=True) != picture.orientation:
         data = encode_mask(mask, picture.orientation)
-        folder.write(files.pending_mask, data)
+        target.write(files.pending_mask, data)
     sha = hashlib.sha256(data).hexdigest()
     return replace(outcome, sha256_mask=sha, mask_outline=outline(mask)), mask
 
 
-def _publish(job: Job, folder: Folder, trial: Trial | Outcome) -> tuple[Trial | None, Outcome]:
+def _publish(job: Job, target: Target, trial: Trial | Outcome) -> tuple[Trial | None, Outcome]:
     """Put the best attempt in its place, its mask first where that is another than the one it started from."""
     if isinstance(trial, Outcome):
         return None, trial
@@ -110,7 +113,7 @@ def _publish(job: Job, folder: Folder, trial: Trial | Outcome) -> tuple[Trial | 
     best, outcome = trial.best, trial.outcome(job)
     name, picture, mask, result = outcome.source, best.masked.picture, best.masked.mask, best.result
     if isinstance(result, Exception):
-        return trial, failed(folder, outcome, result)
+        return trial, failed(target, outcome, result)
     files = files_of(name)
     try:
         data, said = changed(marked(picture, outcome.method) if job.provenance else picture, result)
@@ -121,18 +124,18 @@ def _publish(job: Job, folder: Folder, trial: Trial | Outcome) -> tuple[Trial | 
             )
         if best.masked is not trial.start:
             grown = encode_mask(mask, picture.orientation)
-            outcome = replace(outcome, sha256_mask=folder.write(files.pending_mask, grown))
-        saved = folder.write(folder.image_name(name), data)
+            outcome = replace(outcome, sha256_mask=target.write(files.pending_mask, grown))
+        saved = target.write(target.image_name(name), data)
         for earlier in (files.process, files.strip):  # they showed an earlier result
-            folder.remove(earlier)
+            target.remove(earlier)
         if job.concat:
-            strips.draw(folder, name, picture.image, mask, result)
+            strips.draw(target, name, picture.image, mask, result)
     except (BrokenPicture, UnsupportedPicture, OSError, ValueError, MemoryError, cv2.error) as error:
-        return trial, failed(folder, outcome, error)
+        return trial, failed(target, outcome, error)
     told = "; ".join(filter(None, [outcome.reason, picture.left_out, said])) or None
     outcome = replace(
-        outcome, status="removed", reason=told, file_name=folder.image_name(name), mask_file_name=files.mask,
+        outcome, status="removed", reason=told, file_name=target.image_name(name), mask_file_name=files.mask,
         sha256_out=saved, outside_max_diff=differing, mask_area=mask_area(mask),
     )  # fmt: skip
-    thumbnails.keep(folder, outcome, picture.image, result, mask, thumbnails.profile(picture))
+    thumbnails.keep(target, outcome, picture.image, result, mask, thumbnails.profile(picture))
     return trial, outcome

@@ -17,42 +17,49 @@ from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.formats.pictures import container_of, decode
 from flows.job import Job
 from flows.outcome import Outcome
-from flows.places.folder import Folder
+from flows.places.folders import Folders
 from flows.places.layout import files_of
+from flows.places.target import Target
 from flows.threads.interrupts import until_interrupted
 from flows.threads.pipeline import ahead, threads
 
 
-def draw(folder: Folder, name: str, image: np.ndarray, mask: np.ndarray, result: np.ndarray) -> None:
+def draw(target: Target, name: str, image: np.ndarray, mask: np.ndarray, result: np.ndarray) -> None:
     """Write strips/NAME: `image` and `result` (H×W×3 uint8) with `mask` (H×W bool) between them."""
     shown = encode_image(strip([image, mask_in_white(mask), result]), container_of(name))
-    folder.write(files_of(name).strip, shown)
+    target.write(files_of(name).strip, shown)
 
 
-def draw_missing(job: Job, folder: Folder, finished: Iterable[Outcome]) -> tuple[int, list[str]]:
+def draw_missing(job: Job, folders: Folders, finished: Iterable[Outcome]) -> tuple[int, list[str]]:
     """Draw the strips of finished pictures that have none, from their files; nothing is painted again.
 
     Returns how many, and the names of those whose files are no longer those of their rows, which have none still.
     """
-    lacking = (row for row in finished if row.status == "removed" and not folder.has(files_of(row.source).strip))
+    lacking = (
+        row for row in finished if row.status == "removed" and not folders.target.has(files_of(row.source).strip)
+    )
     drawn, others = 0, []
     with threads() as pool:
-        for name, could in ahead(pool, partial(_draw_finished, job, folder), until_interrupted(lacking), 2):
+        for name, could in ahead(pool, partial(_draw_finished, job, folders), until_interrupted(lacking), 2):
             drawn += could
             if not could:
                 others.append(name)
     return drawn, others
 
 
-def _draw_finished(job: Job, folder: Folder, row: Outcome) -> tuple[str, bool]:
+def _draw_finished(job: Job, folders: Folders, row: Outcome) -> tuple[str, bool]:
     name = row.source
     try:
-        original, mask, result = folder.read(name), folder.fetch(folder.mask(name)), folder.fetch(str(row.file_name))
+        original, mask, result = (
+            folders.source.read(name),
+            folders.target.read(folders.target.mask(name)),
+            folders.target.read(str(row.file_name)),
+        )
         for data, sha in ((original, row.sha256_in), (mask, row.sha256_mask), (result, row.sha256_out)):
             if sha is not None and hashlib.sha256(data).hexdigest() != sha:
                 return name, False
         image, painted = (decode(data, job.max_pixels).image for data in (original, result))
-        draw(folder, name, image, decode_mask(mask, job.max_pixels), painted)
+        draw(folders.target, name, image, decode_mask(mask, job.max_pixels), painted)
     except (BrokenPicture, UnsupportedPicture, OSError, ValueError, MemoryError, cv2.error) as error:
         raise_if_environment(error)
         return name, False

@@ -18,8 +18,9 @@ from flows.formats.metadata import Metadata
 from flows.formats.picture import BrokenPicture, Picture, UnsupportedPicture
 from flows.formats.pictures import decode
 from flows.outcome import Outcome, digest
-from flows.places.folder import Folder
 from flows.places.layout import REPORT, STAGE, THUMBNAILS, files_of
+from flows.places.source import Source
+from flows.places.target import Target
 from flows.threads.pipeline import ahead, threads
 
 SIDE = 480  # pixels of the longer side at most
@@ -43,7 +44,7 @@ class Thumbnails:
 
 
 def keep(
-    folder: Folder,
+    target: Target,
     outcome: Outcome,
     before: np.ndarray | None = None,
     after: np.ndarray | None = None,
@@ -63,27 +64,27 @@ def keep(
     for kind, image in (("before", before), ("after", after), ("mask", mask)):
         if image is not None:
             made[f"{files.thumbnails[kind]}{version}.{shown}.{THUMBNAILS[kind]}"] = _encoded(_small(image, window), icc)
-    folder.remove_thumbnails(files, but=made)
+    target.remove_thumbnails(files, but=made)
     for path, data in made.items():
-        folder.write(path, data)
+        target.write(path, data)
 
 
-def adopt(folder: Folder, source: str) -> None:
+def adopt(target: Target, source: str) -> None:
     """Take a picture's thumbnails from where it was done again, in place of its own."""
     files = files_of(source)
-    folder.remove_thumbnails(files)
+    target.remove_thumbnails(files)
     for start in files.staged().thumbnails.values():
         place, _, owner = start.rpartition("/")
-        for new in folder.below(place):
+        for new in target.below(place):
             if new.startswith(owner):
-                folder.move(f"{place}/{new}", f"{place.removeprefix(f'{STAGE}/')}/{new}")
+                target.move(f"{place}/{new}", f"{place.removeprefix(f'{STAGE}/')}/{new}")
 
 
-def find(folder: Folder) -> dict[str, dict[str, str]]:
+def find(target: Target) -> dict[str, dict[str, str]]:
     """The thumbnails that a target has: paths by kind, by owner; for `of`."""
     found: dict[str, dict[str, str]] = {}
     for kind in THUMBNAILS:
-        for name in folder.below(f"{REPORT}/{kind}"):
+        for name in target.below(f"{REPORT}/{kind}"):
             owner = name.rpartition("/")[2].partition(".")[0]
             found.setdefault(owner, {})[kind] = f"{REPORT}/{kind}/{name}"
     return found
@@ -104,10 +105,13 @@ def identity(row: Mapping[str, Any]) -> str:
     return f"{digest(row['source'])}.{_version(row)}"
 
 
-def make(folder: Folder, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Thumbnails from the files that are there, for rows without: of an older run, or under masks alone."""
+def make(target: Target, rows: Iterable[Mapping[str, Any]], source: Source | None = None) -> None:
+    """Make thumbnails from the files that are there, for rows without: of an older run, or of masks alone.
+
+    Those of originals need a `source` on this machine.
+    """
     with threads() as pool:
-        for _ in ahead(pool, partial(_make, folder), rows, 8):
+        for _ in ahead(pool, partial(_make, target, source), rows, 8):
             pass
 
 
@@ -154,14 +158,14 @@ def _encoded(small: np.ndarray, icc: bytes | None) -> bytes:
     return encode(Picture(image, None, False, "JPEG", Metadata(encoder_options=encoder_options, icc=icc)), image)
 
 
-def _make(folder: Folder, row: Mapping[str, Any]) -> None:
+def _make(target: Target, source: Source | None, row: Mapping[str, Any]) -> None:
     outcome = Outcome(**{key: row.get(key) for key in Outcome.__dataclass_fields__})  # type: ignore[arg-type]
-    before, after = _opened(lambda: _original(folder, outcome)), _opened(lambda: _result(folder, outcome))
-    mask = _mask(folder, outcome)
+    before, after = _opened(lambda: _original(source, outcome)), _opened(lambda: _result(target, outcome))
+    mask = _mask(target, outcome)
     was, now = (one.image if one else None for one in (before, after))
     sizes = {one.shape[:2] for one in (was, now, mask) if one is not None}
     if len(sizes) == 1:  # others are not of one picture: somebody changed a file
-        keep(folder, outcome, was, now, mask, profile(after or before))
+        keep(target, outcome, was, now, mask, profile(after or before))
 
 
 def profile(picture: Picture | None) -> bytes | None:
@@ -169,16 +173,16 @@ def profile(picture: Picture | None) -> bytes | None:
     return picture.metadata.icc if picture and not picture.grey else None
 
 
-def _result(folder: Folder, outcome: Outcome) -> bytes | None:
-    return folder.fetch(outcome.file_name) if outcome.file_name else None
+def _result(target: Target, outcome: Outcome) -> bytes | None:
+    return target.read(outcome.file_name) if outcome.file_name else None
 
 
-def _original(folder: Folder, outcome: Outcome) -> bytes | None:
-    if folder.source == folder.target or outcome.status not in ("removed", "masked", "failed"):
-        return None  # the source is not known, or what is in images/ is the original
+def _original(source: Source | None, outcome: Outcome) -> bytes | None:
+    if source is None or source.root is None or outcome.status not in ("removed", "masked", "failed"):
+        return None  # the source is out of reach, or what is in images/ is the original
     if outcome.sha256_in is None:
         return None  # it could not be read, or has more bytes than fit into memory, which is no better now
-    data = folder.read(outcome.source)
+    data = source.read(outcome.source)
     return data if hashlib.sha256(data).hexdigest() == outcome.sha256_in else None  # it may be another by now
 
 
@@ -191,9 +195,9 @@ def _opened(read: Callable[[], bytes | None]) -> Picture | None:
         return None
 
 
-def _mask(folder: Folder, outcome: Outcome) -> np.ndarray | None:
+def _mask(target: Target, outcome: Outcome) -> np.ndarray | None:
     try:
-        return decode_mask(folder.fetch(folder.mask(outcome.source))) if outcome.mask_file_name else None
+        return decode_mask(target.read(target.mask(outcome.source))) if outcome.mask_file_name else None
     except (BrokenPicture, UnsupportedPicture, OSError, MemoryError) as error:
         raise_if_environment(error)
         return None

@@ -11,80 +11,83 @@ from flows.formats.encoding import reencoded
 from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.job import Job
 from flows.outcome import BY_HAND, Outcome
-from flows.places.folder import Folder
+from flows.places.folders import Folders
 from flows.places.layout import files_of
 from flows.places.source import Unsettled
+from flows.places.target import Target
 
 OPENCV_OUT_OF_MEMORY = -4  # the code of its cv2.error
 
 
-def failed(folder: Folder, outcome: Outcome, error: Exception) -> Outcome:
+def failed(target: Target, outcome: Outcome, error: Exception) -> Outcome:
     """The row of a picture that could not be done; what an earlier run may have left of it is removed.
 
     Raises EnvironmentFault instead when the machine is at fault.
     """
     raise_if_environment(error)
-    folder.remove(folder.image_name(outcome.source))
+    target.remove(target.image_name(outcome.source))
     if outcome.mask_file_name is None:
-        _without_mask(folder, outcome)
+        _without_mask(target, outcome)
     else:
-        folder.remove_traces(outcome.source)
+        target.remove_traces(outcome.source)
     return replace(outcome, status="failed", reason=_in_words(error), file_name=None, sha256_out=None)
 
 
-def passed_over(folder: Folder, name: str, status: str, reason: str) -> Outcome:
+def passed_over(target: Target, name: str, status: str, reason: str) -> Outcome:
     """The row of what is not begun: called like a picture and none, such as a link, or without a place for results."""
-    folder.remove(folder.image_name(name))
-    return _without_mask(folder, Outcome(name, status, reason))
+    target.remove(target.image_name(name))
+    return _without_mask(target, Outcome(name, status, reason))
 
 
-def unsupported(folder: Folder, outcome: Outcome, reason: str) -> Outcome:
+def unsupported(folders: Folders, outcome: Outcome, reason: str) -> Outcome:
     """The row of a picture that is copied as it is, since changing it would lose something."""
-    name = folder.image_name(outcome.source, as_it_is=True)
-    if folder.result_file and name != folder.image_name(outcome.source):
-        as_it_is = f"{reason}; it could only be copied as it is, and {folder.result_file.name} is another format"
-        return failed(folder, outcome, ValueError(as_it_is))
-    if name != folder.image_name(outcome.source):
-        folder.remove(folder.image_name(outcome.source))
-    outcome = replace(_without_mask(folder, outcome, outcome.segmenter == BY_HAND), status="unsupported", reason=reason)
-    return _published(folder, outcome, name, lambda data: data)
+    target = folders.target
+    name = target.image_name(outcome.source, as_it_is=True)
+    if folders.result_file and name != target.image_name(outcome.source):
+        as_it_is = f"{reason}; it could only be copied as it is, and {folders.result_file.name} is another format"
+        return failed(target, outcome, ValueError(as_it_is))
+    if name != target.image_name(outcome.source):
+        target.remove(target.image_name(outcome.source))
+    outcome = replace(_without_mask(target, outcome, outcome.segmenter == BY_HAND), status="unsupported", reason=reason)
+    return _published(folders, outcome, name, lambda data: data)
 
 
-def nothing_found(job: Job, folder: Folder, outcome: Outcome, reason: str | None) -> Outcome:
+def nothing_found(job: Job, folders: Folders, outcome: Outcome, reason: str | None) -> Outcome:
     """The row of a picture without anything to remove, which is copied, or left out, as the job says."""
-    outcome = _without_mask(folder, outcome)
+    target = folders.target
+    outcome = _without_mask(target, outcome)
     if job.nothing_found == "copy":
-        name, outcome = folder.image_name(outcome.source), replace(outcome, status="nothing found", reason=reason)
-        return _published(folder, outcome, name, lambda data: reencoded(data, job.format, job.quality))
-    folder.remove(folder.image_name(outcome.source))
+        name, outcome = target.image_name(outcome.source), replace(outcome, status="nothing found", reason=reason)
+        return _published(folders, outcome, name, lambda data: reencoded(data, job.format, job.quality))
+    target.remove(target.image_name(outcome.source))
     status = "skipped" if job.nothing_found == "skip" else "failed"
     return replace(outcome, status=status, reason=reason or "nothing found")
 
 
-def left_to_a_person(folder: Folder, outcome: Outcome, reason: str) -> Outcome:
+def left_to_a_person(target: Target, outcome: Outcome, reason: str) -> Outcome:
     """The row of a picture that is neither painted nor copied, since somebody should look at it first."""
-    folder.remove(folder.image_name(outcome.source))
-    return replace(_without_mask(folder, outcome), status="skipped", reason=reason)
+    target.remove(target.image_name(outcome.source))
+    return replace(_without_mask(target, outcome), status="skipped", reason=reason)
 
 
-def _published(folder: Folder, outcome: Outcome, name: str, as_asked: Callable[[bytes], bytes]) -> Outcome:
+def _published(folders: Folders, outcome: Outcome, name: str, as_asked: Callable[[bytes], bytes]) -> Outcome:
     """The row of a picture once it is in images/ without a change to its pixels."""
     try:
-        data = folder.read(outcome.source)
+        data = folders.source.read(outcome.source)
         if outcome.sha256_in != hashlib.sha256(data).hexdigest():
             raise Unsettled("it changed while the run went on; the next run picks it up")
-        written = folder.write(name, as_asked(data))
+        written = folders.target.write(name, as_asked(data))
     except (OSError, ValueError, BrokenPicture, UnsupportedPicture, MemoryError) as error:
-        return failed(folder, outcome, error)
+        return failed(folders.target, outcome, error)
     return replace(outcome, file_name=name, sha256_out=written)
 
 
-def _without_mask(folder: Folder, outcome: Outcome, keep: bool = False) -> Outcome:
+def _without_mask(target: Target, outcome: Outcome, keep: bool = False) -> Outcome:
     files = files_of(outcome.source)
     for path in (files.mask, files.pending_mask, files.protected):
         if path != files.mask or not keep:
-            folder.remove(path)
-    folder.remove_traces(outcome.source)
+            target.remove(path)
+    target.remove_traces(outcome.source)
     return replace(
         outcome, mask_file_name=None, sha256_mask=None, mask_area=None, score=None, objects=None, dilate=None
     )

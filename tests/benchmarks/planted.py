@@ -13,7 +13,6 @@ import numpy as np
 from flows.formats.pictures import decode
 from flows.job import Job
 from flows.page import report as review
-from flows.places.folder import Folder
 from flows.run import run
 from flows.samples.scenes import write_scenes
 from flows.steps import remove_masked
@@ -40,7 +39,7 @@ def main(count: int = 200, planted: int = 20) -> None:
 
 def listed(scenes: Path, target: Path, left: set[str]) -> list[str]:
     """The pictures of a run in the order of its page; those `left` keep what was to be removed."""
-    kept = {Folder(str(scenes / "images"), str(target)).read(name) for name in left}
+    kept = {(scenes / "images" / name).read_bytes() for name in left}
     load = remove_masked.load_remover
     remove_masked.load_remover = lambda *given, **named: Leaves(load(*given, **named), pixels(kept))
     try:

@@ -354,16 +354,16 @@ def test_weights_that_cannot_be_had_stop_the_run_and_mark_no_picture(scenes, mon
 def test_a_full_disk_stops_the_run_and_marks_no_picture(scenes, monkeypatch):
     import errno
 
-    from flows.places.folder import Folder
+    from flows.places.target import Target
 
-    real = Folder.write
+    real = Target.write
 
     def full(self, relative, data):
         if relative == "images/0002.png":
             raise OSError(errno.ENOSPC, "No space left on device", relative)
         return real(self, relative, data)
 
-    monkeypatch.setattr(Folder, "write", full)
+    monkeypatch.setattr(Target, "write", full)
     with pytest.raises(EnvironmentFault, match="No space left"):
         run(by_mask(scenes))
     monkeypatch.undo()

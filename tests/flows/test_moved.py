@@ -93,7 +93,7 @@ def test_masks_made_by_hand_that_are_taken_away_are_found_again(tmp_path):
 def test_what_is_taken_away_while_it_is_found_out_what_is_due_is_due(tmp_path, monkeypatch):
     job = small(tmp_path)
     run(job)
-    there = due.Folder.has
+    there = due.Target.has
 
     def has_until_now(folder, relative):
         found = there(folder, relative)
@@ -101,7 +101,7 @@ def test_what_is_taken_away_while_it_is_found_out_what_is_due_is_due(tmp_path, m
             (tmp_path / "out" / relative).unlink(missing_ok=True)
         return found
 
-    monkeypatch.setattr(due.Folder, "has", has_until_now)
+    monkeypatch.setattr(due.Target, "has", has_until_now)
     assert run(job).done == {"removed": 1}
 
 

@@ -10,7 +10,7 @@ from flows.errors import EnvironmentFault, TooManyFailures
 from flows.job import Job
 from flows.ledger.manifest import Manifest
 from flows.outcome import Outcome
-from flows.places.folder import Folder
+from flows.places.target import Target
 from flows.portions import PORTION, Steps
 from flows.run import Silent, run
 from flows.steps.find_masks import find_masks
@@ -82,7 +82,7 @@ def test_the_model_is_at_the_next_portion_while_the_last_of_one_are_written(job,
                 next_one.set()
             return super().__call__(images, masks, seeds)
 
-    write = Folder.write
+    write = Target.write
 
     def written(self, relative: str, data: bytes) -> str:
         if relative == f"images/{names(job)[PORTION - 1]}":
@@ -90,7 +90,7 @@ def test_the_model_is_at_the_next_portion_while_the_last_of_one_are_written(job,
         return write(self, relative, data)
 
     monkeypatch.setattr("flows.steps.remove_masked.load_remover", lambda *_, **__: remover)
-    monkeypatch.setattr(Folder, "write", written)
+    monkeypatch.setattr(Target, "write", written)
     remover = Watched()
     assert run(job).done == {"removed": 3 * PORTION}
     assert waited == [True]

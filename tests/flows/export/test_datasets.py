@@ -152,14 +152,13 @@ def test_sidecars_travel_along_byte_for_byte_and_the_target_still_loads(tmp_path
 
 
 def test_a_sidecar_that_changed_is_copied_again_and_no_other(tmp_path):
-    from flows.places.folder import Folder
     from flows.places.sidecars import copy_sidecars
+    from flows.places.target import Target
 
     target = cleaned(tmp_path, downloaded(tmp_path), copy_others=True)
-    folder = Folder(str(tmp_path / "in"), str(target))
-    assert copy_sidecars(folder) == 0
+    assert copy_sidecars(tmp_path / "in", Target.existing(target)) == 0
     (tmp_path / "in/00000/000000001.txt").write_text("a harbour")
-    assert copy_sidecars(folder) == 1
+    assert copy_sidecars(tmp_path / "in", Target.existing(target)) == 1
     assert (target / "images/00000/000000001.txt").read_text() == "a harbour"
 
 

@@ -20,7 +20,7 @@ from flows.formats.mask_files import decode_mask, encode_mask
 from flows.formats.orientation import STEPS, stored, stored_box, upright
 from flows.formats.pictures import decode, orientation_of
 from flows.job import Job
-from flows.places.folder import Folder
+from flows.places.target import Target
 from flows.run import run
 from flows.steps import thumbnails
 from removal.bundled.scenes import scene as drawn_scene
@@ -123,7 +123,7 @@ def test_a_second_run_does_nothing(cleaned):
 
 
 def test_the_review_page_shows_them_upright(cleaned):
-    found = thumbnails.find(Folder.without_source(cleaned / "out"))
+    found = thumbnails.find(Target.existing(cleaned / "out"))
     for row in rows(cleaned / "out").values():
         shown = thumbnails.of(found, row)
         assert shown is not None

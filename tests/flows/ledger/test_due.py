@@ -270,14 +270,14 @@ def test_a_grown_mask_whose_row_was_not_committed_is_forgotten(tmp_path, monkeyp
 
 def test_a_grown_mask_whose_row_was_committed_takes_its_place_in_the_next_run(tmp_path, monkeypatch):
     job = small(tmp_path, 2)
-    from flows.places.folder import Folder
+    from flows.places.target import Target
 
     def dies(*_):
         raise MemoryError("as good as killed")
 
     monkeypatch.setattr("flows.steps.remove_masked.climb", climb_to_a_grown_mask)
     with monkeypatch.context() as dying:
-        dying.setattr(Folder, "move", dies)
+        dying.setattr(Target, "move", dies)
         with pytest.raises(MemoryError):
             run(job)
     monkeypatch.undo()

@@ -12,8 +12,9 @@ from flows.formats.mask_files import encode_mask
 from flows.job import Job
 from flows.ledger.manifest import Manifest
 from flows.outcome import digest
-from flows.places.folder import Folder
+from flows.places.folders import open_folders
 from flows.places.layout import STAGE, files_of
+from flows.places.target import Target
 from flows.review.decisions import Decision, apply
 from flows.review.redo import redo
 from flows.run import run
@@ -49,13 +50,13 @@ def job(tmp_path) -> Job:
     out = tmp_path / "out"
     apply(out, [Decision(SECRET, "reject", "no", ((12.0, 10.0, 1.0),))])
     redo(out, frozenset({"rejected"}), {"dilate": 2, "masks": job.masks})
-    folder, files = Folder(job.source, job.target), files_of(SECRET)
-    protection.remember(folder, SECRET, mask())
-    folder.write(files.process, encode_image(green))
-    folder.write(files.pending_mask, encode_mask(mask()))
+    folders, files = open_folders(job.source, job.target), files_of(SECRET)
+    protection.remember(folders.target, SECRET, mask())
+    folders.target.write(files.process, encode_image(green))
+    folders.target.write(files.pending_mask, encode_mask(mask()))
     for path in (files.image, files.mask, files.strip, f"{files.attempts}/9.png", f"{files.thumbnails['before']}x.jpg"):
-        folder.write(f"{STAGE}/{path}", encode_image(green))
-    folder.write(f"images/train/.cleanplate-{'0' * 8}.part", encode_image(green))
+        folders.target.write(f"{STAGE}/{path}", encode_image(green))
+    folders.target.write(f"images/train/.cleanplate-{'0' * 8}.part", encode_image(green))
     with Manifest(out) as manifest:
         manifest.mark_records_stale()  # as a run that died leaves it
     shown = of_the_secret(out)
@@ -99,17 +100,17 @@ def test_what_was_in_progress_when_a_run_died_is_pruned_without_a_row(job, tmp_p
 
 def test_a_prune_that_is_killed_is_ended_by_the_next(job, tmp_path, monkeypatch):
     (tmp_path / "in" / SECRET).unlink()
-    whole = Folder.remove
+    whole = Target.remove
 
     def killed(folder, relative):
         if relative == files_of(SECRET).mask:
             raise KeyboardInterrupt
         whole(folder, relative)
 
-    monkeypatch.setattr(Folder, "remove", killed)
+    monkeypatch.setattr(Target, "remove", killed)
     with pytest.raises(KeyboardInterrupt):
         run(job.model_copy(update={"prune": True}))
-    monkeypatch.setattr(Folder, "remove", whole)
+    monkeypatch.setattr(Target, "remove", whole)
     assert of_the_secret(tmp_path / "out")
     run(job.model_copy(update={"prune": True}))
     assert of_the_secret(tmp_path / "out") == set()

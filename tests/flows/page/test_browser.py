@@ -18,8 +18,8 @@ from flows.formats.pictures import decode
 from flows.job import Job
 from flows.outcome import Outcome
 from flows.page import report as review
-from flows.places.folder import Folder
 from flows.places.layout import REPORT
+from flows.places.target import Target
 from flows.portions import Steps
 from flows.records import card as cards
 from flows.review import decisions
@@ -257,7 +257,7 @@ def test_a_card_says_its_figures_with_their_units_and_what_they_mean(reading, tm
         Outcome("found.png", **common | filled | found).row(),
         Outcome("drawn.png", **common | drawn | {"text": ["a dog"], "outside_max_diff": 1}).row(),
     ]
-    page = reading(review.write(Folder.without_source(tmp_path / "out"), rows))
+    page = reading(review.write(Target.existing(tmp_path / "out"), rows))
     said = figures_of(page, "found.png")
     assert said == {
         "asked for": "1 box",
@@ -425,29 +425,29 @@ def test_rejected_by_keyboard_done_again_and_both_attempts_beside_each_other(sou
 
 def many(place, count: int):
     """A result of so many pictures, without the pictures: rows, and thumbnails that are all the same files."""
-    folder = Folder.without_source(place)
+    target = Target.existing(place)
     known = {"width": WIDTH, "height": HEIGHT, "verdict": "gone", "method": "telea"}
     rows = []
     for number in range(count):
         name, sha, status = f"part {number % 7}/{number:05}.png", str(number), "removed" if number % 50 else "failed"
         rows.append(Outcome(name, status, sha256_in=sha, sha256_out=sha, doubt=number / count, **known).row())
-    thumbnails.keep(folder, Outcome("first", "removed"), drawn(0), drawn(90), _ball())
-    made = thumbnails.find(folder)[records.digest("first")]
+    thumbnails.keep(target, Outcome("first", "removed"), drawn(0), drawn(90), _ball())
+    made = thumbnails.find(target)[records.digest("first")]
     for row in rows:
         owner, version = thumbnails.identity(row).split(".")
         for kind, path in made.items():
-            name = folder.path(path).name.split(".", 2)[2]
+            name = target.path(path).name.split(".", 2)[2]
             link = place / REPORT / kind / owner[:2] / f"{owner}.{version}.{name}"
             link.parent.mkdir(exist_ok=True)
-            os.link(folder.path(path), link)
-    return folder, rows
+            os.link(target.path(path), link)
+    return target, rows
 
 
 @pytest.mark.slow
 def test_ten_thousand_rows_stay_usable(reading, tmp_path):
     (tmp_path / "out").mkdir()
-    folder, rows = many(tmp_path / "out", 10_000)
-    page = reading(review.write(folder, rows))
+    target, rows = many(tmp_path / "out", 10_000)
+    page = reading(review.write(target, rows))
     assert page.tab.locator("body").get_attribute("data-taken") == "10000"
     assert page.tab.locator(".card").count() == 100
     assert page.tab.locator("#states").inner_text().split("\n")[0] == "all 10,000"

@@ -15,7 +15,8 @@ from PIL import Image, ImageCms
 from flows.errors import UsageError
 from flows.outcome import Outcome
 from flows.page import report as review
-from flows.places.folder import Folder
+from flows.places.folders import open_folders
+from flows.places.target import Target
 from flows.records import card as cards
 from flows.run import run
 from flows.steps import thumbnails
@@ -37,9 +38,9 @@ def facts(page) -> dict:
     return json.loads(re.search(r'id="facts">(.*?)</script>', page.read_text(), re.DOTALL)[1])
 
 
-def folder_at(place) -> Folder:
+def target_at(place) -> Target:
     place.mkdir(exist_ok=True)
-    return Folder.without_source(place)
+    return Target.existing(place)
 
 
 def shown(data: str) -> np.ndarray:
@@ -59,14 +60,14 @@ def test_failed_pictures_come_first_then_doubtful_ones_by_doubt_and_accepted_one
         row("again", verdict="gone", doubt=0.1, attempt=2),
         row("rejected", verdict="gone", doubt=0.0, review="reject"),
     ]
-    page = review.write(folder_at(tmp_path / "out"), rows)
+    page = review.write(target_at(tmp_path / "out"), rows)
     order = ["failed", "worse", "doubtful", "rejected", "again", "nearly", "fine", "accepted"]
     assert [entry["source"] for entry in entries(page)] == order
 
 
 @pytest.mark.parametrize("where", ["source", "reason", "note"])
 def test_nothing_in_a_row_can_end_the_script_or_a_line_of_it(tmp_path, where):
-    page = review.write(folder_at(tmp_path / "out"), [row("a") | {where: NASTY}])
+    page = review.write(target_at(tmp_path / "out"), [row("a") | {where: NASTY}])
     (entry,) = entries(page)
     assert entry[where] == NASTY
     text = page.read_text()
@@ -75,7 +76,7 @@ def test_nothing_in_a_row_can_end_the_script_or_a_line_of_it(tmp_path, where):
 
 
 def test_the_name_of_the_target_is_text(tmp_path):
-    page = review.write(folder_at(tmp_path / "<img src=x onerror=alert(1)>"), [])
+    page = review.write(target_at(tmp_path / "<img src=x onerror=alert(1)>"), [])
     assert "<img" not in page.read_text()
 
 
@@ -153,7 +154,7 @@ def test_thumbnails_that_are_missing_are_made_from_the_files(tmp_path):
     run(small(tmp_path))
     page = tmp_path / "out" / "report.html"
     before = entries(page)
-    Folder.without_source(tmp_path / "out").clear(".cleanplate/report")
+    Target.existing(tmp_path / "out").clear(".cleanplate/report")
     review.rewrite(tmp_path / "out")
     assert [set(entry) for entry in entries(page)] == [set(entry) for entry in before]
     assert all({"before", "after", "mask"} <= set(entry) for entry in before)
@@ -181,16 +182,15 @@ def test_without_its_source_a_page_still_shows_what_was_there(tmp_path):
 
 def test_without_originals_nothing_of_them_is_in_the_page(tmp_path):
     run(small(tmp_path))
-    page = review.write(
-        Folder(str(tmp_path / "in"), str(tmp_path / "out")), cards.read_rows(tmp_path / "out"), originals=False
-    )
+    folders = open_folders(str(tmp_path / "in"), str(tmp_path / "out"))
+    page = review.write(folders.target, cards.read_rows(tmp_path / "out"), folders.source, originals=False)
     assert all("after" in entry and "before" not in entry for entry in entries(page))
     assert facts(page)["source"] is None
 
 
 def test_beyond_500_rows_the_page_loads_them_from_files_beside_it_and_old_ones_go(tmp_path):
-    folder = folder_at(tmp_path / "out")
-    page = review.write(folder, (row(f"{number:05}.png", doubt=float(number)) for number in range(2500)))
+    target = target_at(tmp_path / "out")
+    page = review.write(target, (row(f"{number:05}.png", doubt=float(number)) for number in range(2500)))
     first = facts(page)["files"]
     assert len(first) == 3
     assert entries(page) == []
@@ -200,12 +200,12 @@ def test_beyond_500_rows_the_page_loads_them_from_files_beside_it_and_old_ones_g
         loaded += json.loads(script.removeprefix("cleanplate.take(").removesuffix(")\n"))
     assert [entry["source"] for entry in loaded] == [f"{number:05}.png" for number in reversed(range(2500))]
     page = review.write(
-        folder, [row("other.png"), *(row(f"{number:05}.png", doubt=float(number)) for number in range(2400))]
+        target, [row("other.png"), *(row(f"{number:05}.png", doubt=float(number)) for number in range(2400))]
     )
     assert {file.name for file in (tmp_path / "out" / review.ROWS).iterdir()} == {
         file.rpartition("/")[2] for file in facts(page)["files"]
     }
-    page = review.write(folder, [row("one.png")])
+    page = review.write(target, [row("one.png")])
     assert [*(tmp_path / "out" / review.ROWS).iterdir()] == []
 
 
@@ -216,7 +216,7 @@ def test_attempts_that_were_archived_stand_beside_the_published_one(tmp_path):
         (archived / f"{number}.png").write_bytes(b"")
         (archived / f"{number}.mask.png").write_bytes(b"")
     (archived / "1.json").write_text(json.dumps(row("a/b.png", method="telea", verdict="doubtful", seconds=1.0)))
-    (entry,) = entries(review.write(folder_at(tmp_path / "out"), [row("a/b.png", attempt=11)]))
+    (entry,) = entries(review.write(target_at(tmp_path / "out"), [row("a/b.png", attempt=11)]))
     assert entry["attempts"] == [{"number": 1, "method": "telea", "verdict": "doubtful"}, {"number": 2}, {"number": 10}]
 
 
@@ -228,7 +228,7 @@ def test_a_folder_that_is_no_result_is_refused(tmp_path):
 
 def test_nothing_is_written_through_a_link(tmp_path):
     run(small(tmp_path))
-    Folder.without_source(tmp_path / "out").clear(".cleanplate/report")
+    Target.existing(tmp_path / "out").clear(".cleanplate/report")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out/.cleanplate/report").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match="leads outside the target"):

@@ -20,7 +20,7 @@ from flows.ledger.lock import Busy
 from flows.ledger.manifest import Manifest
 from flows.places.bucket import Bucket
 from flows.places.disk import Disk
-from flows.places.folder import Folder
+from flows.places.folders import open_folders
 from flows.places.one_file import records_place
 from flows.records.card import standing
 from flows.review.decisions import Decision, apply
@@ -414,10 +414,10 @@ def test_redo_replaces_the_file_and_a_failed_redo_leaves_it():
 
 def test_the_records_beside_files_are_no_pictures_of_their_folder():
     run(job())
-    assert Folder(".", "../out").names() == ["clean.png", "dog.png"]
+    assert open_folders(".", "../out").names() == ["clean.png", "dog.png"]
     Path("notes.cleanplate").mkdir()  # anybody's
     put("notes.cleanplate/cat.png")
-    assert Folder(".", "../out").names() == ["clean.png", "dog.png", "notes.cleanplate/cat.png"]
+    assert open_folders(".", "../out").names() == ["clean.png", "dog.png", "notes.cleanplate/cat.png"]
 
 
 @pytest.mark.parametrize("kind", ["s3", "memory"])

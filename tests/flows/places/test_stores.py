@@ -18,7 +18,8 @@ from flows.ledger.lease import Lease
 from flows.ledger.lock import Busy
 from flows.ledger.manifest import OtherSettings
 from flows.places.bucket import Bucket
-from flows.places.folder import Folder, ledger_place
+from flows.places.folders import open_folders
+from flows.places.target import Target, ledger_place
 from flows.records.card import standing
 from tests.flows.small import Following, put, small
 
@@ -114,7 +115,7 @@ def test_a_key_that_no_folder_can_hold_is_no_source_of_its_own(place, far, s3_bu
     bucket = Bucket(s3_bucket)
     bucket.fs.pipe_file(f"{bucket.root}/photos//x.png", (place / "in" / "p03.png").read_bytes())
     with pytest.raises(ValueError, match="another key"):
-        Folder(f"{s3_bucket}/photos//x.png", far.target)
+        open_folders(f"{s3_bucket}/photos//x.png", far.target)
 
 
 @pytest.mark.parametrize("stored", ["source", "target"])
@@ -222,17 +223,17 @@ def test_how_a_target_in_a_store_stands_is_read_from_its_records(far):
 
 def test_source_and_target_in_a_store_lie_apart(far):
     with pytest.raises(ValueError, match="overlap"):
-        Folder(far.source, f"{far.source}/out")
+        open_folders(far.source, f"{far.source}/out")
 
 
 def test_an_empty_place_in_a_store_is_no_source(far):
     with pytest.raises(ValueError, match="nothing below it"):
-        Folder(f"{far.source}/nowhere", far.target)
+        open_folders(f"{far.source}/nowhere", far.target)
 
 
 def test_what_works_on_folders_of_this_machine_alone_says_so(far):
     with pytest.raises(ValueError, match="copy it to a folder of this machine"):
-        Folder(far.source, far.target).path("images/a.png")
+        Target(far.target).path("images/a.png")
 
 
 def test_a_store_that_stops_answering_ends_the_run_without_blaming_a_picture(place, s3, s3_bucket, monkeypatch):

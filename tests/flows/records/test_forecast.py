@@ -69,6 +69,6 @@ def test_nothing_to_do_takes_nothing(job):
 
 
 def test_a_picture_that_went_away_meanwhile_takes_nothing(job, tmp_path):
-    from flows.places.folder import Folder
+    from flows.places.folders import open_folders
 
-    assert forecast(job, Folder(job.source, job.target), ["gone.png"], 2.0).size == MASK
+    assert forecast(job, open_folders(job.source, job.target), ["gone.png"], 2.0).size == MASK

@@ -282,7 +282,7 @@ def die(target: Path, module: str, name: str) -> None:
     ("module", "name"),
     [
         ("review.redo", "module._archive"),
-        ("review.redo", "module.Folder.move"),
+        ("review.redo", "module.Target.move"),
         ("ledger.manifest", "module.Manifest.record"),
         ("ledger.staging", "module.publish"),
     ],

@@ -16,7 +16,7 @@ from flows.formats.encoding import encode_image
 from flows.formats.pictures import decode
 from flows.job import Job
 from flows.outcome import Outcome
-from flows.places.folder import Folder
+from flows.places.target import Target
 from flows.run import run
 from flows.samples.scenes import write_scenes
 from flows.steps.animation import animate, marked, shrunk
@@ -134,14 +134,14 @@ def test_a_process_that_cannot_be_drawn_is_a_warning_and_the_picture_stays(scene
 
 
 def test_a_disk_that_is_full_then_stops_the_run_and_the_next_one_draws_it(scenes, monkeypatch):
-    real = Folder.write
+    real = Target.write
 
     def full(self, relative, data):
         if relative == "process/0001.png.gif":
             raise EnvironmentFault("No space left on device")
         return real(self, relative, data)
 
-    monkeypatch.setattr(Folder, "write", full)
+    monkeypatch.setattr(Target, "write", full)
     with pytest.raises(EnvironmentFault, match="No space left"):
         run(job(scenes))
     monkeypatch.undo()
@@ -171,34 +171,33 @@ class Noted:
 
 @pytest.fixture
 def attempt(tmp_path, picture):
-    """A function that makes an attempt at `a/b.png`, a picture of some size, by `Noted`; and the folder it is for."""
+    """A function that makes an attempt at `a/b.png`, a picture of some size, by `Noted`; and the target it is for."""
 
-    def of(height: int, width: int, grey: bool = False) -> tuple[Folder, Attempt]:
+    def of(height: int, width: int, grey: bool = False) -> tuple[Target, Attempt]:
         (tmp_path / "source").mkdir()
         kept, mask = decode(encode_image(picture(height, width))), np.zeros((height, width), bool)
         mask[: height // 3, : width // 3] = True
         remover, masked = Noted(), Masked(Outcome("a/b.png", "masked"), replace(kept, grey=grey), mask)
         (result,) = remover([kept.image], [mask], [9])
-        folder = Folder(str(tmp_path / "source"), str(tmp_path / "out"))
-        return folder, Attempt(2, Rung(remover, "asked for"), masked, 9, result)
+        return Target(str(tmp_path / "out")), Attempt(2, Rung(remover, "asked for"), masked, 9, result)
 
     return of
 
 
 def test_it_is_the_attempt_that_was_kept_with_its_mask_and_seed(attempt):
-    folder, kept = attempt(40, 60)
-    animate(folder, kept)
+    target, kept = attempt(40, 60)
+    animate(target, kept)
     ((mask, seed),) = kept.rung.remover.asked
     assert (mask is kept.masked.mask, seed) == (True, 9)
-    assert len(shown(folder.path("process/a/b.png.gif"))) == 3
+    assert len(shown(target.path("process/a/b.png.gif"))) == 3
 
 
 def test_the_frames_of_a_grey_picture_are_grey_beside_the_mark(attempt):
-    folder, kept = attempt(40, 60, grey=True)
+    target, kept = attempt(40, 60, grey=True)
     grey = np.full((40, 60, 3), 90, np.uint8)
     kept = replace(kept, masked=replace(kept.masked, picture=replace(kept.masked.picture, image=grey)))
-    animate(folder, replace(kept, result=grey))
-    first, *others = shown(folder.path("process/a/b.png.gif"))
+    animate(target, replace(kept, result=grey))
+    first, *others = shown(target.path("process/a/b.png.gif"))
     assert np.ptp(first, axis=2).any()
     assert not any(np.ptp(frame, axis=2).any() for frame in others)
 
@@ -208,9 +207,9 @@ def test_the_frames_of_a_grey_picture_are_grey_beside_the_mark(attempt):
     [((700, 1400), (512, 256)), ((1024, 3), (2, 512)), ((4000, 2), (1, 512)), ((512, 512), (512, 512))],
 )
 def test_frames_are_at_most_512_pixels_long(attempt, shape, size):
-    folder, kept = attempt(*shape)
-    animate(folder, kept)
-    assert Image.open(folder.path("process/a/b.png.gif")).size == size
+    target, kept = attempt(*shape)
+    animate(target, kept)
+    assert Image.open(target.path("process/a/b.png.gif")).size == size
 
 
 def test_a_small_frame_is_never_magnified_and_the_mark_is_where_the_mask_is(picture):

@@ -13,7 +13,7 @@ from flows.cli.verbs.results import status
 from flows.errors import EnvironmentFault, UsageError
 from flows.job import Job
 from flows.ledger.manifest import Manifest
-from flows.places.folder import Folder
+from flows.places.folders import open_folders
 from flows.records import card as cards
 from flows.run import look, run
 from flows.samples.comparison import compare
@@ -177,9 +177,9 @@ def test_a_finished_target_is_not_asked_for_weights(tmp_path, monkeypatch):
 
 def test_status_of_a_target_without_a_row_says_so_and_how_to_go_on(tmp_path, capsys):
     job = small(tmp_path)
-    folder = Folder(job.source, job.target)
-    with Manifest(folder.target):
-        cards.write(folder, job, [])
+    folders = open_folders(job.source, job.target)
+    with Manifest(folders.target.root):
+        cards.write(folders.target, job, [])
     assert status(job.target) == 0
     out = capsys.readouterr().out
     assert "nothing is done yet" in out

@@ -15,7 +15,9 @@ from flows.formats.encoding import encode_image
 from flows.formats.mask_files import encode_mask
 from flows.formats.pictures import decode
 from flows.job import Job
-from flows.places.folder import Folder
+from flows.places.folders import open_folders
+from flows.places.source import LocalSource
+from flows.places.target import Target
 from flows.run import Silent, run
 from flows.steps import find_masks as finding
 from flows.steps import remove_masked as removing
@@ -196,7 +198,7 @@ def remover(monkeypatch) -> Callable[..., Watched]:
 
 
 def masked(job: Job) -> list:
-    return find_masks(job, Folder(job.source, job.target).names())
+    return find_masks(job, open_folders(job.source, job.target).names())
 
 
 def published(job: Job) -> list[str]:
@@ -225,14 +227,14 @@ def test_the_next_group_is_read_and_decoded_while_the_model_is_at_one(job, remov
 
 def test_the_last_group_is_published_while_the_model_is_at_the_next(job, remover, monkeypatch):
     work = job(16)
-    rows, written, real = masked(work), threading.Semaphore(0), Folder.write
+    rows, written, real = masked(work), threading.Semaphore(0), Target.write
 
     def write(self, relative, data):
         saved = real(self, relative, data)
         written.release()
         return saved
 
-    monkeypatch.setattr(Folder, "write", write)
+    monkeypatch.setattr(Target, "write", write)
     seen = []
     remover(lambda call, _: call == 1 or seen.extend(written.acquire(timeout=LONG) for _ in range(8)))
     assert len(list(remove_masked(work, rows))) == 16
@@ -334,7 +336,7 @@ def test_a_caller_who_stops_leaves_neither_threads_nor_half_a_file(job, remover)
 
 @pytest.mark.parametrize("full", ["images/p10.png", "images/p00.png", "images/p29.png"])
 def test_a_full_disk_stops_the_run_after_the_rows_before_it(job, remover, monkeypatch, full):
-    real = Folder.write
+    real = Target.write
 
     def write(self, relative, data):
         if relative == full:
@@ -343,7 +345,7 @@ def test_a_full_disk_stops_the_run_after_the_rows_before_it(job, remover, monkey
 
     work = job(30)
     rows = masked(work)
-    monkeypatch.setattr(Folder, "write", write)
+    monkeypatch.setattr(Target, "write", write)
     watched, done = remover(), []
     with pytest.raises(EnvironmentFault, match="No space left"):
         all_into(done, remove_masked(work, rows))
@@ -354,14 +356,14 @@ def test_a_full_disk_stops_the_run_after_the_rows_before_it(job, remover, monkey
 
 def test_a_source_that_cannot_be_read_stops_the_run_and_loses_no_row(job, remover, monkeypatch):
     work = job(30)
-    rows, real = masked(work), Folder.read
+    rows, real = masked(work), LocalSource.read
 
     def read(self, relative, *given):
         if relative == name(20):
             raise OSError(errno.EIO, "Input/output error", relative)
         return real(self, relative, *given)
 
-    monkeypatch.setattr(Folder, "read", read)
+    monkeypatch.setattr(LocalSource, "read", read)
     remover()
     done = []
     with pytest.raises(EnvironmentFault, match="Input/output error"):
@@ -370,7 +372,7 @@ def test_a_source_that_cannot_be_read_stops_the_run_and_loses_no_row(job, remove
 
 
 def test_masks_are_looked_for_in_one_group_while_the_next_is_decoded_and_the_last_is_written(job, monkeypatch):
-    decoded, written, real = threading.Semaphore(0), threading.Semaphore(0), Folder.write
+    decoded, written, real = threading.Semaphore(0), threading.Semaphore(0), Target.write
     looked, seen = [], []
 
     def watched_decode(data: bytes, *limit: int):
@@ -391,8 +393,8 @@ def test_masks_are_looked_for_in_one_group_while_the_next_is_decoded_and_the_las
 
     work = job(16, masks="", point=["3,3"])
     monkeypatch.setattr(finding, "decode", watched_decode)
-    monkeypatch.setattr(Folder, "write", write)
+    monkeypatch.setattr(Target, "write", write)
     monkeypatch.setattr(finding, "load_segmenter", lambda *_: segment)
-    rows = find_masks(work, Folder(work.source, work.target).names())
+    rows = find_masks(work, open_folders(work.source, work.target).names())
     assert [row.source for row in rows] == [name(number) for number in range(16)]
     assert (looked, set(seen)) == ([8, 8], {True})

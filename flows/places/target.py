@@ -1,4 +1,4 @@
-"""The only file that reads and writes the user's folders: names in, whole files out or none."""
+"""The target of a job: files appear in it whole or not at all, on a disk or in a store."""
 
 from __future__ import annotations
 
@@ -7,98 +7,57 @@ import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Set
 from contextlib import contextmanager, nullcontext
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
 from flows.errors import UsageError
 from flows.places.bucket import Bucket, is_url
 from flows.places.disk import Disk
-from flows.places.layout import PENDING, PictureFiles, files_of, image_name, in_the_way, refuse_collisions
-from flows.places.one_file import ResultFile, file_of, refuse_without_records
-from flows.places.source import LocalSource, StoredSource, Survey, is_file_name
+from flows.places.layout import PENDING, PictureFiles, files_of, image_name
+from flows.places.one_file import refuse_without_records
+from flows.places.survey import is_file_name
 from flows.settings.paths import local_path
 from removal.weights.cache import cache_folder
 
 
-class Folder:
-    """A source that is only read and a target that is only written. Names are posix paths below the source."""
+class Target:
+    """A folder that results are written to. Paths are relative to it.
 
-    def __init__(self, source: str, target: str, container: str = "same"):
-        """Pictures are published as a `container` of SUFFIXES_OF, or each as what it is (`same`).
+    `root` is the folder of this machine that holds its ledger: the target itself, unless that is in a store.
+    """
 
-        Raises ValueError for a source that is not there, a target that is in it, is it, or holds it, and for either
-        of them where CLEANPLATE_CACHE is in it.
+    def __init__(self, target: str, container: str = "same"):
+        """Pictures are published as a `container` of SUFFIXES_OF, or each in its own format (`same`).
+
+        Raises ValueError for a file.
         """
         self.container = container
-        if not target:
-            raise ValueError("a target folder is needed, such as cleaned")
-        self.pictures = StoredSource(source) if is_url(source) else LocalSource(source)
-        self.single = self.pictures.single
-        self.files, self.target = _files_of(target)
-        file = file_of(target) if self.single else None
-        self.result_file = ResultFile(file) if file else None
-        # Where the pictures lie on this machine; the target itself stands for a source that does not.
-        self.source = self.pictures.root if isinstance(self.pictures, LocalSource) else self.target
-        if is_url(source) and is_url(target):
-            _apart(PurePosixPath(source), PurePosixPath(target), self.single)
-        elif not is_url(source) and not is_url(target):
-            _apart(self.source.resolve(), self.target.resolve(), self.single)
-        if not is_url(target):
-            _refuse_cache_in(self.target, f"the target {target}")
-        if not is_url(source) and not self.single:
-            _refuse_cache_in(self.source, f"the source {source}")
+        self.files, self.root = _files_of(target)
 
     @classmethod
-    def without_source(cls, target: Path | str) -> Folder:
-        """A result alone, for what reads no source: it may have been made on another machine."""
-        folder = cls.__new__(cls)
+    def existing(cls, target: Path | str) -> Target:
+        """The target of an earlier run, perhaps on another machine. Raises UsageError for a file without records."""
         refuse_without_records(str(target))
-        folder.files, folder.target = _files_of(str(target))
-        folder.source = folder.target
-        folder.single, folder.container, folder.result_file = None, "same", None
-        return folder
-
-    def survey(self) -> Survey:
-        """Everything below the source that is called like a picture."""
-        found = self.pictures.survey()
-        refuse_collisions(found.names, self.container)
-        found.barred = in_the_way(found.names, self.container)
-        found.names = [name for name in found.names if name not in found.barred]
-        return found
-
-    def names(self) -> list[str]:
-        """Every picture below the source, sorted. Links, devices and hidden folders are not followed."""
-        return self.survey().names
+        return cls(str(target))
 
     def image_name(self, name: str, as_it_is: bool = False) -> str:
         """Where a picture is published: with another suffix where it is converted, unless it stays `as_it_is`."""
         return image_name(name) if as_it_is else files_of(name, self.container).image
-
-    def read(self, name: str, max_pixels: int | None = None) -> bytes:
-        """The bytes of a picture. Raises OSError, also when somebody is still writing it.
-
-        With `max_pixels` also for a file that is larger than a picture of so many pixels can be; it is not read then.
-        """
-        return self.pictures.read(name, max_pixels)
-
-    def stat(self, name: str) -> tuple[int, int]:
-        """Size of a picture in bytes, and a number that changes with it: the time of its last change, or a stamp."""
-        return self.pictures.stat(name)
 
     def write(self, relative: str, data: bytes | bytearray) -> str:
         """Publish a file in the target, whole or not at all; returns its SHA-256."""
         self.files.write(relative, data)
         return hashlib.sha256(data).hexdigest()
 
-    def bring(self, name: str, relative: str) -> bool:
-        """Copy a file of the source, whole or not at all, with its time. Returns False where that was done already."""
-        return Disk(self.target).bring(self.source / name, relative)
+    def bring(self, file: Path, relative: str) -> bool:
+        """Copy a file here, whole or not at all, with its time. Returns False where that was done already."""
+        return Disk(self.root).bring(file, relative)
 
     def has(self, relative: str) -> bool:
         """True if there is such a file in the target."""
         return is_file_name(relative) and self.files.has(relative)
 
-    def fetch(self, relative: str) -> bytes:
+    def read(self, relative: str) -> bytes:
         """The bytes of a file of the target. Raises FileNotFoundError."""
         return self.files.read(_known(relative))
 
@@ -106,7 +65,7 @@ class Folder:
         """A file of the target to be read line by line. Raises FileNotFoundError."""
         return self.files.open(_known(relative))
 
-    def stat_of(self, relative: str) -> tuple[int, int]:
+    def stat(self, relative: str) -> tuple[int, int]:
         """Size in bytes of a file of the target, and a number that changes with it. Raises FileNotFoundError."""
         return self.files.stat(_known(relative))
 
@@ -140,14 +99,9 @@ class Folder:
             self.files.sweep()
 
     @property
-    def is_far(self) -> bool:
-        """True if source or target is in a store."""
-        return isinstance(self.files, Bucket) or isinstance(self.pictures, StoredSource)
-
-    @property
     def address(self) -> str:
         """The target's whole path, or its URL."""
-        return self.files.url if isinstance(self.files, Bucket) else str(self.target.resolve())
+        return self.files.url if isinstance(self.files, Bucket) else str(self.root.resolve())
 
     @property
     def name(self) -> str:
@@ -158,7 +112,7 @@ class Folder:
         """A path in the target, for what works on folders of this machine only. One outside it raises ValueError."""
         if isinstance(self.files, Bucket):
             raise UsageError(f"{self.address} is in a store; copy it to a folder of this machine for that")
-        return Disk(self.target).path(relative)
+        return Disk(self.root).path(relative)
 
     def remove(self, relative: str) -> None:
         """Take a file out of the target, if it is there."""
@@ -226,17 +180,3 @@ def _files_of(target: str) -> tuple[Disk | Bucket, Path]:
 def ledger_place(url: str) -> Path:
     """The folder where the ledger of a target in a store is worked on, since SQLite needs a disk."""
     return cache_folder("targets") / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
-
-
-def _apart(source: PurePath, target: PurePath, single: str | None) -> None:
-    inside = target.is_relative_to(source) and not (single and target != source)
-    if inside or source.is_relative_to(target):
-        raise ValueError(f"the target {target} and the source {source} overlap; choose a folder outside it")
-
-
-def _refuse_cache_in(place: Path, name: str) -> None:
-    """Raises ValueError where the cache lies in a source, which is never written, or in a target, which is handed on:
-    what it holds of compiled models is code, and belongs to one user alone."""
-    asked = os.environ.get("CLEANPLATE_CACHE")
-    if asked and Path(asked).expanduser().resolve().is_relative_to(place.resolve()):
-        raise ValueError(f"CLEANPLATE_CACHE is {asked}, which lies in {name}; set it to a folder elsewhere")

@@ -27,7 +27,7 @@ def magnified(image: np.ndarray, hole: np.ndarray, avoid: np.ndarray, scale: flo
     """
     height, width = hole.shape
     small = (max(8, round(width * scale)), max(8, round(height * scale)))
-    least, forbidden = _touched(hole, small), _touched(avoid, small)
+    least, forbidden = touched(hole, small), touched(avoid, small)
     coarse = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
     filled = search(coarse, least, forbidden & ~least)
     smooth = _large(filled, width, height)
@@ -114,6 +114,6 @@ def _large(image: np.ndarray, width: int, height: int) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def _touched(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def touched(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Every small pixel that the mask touches at all."""
     return cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 1e-6

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from removal.options import Options
     from removal.weights.batches import Batches
 
-RESOLUTION = 512  # pixels of a crop's side; it was trained on 256, and holes half as wide as that are its best
+RESOLUTION = (
+    512  # pixels of a crop's side; trained at 256, it does well at twice that (holes wider than 128: `fills/lama.py`)
+)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,7 @@ from spandrel.architectures.LaMa.__arch.LaMa import FFCResNetGenerator
 
 from removal import choose, load_remover
 from removal.crops.crop import Crop
-from removal.fills.lama import Lama
+from removal.fills.lama import WIDE, Lama
 from removal.methods.lama import LamaPaint
 from removal.options import Options
 from removal.painting.prefill import prefill
@@ -108,3 +109,66 @@ def test_other_weights_cannot_be_used_as_lamas():
         choose("sd15", "lama")
     assert choose("lama").method == "lama"
     assert Options(prefill="lama").prefill == "lama"
+
+
+# Holes larger than it was trained for ---------------------------------------------------------------------------------
+
+
+class SeesAsFarAsItWasTrained(torch.nn.Module):
+    """A network that fills with what is to the left of a hole, as far as 64 pixels into it; farther in it is lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sides: list[tuple[int, ...]] = []
+
+    def forward(self, seen: torch.Tensor, holes: torch.Tensor) -> torch.Tensor:
+        self.sides.append(tuple(holes.shape[-2:]))
+        filled = seen.clone()
+        for image, hole in zip(filled, holes[:, 0] > 0, strict=True):
+            depth = cv2.distanceTransform(hole.byte().numpy(), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            image[:, hole] = 0.5
+            image[:, torch.from_numpy((depth > 0) & (depth <= WIDE / 2 + 2))] = 0.8
+        return filled
+
+
+def bright(side: int, hole: int) -> tuple[np.ndarray, np.ndarray]:
+    """A picture of 204 everywhere, with an object of 0 in its middle."""
+    mask = np.zeros((side, side), bool)
+    first = (side - hole) // 2
+    mask[first : first + hole, first : first + hole] = True
+    return np.where(mask[..., None], 0, np.full((side, side, 3), 204)).astype(np.uint8), mask
+
+
+def test_the_middle_of_a_hole_wider_than_it_was_trained_for_comes_from_a_smaller_scale():
+    network = SeesAsFarAsItWasTrained()
+    image, mask = bright(512, 300)
+    once = Lama(network)._pass([image], [mask])[0]
+    assert (once[256, 256] == 128).all()
+    filled = Lama(network)(image, mask)
+    middle = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > WIDE / 2 + 8
+    assert np.abs(filled[middle].astype(int) - 204).max() <= 2
+    assert (filled[~mask] == image[~mask]).all()
+    assert network.sides[-1] == (224, 224)  # 512 · 128 / 300, in cells of 8
+
+
+@pytest.mark.parametrize("hole", [8, 64, 126])
+def test_a_hole_as_large_as_those_of_its_training_takes_one_pass(hole):
+    network = SeesAsFarAsItWasTrained()
+    Lama(network)(*bright(256, hole))
+    assert len(network.sides) == 1
+
+
+def test_a_wide_hole_keeps_the_detail_of_the_full_size_and_is_the_same_in_a_batch_with_narrow_ones(network):
+    random = np.random.default_rng(0)
+    rows = [bright(256, hole) for hole in (200, 40, 200, 160)]
+    rows = [(random.integers(0, 256, image.shape, np.uint8), mask) for image, mask in rows]
+    fill = Lama(network)
+    together = fill.batch([image for image, _ in rows], [mask for _, mask in rows])
+    for (image, mask), one in zip(rows, together, strict=True):
+        assert np.abs(one.astype(int) - fill(image, mask)).max() <= 1
+        assert (one[~mask] == image[~mask]).all()
+    image, mask = rows[0]
+    fine = fill._pass([image], [mask])[0].astype(np.float32)
+    finest = [each - cv2.GaussianBlur(each, (0, 0), 1) for each in (fine, together[0].astype(np.float32))]
+    middle = cv2.erode(mask.astype(np.uint8), np.ones((9, 9))) > 0
+    assert np.corrcoef(finest[0][middle].ravel(), finest[1][middle].ravel())[0, 1] > 0.9

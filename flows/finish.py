@@ -31,7 +31,7 @@ def conclude(job: Job, folders: Folders, manifest: Manifest, present: set[str] |
     if manifest.shard:
         cards.write_rows(folders.target, manifest.outcomes(present), place)
     else:
-        made_by = cards.job_of(folders.target) if manifest.unwritten else None
+        made_by = cards.job_of(folders.target) if manifest.settings.unwritten else None
         cards.write(folders.target, made_by or job, manifest.outcomes(present))
         review.write(folders.target, (outcome.row() for outcome in manifest.outcomes(present)), folders.source)
     manifest.mark_records_written(rows)

@@ -16,6 +16,17 @@ from flows.settings.values import (
     Part,
     Prefill,
     Switch,
+    check_address,
+    check_dilation,
+    check_failures,
+    check_label,
+    check_phrase,
+    check_region,
+    checked,
+    each,
+    on_or_off,
+    one_or_several,
+    one_or_several_numbers,
     parse_box,
     parse_part,
     parse_point,
@@ -67,6 +78,8 @@ class Job(BaseModel):
 
     source: str = Field("", description="folder of pictures, or one picture; never written")
     target: str = Field("", description="folder for the result")
+
+    # What to remove
     text: list[str] = Field(
         [], description="phrase that names what to remove, or phrase@0.4 with its own threshold; repeat"
     )
@@ -95,12 +108,16 @@ class Job(BaseModel):
     region: str = Field("", description="look only in x0,y0,x1,y1: pixels, or shares such as 0,50%,100%,100%")
     invert: bool = Field(False, description="remove everything but what was found")
     nothing_found: Literal["copy", "skip", "error"] = Field("copy", description="what to do with such a picture")
+
+    # The mask
     dilate: Dilation = Field(
         "auto", description="grow the mask: pixels, or a share of the object's size; auto: 10% if found, 0 if given"
     )
     fill_holes: bool = Field(True, description="fill what a mask encloses")
     shadow: bool = Field(False, description="also mask the shadow that an object casts on a ground of one colour")
     max_area: float = Field(0.6, gt=0, le=1, description="refuse a mask that covers more of the picture")
+
+    # The removal
     model: str = Field("sd15", description="preset, hub id, diffusers folder or .safetensors file")
     revision: str = Field("", description="commit of a hub id, to pin it")
     method: MethodName = Field("auto", description="how to remove")
@@ -114,6 +131,8 @@ class Job(BaseModel):
     vae: str = Field("", description="another autoencoder: taesd (small, softer), a folder or a hub id")
     seed: int = Field(0, ge=0, description="with a picture's content it gives the picture's own seed")
     context: float = Field(2.0, ge=1, le=20, description="crop side as a multiple of the mask's box")
+
+    # The run
     accept_license: bool = Field(False, description="load weights whose licence forbids commercial use")
     device: str = Field("auto", description="cpu, cuda (all GPUs), cuda:1, or several: cuda:0,cuda:1")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="precision of the model")
@@ -131,6 +150,8 @@ class Job(BaseModel):
         1800, ge=0, description="end a run that takes longer for one picture, seconds; 0: never"
     )
     offline: bool = Field(False, description="fetch nothing")
+
+    # The output
     gif: bool = Field(False, description="also write the denoising to process/; another pass of the model a picture")
     concat: bool = Field(False, description="also write original | mask | result to strips/")
     report_url: str = Field("", description="where report.html can be read, for the link in Prefect's artifact")
@@ -143,93 +164,19 @@ class Job(BaseModel):
     prune: bool = Field(False, description="remove the results of pictures that are no longer in the source")
     provenance: bool = Field(True, description="say in the XMP of changed pictures how a part was painted")
 
-    @field_validator(*PATHS)
-    @classmethod
-    def _paths(cls, value: str) -> str:
-        return plain_path(value)
-
-    @field_validator("compile", mode="before")
-    @classmethod
-    def _true_or_false(cls, value: Any) -> Any:
-        return ("off", "on")[value] if isinstance(value, bool) else value
-
-    @field_validator("text", "point", "box", "category", "protect", "lora", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) and value else value or []
-
-    @field_validator("mask_label", mode="before")
-    @classmethod
-    def _labels(cls, value: Any) -> Any:
-        return [value] if isinstance(value, (int, str)) and value != "" else value or []
-
-    @field_validator("mask_label")
-    @classmethod
-    def _from_0_on(cls, value: list[int]) -> list[int]:
-        if wrong := [label for label in value if label < 0]:
-            raise ValueError(f"a label of a mask is a whole number from 0 on, such as 8, not {wrong[0]}")
-        return value
-
-    @field_validator("text", "protect")
-    @classmethod
-    def _phrases(cls, value: list[str]) -> list[str]:
-        from masks import TextPrompt
-
-        for phrase in value:
-            TextPrompt.parse(phrase)
-        return value
-
-    @field_validator("point")
-    @classmethod
-    def _points(cls, value: list[str]) -> list[str]:
-        for point in value:
-            parse_point(point)
-        return value
-
-    @field_validator("box")
-    @classmethod
-    def _boxes(cls, value: list[str]) -> list[str]:
-        for box in value:
-            parse_box(box)
-        return value
-
-    @field_validator("region")
-    @classmethod
-    def _region(cls, value: str) -> str:
-        from masks.region import Region
-
-        if value:
-            Region.parse(value)
-        return value
-
-    @field_validator("dilate")
-    @classmethod
-    def _dilation(cls, value: int | str) -> int | str:
-        from masks.morphology import parse_dilation
-
-        if value != "auto":
-            parse_dilation(value)
-        return value
-
-    @field_validator("shard")
-    @classmethod
-    def _shard(cls, value: str) -> str:
-        parse_part(value)
-        return value
-
-    @field_validator("report_url")
-    @classmethod
-    def _address(cls, value: str) -> str:
-        if value and not re.fullmatch(r"(https?|file)://[^\s()<>]+", value):
-            raise ValueError(f"where the report can be read is such as https://host/cleaned/report.html, not {value!r}")
-        return value
-
-    @field_validator("max_failures")
-    @classmethod
-    def _failures(cls, value: int | str) -> int | str:
-        if not re.fullmatch(r"\d+(\.\d*)?%?|\.\d+%?", str(value), re.ASCII):
-            raise ValueError(f"failures allowed are a number such as 5, or a share such as 10%, not {value!r}")
-        return value
+    _paths = field_validator(*PATHS)(plain_path)
+    _lists = field_validator("text", "point", "box", "category", "protect", "lora", mode="before")(one_or_several)
+    _labels = field_validator("mask_label", mode="before")(one_or_several_numbers)
+    _switches = field_validator("compile", mode="before")(on_or_off)
+    _phrases = field_validator("text", "protect")(each(check_phrase))
+    _points = field_validator("point")(each(parse_point))
+    _boxes = field_validator("box")(each(parse_box))
+    _label_values = field_validator("mask_label")(each(check_label))
+    _region = field_validator("region")(checked(check_region))
+    _dilation = field_validator("dilate")(checked(check_dilation))
+    _shard = field_validator("shard")(checked(parse_part))
+    _address = field_validator("report_url")(checked(check_address))
+    _failures = field_validator("max_failures")(checked(check_failures))
 
     @model_validator(mode="after")
     def _no_secrets(self) -> Job:

@@ -96,9 +96,9 @@ def opened(task: Task, say: Say, only_look: bool = False) -> Iterator[Manifest]:
 def due_of(task: Task, manifest: Manifest) -> list[str]:
     """What is to be done on a target, after everything that the target itself has against it. Raises UsageError."""
     job, names = task.job, task.there.names
-    manifest.refuse(job)
+    manifest.settings.refuse(job)
     rebuild.complete(manifest, task.folders, names, task.requests, job)
-    manifest.adopt_settings(job, task.masks_only)
+    manifest.settings.adopt(job, task.masks_only)
     waiting = list(due.waiting(manifest, task.folders, names, task.requests, job, task.masks_only))
     if job.existing == "error" and len(waiting) < len(names):
         raise UsageError(f"{len(names) - len(waiting)} pictures are finished in {job.target}, and existing is 'error'")

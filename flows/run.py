@@ -99,8 +99,8 @@ def run(job: Job, watch: Watch = SILENT, steps: Steps = HERE, masks_only: bool =
                 _sample_and_rest(work, begun, summary, watch)
             summary.interrupted = interrupted() and summary.tried < len(begun)
             if summary.tried == len(waiting):
-                manifest.write_settings()
-                manifest.overwritten()
+                manifest.settings.write()
+                manifest.settings.overwritten()
             if not interrupted():
                 before = {*task.there.names}.difference(waiting)
                 accompany(job, task.folders, manifest, before, watch.say)
@@ -160,7 +160,7 @@ def _recorded(work: Work, task: Task, summary: Summary, begins: bool) -> Iterato
             manifest.record(folders.target, outcome, fingerprint, task.job)
         yield
     finally:
-        if before and manifest.unwritten:
+        if before and manifest.settings.unwritten:
             cards.write_job(folders.target, before, place)
         summary.counts, summary.doubtful = conclude(task.job, folders, manifest, task.present)
 

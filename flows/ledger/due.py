@@ -27,7 +27,7 @@ def waiting(
 ) -> Iterator[str]:
     """The names that are due. Opens no picture and no mask of the same size and time."""
     known = manifest.known()
-    least = manifest.round if job.existing == "overwrite" else 0
+    least = manifest.settings.round if job.existing == "overwrite" else 0
     due_with = functools.cache(lambda status: settings_digest(status, job))  # a digest a status, not one a picture
     for name in names:
         row = known.get(name)

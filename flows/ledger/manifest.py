@@ -1,4 +1,4 @@
-"""What is done, and by which settings: one SQLite file in the target with one writer, and a lock."""
+"""What is done: one SQLite file in the target with one writer, and a lock."""
 
 from __future__ import annotations
 
@@ -11,25 +11,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from flows.errors import EnvironmentFault, raise_if_environment, raise_if_moved
-from flows.job import REMOVAL_SETTINGS, Job
+from flows.job import Job
 from flows.ledger import journal, lock, staging, tables
-from flows.ledger.entry import ABSENT, COLUMNS, Fingerprint, LedgerEntry, digest_of_settings, mask_of, settings_digest
+from flows.ledger.entry import ABSENT, COLUMNS, Fingerprint, LedgerEntry, mask_of, settings_digest
 from flows.ledger.overrides import void
 from flows.ledger.pending_masks import PendingMasks, end_pending
 from flows.ledger.published import remove_published, row_of
 from flows.ledger.shards import Shard
-from flows.outcome import Outcome, digest
+from flows.ledger.target_settings import TargetSettings
+from flows.outcome import Outcome
 from flows.places.links import refuse_links
 from flows.places.target import Target
 
 Then = Callable[[sqlite3.Connection, str], None]  # what is noted of a picture in the transaction of its row
-
-
-class OtherSettings(ValueError):
-    """The target was made with other settings; the message names the fields."""
 
 
 class Manifest:
@@ -55,7 +51,7 @@ class Manifest:
             raise EnvironmentFault(f"the target {target} cannot be written: {error}") from error
         self.journal = journal.Journal(self.file)
         self.pending = PendingMasks()
-        self.unwritten: dict[str, str] = {}  # facts of a job without a row so far, see `write_settings`
+        self.settings = TargetSettings(self.file)
         self.place = target
 
     def __enter__(self) -> Manifest:
@@ -79,66 +75,6 @@ class Manifest:
                 f"{self.place} was moved or removed while the run went on; put it back or leave it, then run the same "
                 "command again"
             )
-
-    def refuse(self, job: Job) -> None:
-        """Compare the job's settings with those of the target.
-
-        A setting that the target was made before has its default there. Raises OtherSettings when they differ, unless
-        existing pictures are to be overwritten.
-        """
-        before = self.settings()
-        if before is None or job.existing == "overwrite" or self.is_empty():
-            return
-        painted = self._count("status = 'removed'")
-        then, now = Job().settings | before, job.settings
-        fields = [f for f in now if now[f] != then[f] and (painted or f not in REMOVAL_SETTINGS)]
-        if fields:
-            changes = "; ".join(f"{f}: {then[f]!r} then, {now[f]!r} now" for f in fields)
-            raise OtherSettings(
-                f"this target was made with other settings ({changes}); choose another target, "
-                f"or --existing overwrite to do every picture again"
-            )
-
-    def adopt_settings(self, job: Job, masks_only: bool = False) -> None:
-        """Note the job's settings, which `refuse` let pass, and the round of overwriting, for `write_settings`."""
-        before, now = self.settings(), job.settings
-        if before is not None and before.keys() != now.keys() and Job().settings | before == now:
-            with self.file:  # only settings that are newer than the target were added, at their defaults
-                for status in ("removed", "masked"):
-                    self.file.execute(
-                        "update pictures set settings = ? where settings = ?",
-                        (digest_of_settings(status, now), digest_of_settings(status, before)),
-                    )
-        self.unwritten = {"job": json.dumps(now)}
-        task = digest([now, masks_only])
-        if job.existing == "overwrite" and self.fact("overwriting") != task:  # else it goes on with that
-            self.unwritten |= {"round": str(self.round + 1), "overwriting": task}
-
-    def write_settings(self) -> None:
-        """Take the settings of `adopt_settings` for the target's. The first row does, or the end of a run without any.
-
-        A run that never came to a row, since its models could not be loaded, has changed nothing.
-        """
-        with self.file:
-            self._write_settings()
-
-    def _write_settings(self) -> None:
-        self.file.executemany("insert or replace into facts values (?, ?)", [*self.unwritten.items()])
-        self.unwritten = {}
-
-    def overwritten(self) -> None:
-        """Note that everything is overwritten; the next --existing overwrite begins a new round."""
-        if self.fact("overwriting"):
-            self.remember("overwriting", "")
-
-    @property
-    def round(self) -> int:
-        """How often this target was overwritten; a row of an earlier round is due while that goes on."""
-        return int(self.unwritten.get("round") or self.fact("round") or 0)
-
-    def settings(self) -> dict[str, Any] | None:
-        found = self.fact("job")
-        return json.loads(found) if found else None
 
     def known(self) -> dict[str, LedgerEntry]:
         """The entry of every picture, by name."""
@@ -199,7 +135,7 @@ class Manifest:
         name, entry = os.fsencode(outcome.source), json.dumps(outcome.entry())
         row = (
             name, entry, outcome.status, fingerprint.size, fingerprint.mtime, fingerprint.wanted,
-            settings_digest(outcome.status, job), out_size, *mask_of(target, outcome), self.round,
+            settings_digest(outcome.status, job), out_size, *mask_of(target, outcome), self.settings.round,
         )  # fmt: skip
         before = self.outcome(outcome.source)
         self._commit(outcome, row, then)
@@ -214,7 +150,7 @@ class Manifest:
         try:
             with self.file:
                 if outcome.settings is not None:
-                    self._write_settings()
+                    self.settings.write_here()
                 self.file.execute(
                     f"insert or replace into pictures (name, row, {COLUMNS}) values ({', '.join('?' * len(row))})", row
                 )
@@ -271,18 +207,13 @@ class Manifest:
         self.remember("published", str(rows))
 
     def fact(self, key: str) -> str | None:
-        found = self.file.execute("select value from facts where key = ?", (key,)).fetchone()
-        return found[0] if found else None
+        return tables.fact(self.file, key)
 
     def remember(self, key: str, value: str) -> None:
-        with self.file:
-            self.file.execute("insert or replace into facts values (?, ?)", (key, value))
+        tables.remember(self.file, key, value)
 
     def is_empty(self) -> bool:
-        return not self._count("1")
-
-    def _count(self, condition: str) -> int:
-        return self.file.execute(f"select count(*) from pictures where {condition}").fetchone()[0]
+        return not tables.count(self.file)
 
 
 def _taken_away(outcome: Outcome) -> Outcome:

@@ -86,6 +86,23 @@ def _copy(file: Path) -> sqlite3.Connection:
     return whole
 
 
+def fact(ledger: sqlite3.Connection, key: str) -> str | None:
+    """A fact about the target as a whole, or None."""
+    found = ledger.execute("select value from facts where key = ?", (key,)).fetchone()
+    return found[0] if found else None
+
+
+def remember(ledger: sqlite3.Connection, key: str, value: str) -> None:
+    """Commit a fact about the target as a whole."""
+    with ledger:
+        ledger.execute("insert or replace into facts values (?, ?)", (key, value))
+
+
+def count(ledger: sqlite3.Connection, condition: str = "1") -> int:
+    """How many pictures have a row of which an SQL condition is true."""
+    return ledger.execute(f"select count(*) from pictures where {condition}").fetchone()[0]
+
+
 def take_up(ledger: sqlite3.Connection, file: Path, holds: Callable[[str], bool] = lambda name: True) -> None:
     """Copy what another ledger says of the names that `holds` tells, in place of what this one says of them."""
     ledger.create_function("held", 1, lambda name: holds(os.fsdecode(name)))

@@ -14,8 +14,9 @@ from flows.formats.mask_files import decode_mask, mask_area
 from flows.formats.picture import BrokenPicture, UnsupportedPicture
 from flows.job import Job
 from flows.ledger.entry import COLUMNS, NO_MASK, settings_digest
-from flows.ledger.manifest import Manifest, OtherSettings
+from flows.ledger.manifest import Manifest
 from flows.ledger.shards import Shard, records_of
+from flows.ledger.target_settings import OtherSettings
 from flows.outcome import Outcome, digest
 from flows.places.bucket import Bucket
 from flows.places.disk import inside
@@ -42,7 +43,7 @@ def opened(
     """
     manifest = Manifest(target.root, only_look, shard, merging)
     try:
-        if manifest.is_empty() and manifest.settings() is None:
+        if manifest.is_empty() and manifest.settings.before() is None:
             _rebuild(manifest, target, say)
     except BaseException:
         manifest.__exit__(None, None, None)

@@ -97,7 +97,7 @@ def redo(
     requests = requests.among(lambda: there.names)
     with rebuild.opened(folders.target, watch.say) as manifest:
         refuse_another(manifest, folders)
-        manifest.refuse(job)
+        manifest.settings.refuse(job)
         rebuild.complete(manifest, folders, there.names, requests, job)
         manifest.tidy(folders.target)
         stage = open_folders(job.source, staging.stage_of(target), job.format)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema
 
@@ -39,6 +41,71 @@ Switch = Annotated[  # true and false are for job files
 ]
 Part = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^([1-9]\d*/[1-9]\d*)?$"})]
 Allowance = Annotated[int | str, _number_or(r"^\d+(\.\d+)?%?$")]
+
+
+def one_or_several(value: Any) -> Any:
+    """A list of settings that may be repeated; one alone need not be a list."""
+    return [value] if isinstance(value, str) and value else value or []
+
+
+def one_or_several_numbers(value: Any) -> Any:
+    """The same for numbers."""
+    return [value] if isinstance(value, (int, str)) and value != "" else value or []
+
+
+def on_or_off(value: Any) -> Any:
+    """A `Switch`, which job files may set to true or false."""
+    return ("off", "on")[value] if isinstance(value, bool) else value
+
+
+def checked(check: Callable[[Any], object]) -> Callable[[Any], Any]:
+    """A validator that returns a value as it is, if `check` raises nothing."""
+
+    def validate(value: Any) -> Any:
+        check(value)
+        return value
+
+    return validate
+
+
+def each(check: Callable[[Any], object]) -> Callable[[list[Any]], list[Any]]:
+    """A validator that returns a list as it is, if `check` raises nothing for any item."""
+    return checked(lambda values: [check(value) for value in values])
+
+
+def check_phrase(text: str) -> None:
+    from masks import TextPrompt
+
+    TextPrompt.parse(text)
+
+
+def check_label(label: int) -> None:
+    if label < 0:
+        raise ValueError(f"a label of a mask is a whole number from 0 on, such as 8, not {label}")
+
+
+def check_region(text: str) -> None:
+    from masks.region import Region
+
+    if text:
+        Region.parse(text)
+
+
+def check_dilation(value: int | str) -> None:
+    from masks.morphology import parse_dilation
+
+    if value != "auto":
+        parse_dilation(value)
+
+
+def check_address(text: str) -> None:
+    if text and not re.fullmatch(r"(https?|file)://[^\s()<>]+", text):
+        raise ValueError(f"where the report can be read is such as https://host/cleaned/report.html, not {text!r}")
+
+
+def check_failures(value: int | str) -> None:
+    if not re.fullmatch(r"\d+(\.\d*)?%?|\.\d+%?", str(value), re.ASCII):
+        raise ValueError(f"failures allowed are a number such as 5, or a share such as 10%, not {value!r}")
 
 
 def parse_point(text: str) -> tuple[float, float, int]:

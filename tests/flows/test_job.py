@@ -13,7 +13,8 @@ from flows import run as whole_job
 from flows.errors import EnvironmentFault, TooManyFailures, UsageError
 from flows.job import Job
 from flows.ledger.lock import Busy
-from flows.ledger.manifest import Manifest, OtherSettings
+from flows.ledger.manifest import Manifest
+from flows.ledger.target_settings import OtherSettings
 from flows.outcome import Outcome
 from flows.portions import Steps
 from flows.run import Silent, run

@@ -14,8 +14,9 @@ from flows.formats.mask_files import encode_mask
 from flows.formats.pictures import decode
 from flows.job import Job
 from flows.ledger.lock import Busy
-from flows.ledger.manifest import Manifest, OtherSettings
+from flows.ledger.manifest import Manifest
 from flows.ledger.tables import LEDGER
+from flows.ledger.target_settings import OtherSettings
 from flows.outcome import digest
 from flows.run import run
 from flows.steps.ladder import ladder

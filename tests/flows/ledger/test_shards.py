@@ -13,8 +13,9 @@ import pytest
 from flows.errors import UsageError
 from flows.job import Job
 from flows.ledger.lock import Busy
-from flows.ledger.manifest import Manifest, OtherSettings
+from flows.ledger.manifest import Manifest
 from flows.ledger.shards import Shard, holder, parse_shard
+from flows.ledger.target_settings import OtherSettings
 from flows.merge import merge
 from flows.places.layout import files_of
 from flows.records.card import standing

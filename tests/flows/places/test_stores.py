@@ -16,7 +16,7 @@ from flows.job import Job
 from flows.ledger import mirror
 from flows.ledger.lease import Lease
 from flows.ledger.lock import Busy
-from flows.ledger.manifest import OtherSettings
+from flows.ledger.target_settings import OtherSettings
 from flows.places.bucket import Bucket
 from flows.places.folders import open_folders
 from flows.places.target import Target, ledger_place

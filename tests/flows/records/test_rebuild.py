@@ -12,7 +12,8 @@ from flows.errors import EnvironmentFault, UsageError
 from flows.export.delivery import export
 from flows.formats.mask_files import encode_mask
 from flows.job import Job
-from flows.ledger.manifest import Manifest, OtherSettings
+from flows.ledger.manifest import Manifest
+from flows.ledger.target_settings import OtherSettings
 from flows.merge import merge
 from flows.review.decisions import Decision, apply
 from flows.review.redo import redo

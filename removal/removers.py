@@ -12,7 +12,7 @@ import numpy as np
 from removal.checkpoints.presets import Choice
 from removal.choice import choose
 from removal.crops import workers
-from removal.crops.remover import CropRemover
+from removal.crops.remover import CropRemover, Denoising
 from removal.methods.table import METHODS
 from removal.options import Options
 from removal.weights.devices import as_many_as_fit
@@ -36,18 +36,14 @@ class Remover(Protocol):
     ) -> list[np.ndarray]: ...
 
 
-class ChosenRemover(Remover, Protocol):
-    """A loaded remover that can say what it is, and the steps and strength that it settled on (None: it has none).
+class ChosenRemover(Remover, Denoising, Protocol):
+    """A loaded remover that can say what it is.
 
     `process` shows a removal on its way: the image after each step, of which the last is the result.
     """
 
     @property
     def choice(self) -> Choice: ...
-    @property
-    def steps(self) -> int | None: ...
-    @property
-    def strength(self) -> float | None: ...
     def process(
         self, image: np.ndarray, mask: np.ndarray, seed: int, avoid: np.ndarray | None = None
     ) -> Iterator[np.ndarray]: ...

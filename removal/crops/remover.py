@@ -23,18 +23,20 @@ from removal.weights.batches import Batches
 THREADS = min(8, os.cpu_count() or 1)  # that cut and paste
 
 
-class Paint(Protocol):
-    """Paints square crops of `resolution` pixels a side: one patch R×R×3 uint8 for each, from its own seed.
+class Denoising(Protocol):
+    """The number of steps and the strength (0 to 1) that a painter or a remover settled on; None: it has none."""
 
-    `steps` and `strength` are those that it settled on.
-    """
-
-    @property
-    def resolution(self) -> int: ...
     @property
     def steps(self) -> int | None: ...
     @property
     def strength(self) -> float | None: ...
+
+
+class Paint(Denoising, Protocol):
+    """Paints square crops of `resolution` pixels a side: one patch R×R×3 uint8 for each, from its own seed."""
+
+    @property
+    def resolution(self) -> int: ...
     def __call__(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]: ...
 
 
@@ -92,25 +94,23 @@ class CropRemover:
         """
         check(images, masks, seeds)
         with ThreadPoolExecutor(THREADS) as pool:  # the device waits meanwhile, and OpenCV needs no interpreter
-            numbers = list(pool.map(lambda mask: group(mask, self.paint.resolution, self.context), masks))
-            holes = [(k, one) for k in range(len(images)) for one in range(1, int(numbers[k].max(initial=0)) + 1)]
+            numbers = list(pool.map(self._numbers, masks))
+            holes = [(k, one) for k in range(len(images)) for one in _ones(numbers[k])]
 
             def cut_one(k: int, one: int) -> Crop:
-                barred, around = avoid[k] if avoid else None, numbers[k] == one
-                return cut(images[k], masks[k], self.paint.resolution, self.context, around, barred)
+                return self._cut(images[k], masks[k], numbers[k] == one, avoid[k] if avoid else None)
 
             def painted(some: list[tuple[int, int]]) -> list[tuple[Crop, np.ndarray]]:
                 crops = list(pool.map(lambda hole: cut_one(*hole), some))
                 with self._turn:
                     patches = self.paint(crops, [seeds[k] + one - 1 for k, one in some])
-                toned = pool.map(lambda crop, patch: tone.match_ring(crop.image, crop.mask, patch), crops, patches)
-                return list(zip(crops, toned, strict=True))
+                return list(zip(crops, pool.map(_toned, crops, patches), strict=True))
 
             fitted = dict(zip(holes, self._batches(painted, holes), strict=True))
 
             def pasted(k: int) -> np.ndarray:
                 result = images[k].copy()
-                for one in range(1, int(numbers[k].max(initial=0)) + 1):
+                for one in _ones(numbers[k]):
                     put(result, numbers[k] == one, *fitted[k, one])
                 return result
 
@@ -133,13 +133,29 @@ class CropRemover:
             return
         assert isinstance(self._batches, Batches)
         check([image], [mask], [seed])
-        numbers = group(mask, self.paint.resolution, self.context)
-        ones = range(1, int(numbers.max(initial=0)) + 1)
-        crops = [cut(image, mask, self.paint.resolution, self.context, numbers == one, avoid) for one in ones]
+        numbers = self._numbers(mask)
+        ones = _ones(numbers)
+        crops = [self._cut(image, mask, numbers == one, avoid) for one in ones]
         seeds = [seed + one - 1 for one in ones]
         with self._turn:
             for patches in cast(PaintInSteps, self.paint).by_step(crops, seeds, self._batches):
                 frame = image
                 for one, crop, patch in zip(ones, crops, patches, strict=True):
-                    frame = paste(frame, numbers == one, crop, tone.match_ring(crop.image, crop.mask, patch))
+                    frame = paste(frame, numbers == one, crop, _toned(crop, patch))
                 yield frame
+
+    def _numbers(self, mask: np.ndarray) -> np.ndarray:
+        """H×W uint8: the number, from 1, of the crop that paints a masked pixel; 0 outside the mask."""
+        return group(mask, self.paint.resolution, self.context)
+
+    def _cut(self, image: np.ndarray, mask: np.ndarray, around: np.ndarray, avoid: np.ndarray | None) -> Crop:
+        return cut(image, mask, self.paint.resolution, self.context, around, avoid)
+
+
+def _ones(numbers: np.ndarray) -> range:
+    """The numbers of a picture's crops."""
+    return range(1, int(numbers.max(initial=0)) + 1)
+
+
+def _toned(crop: Crop, patch: np.ndarray) -> np.ndarray:
+    return tone.match_ring(crop.image, crop.mask, patch)

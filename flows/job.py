@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 100_000_000  # 300 MB decoded, of which a dozen may be in memory at once
 PATHS = frozenset({"source", "target", "prompts", "coco", "masks"})
-ON_DEVICE = ("device", "dtype", "batch_size", "compile")
+ON_DEVICE = ("device", "dtype", "batch_size", "compile", "offload")
 NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on one target
     {
         *PATHS,
@@ -138,6 +138,7 @@ class Job(BaseModel):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="precision of the model")
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field("auto", description="crops at once")
     compile: Switch = Field("auto", description="compile the model; auto: on a GPU, from some 1,000 pictures on")
+    offload: Switch = Field("auto", description="weights not at work leave the device; auto: where it has under 12 GB")
     existing: Literal["skip", "overwrite", "error"] = Field("skip", description="what to do with finished pictures")
     limit: int = Field(0, ge=0, description="stop after so many pictures; 0: all")
     shard: Part = Field("", description="i/n: do the i-th of n parts of the folder; when all are done, `merge`")
@@ -167,7 +168,7 @@ class Job(BaseModel):
     _paths = field_validator(*PATHS)(plain_path)
     _lists = field_validator("text", "point", "box", "category", "protect", "lora", mode="before")(one_or_several)
     _labels = field_validator("mask_label", mode="before")(one_or_several_numbers)
-    _switches = field_validator("compile", mode="before")(on_or_off)
+    _switches = field_validator("compile", "offload", mode="before")(on_or_off)
     _phrases = field_validator("text", "protect")(each(check_phrase))
     _points = field_validator("point")(each(parse_point))
     _boxes = field_validator("box")(each(parse_box))

@@ -27,7 +27,7 @@ from flows.steps.needed_weights import in_words, missing, slow_here
 from flows.steps.remove_masked import GROUP
 from flows.threads.interrupts import interrupted, request_stop
 from flows.threads.watchdog import extend_deadline, watched
-from removal.weights.devices import REPAID, devices
+from removal.weights.devices import REPAID, devices, weights_leave
 
 
 class Watch(Protocol):
@@ -111,8 +111,8 @@ def compiling(job: Job, pictures: int) -> Job:
     """The job, with `compile` on instead of auto where so many pictures repay it."""
     if job.compile != "auto" or pictures < REPAID or job.attention != "plain" or job.method == "attentive":
         return job
-    on_gpus = all(one.startswith("cuda") for one in devices(job.device))
-    return job.model_copy(update={"compile": "on"}) if on_gpus else job
+    stay = [one.startswith("cuda") and not weights_leave(job.offload, one) for one in devices(job.device)]
+    return job.model_copy(update={"compile": "on"}) if all(stay) else job
 
 
 def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:

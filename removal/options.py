@@ -18,7 +18,8 @@ class Options:
     `strength` is 0..1 (None: what suits the method), `context` the crop's side in mask boxes, `attention` is `hole` or
     `plain`. `prefill` says what fills holes before they are encoded: `patchmatch`, `lama` or `none` (True and False
     are the first and the last). With a `prompt` the hole is filled with what it says, led there by `guidance` (None: 1
-    without a prompt, 7.5 with one). `compile` is `on`, `off` or `auto`. `lora` are added to the
+    without a prompt, 7.5 with one). `compile` is `on`, `off` or `auto`, and so is
+    `offload`: whether weights that are not at work leave the device. `lora` are added to the
     weights, each a path or hub id with `:WEIGHT` or without; one for LCM also sets the scheduler and no more than 8
     steps. `vae` is another autoencoder: `taesd`, a folder or a hub id.
     """
@@ -37,6 +38,7 @@ class Options:
     dtype: str = "auto"
     batch_size: int | str = "auto"
     compile: str = "auto"
+    offload: str = "auto"
     revision: str | None = None
     offline: bool = False
     accept_license: bool = False

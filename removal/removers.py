@@ -83,17 +83,28 @@ def _load(model: str, options: Options) -> ChosenRemover:
     batch = options.batch_size
     if not isinstance(batch, int):
         batch = as_many_as_fit(PIXELS, options.devices()[0], paint.resolution)
-    paint, batch, trouble = _compiled(paint, batch, options)
+    paint, batch, trouble = _quickened(paint, batch, options)
     if trouble:
         choice = replace(choice, reason=f"{choice.reason}; {trouble}")
     return CropRemover(choice, paint, options.context, batch, whole_batches=getattr(paint, "compiled", False))
 
 
-def _compiled(paint: Any, batch: int, options: Options) -> tuple[Any, int, str]:
-    from removal.painting.compiling import compiled
+def _quickened(paint: Any, batch: int, options: Options) -> tuple[Any, int, str]:
+    """A diffusion painter compiled where that pays, and its step as a CUDA graph where there is CUDA; see `compiled`.
+
+    Any other painter as it is.
+    """
     from removal.painting.painter import Painter
 
-    return compiled(paint, batch, options) if isinstance(paint, Painter) else (paint, batch, "")
+    if not isinstance(paint, Painter):
+        return paint, batch, ""
+    from removal.painting.compiling import compiled
+    from removal.painting.graphs import cuda_graph, with_graph
+
+    paint, batch, trouble = compiled(paint, batch, options)
+    if paint.steady and paint.pipeline.unet.device.type == "cuda":
+        paint = with_graph(paint, batch, cuda_graph)
+    return paint, batch, trouble
 
 
 def _on_devices(model: str, options: Options, devices: list[str]) -> ChosenRemover:

@@ -15,8 +15,8 @@ GROUPS = {
     "threshold largest except_largest min_area max_count region invert nothing_found",
     "Mask": "dilate fill_holes shadow max_area",
     "Removal": "model revision method steps strength prefill attention prompt guidance seed context lora vae",
-    "Run": "device dtype batch_size compile existing limit shard max_failures canary max_pixels hang_timeout verify "
-    "tries offline accept_license",
+    "Run": "device dtype batch_size compile offload existing limit shard max_failures canary max_pixels hang_timeout "
+    "verify tries offline accept_license",
     "Output": "format quality provenance gif concat copy_others prune report_url",
 }
 

@@ -23,6 +23,7 @@ from removal.checkpoints.presets import Checkpoint
 from removal.painting import pipelines
 from removal.painting.attention import HoleAttention, heads, joined
 from removal.painting.noise import draw_in_float32
+from removal.painting.offloading import working_device
 from removal.painting.painter import Wrapped
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def load(checkpoint: Checkpoint, options: Options) -> pipelines.Painter:
         painter = pipelines.load(checkpoint, options, in_channels=9)
     else:
         painter = pipelines.load(checkpoint, options, in_channels=4, usual_strength=STRENGTH)
-    return replace(painter, pipeline=AttentiveEraser(_with_branches(painter.pipeline)), compilable=False)
+    return replace(painter, pipeline=AttentiveEraser(_with_branches(painter.pipeline)), steady=False)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class AttentiveEraser(Wrapped):
         self, mask_image: torch.Tensor, num_inference_steps: int, callback_on_step_end: Any = None, **given: Any
     ) -> Any:
         """`mask_image` is N×1×R×R, 1 in whole latent cells of the holes. All else is the stock pipeline's."""
-        holes = F.max_pool2d(mask_image, self.vae_scale_factor).to(self.unet.device)
+        holes = F.max_pool2d(mask_image, self.vae_scale_factor).to(working_device(self.unet))
         attention = RedirectedAttention(holes, math.ceil(num_inference_steps * SUPPRESSED))
         before = self.unet.attn_processors
 

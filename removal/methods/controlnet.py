@@ -20,6 +20,7 @@ from removal.methods.blending import STRENGTH
 from removal.painting import pipelines
 from removal.painting.autoencoder import encode_whole
 from removal.painting.noise import draw_in_float32
+from removal.painting.offloading import offload, offloaded, working_device
 from removal.painting.painter import Wrapped
 from removal.weights import hub
 from removal.weights.strict import strict
@@ -93,10 +94,14 @@ def _with_controlnet(pipeline: Any, control: Any) -> Any:
     """The ControlNet pipeline of the same parts as a stock inpainting pipeline (`from_pipe` would cast them again)."""
     from diffusers import StableDiffusionControlNetInpaintPipeline
 
-    control.to(pipeline.device)
     parts = {**pipeline.components, "controlnet": control}
     controlled = StableDiffusionControlNetInpaintPipeline(**parts, requires_safety_checker=False)
     controlled.set_progress_bar_config(disable=True)
+    device = working_device(pipeline.unet)
+    if offloaded(pipeline.unet):
+        offload(controlled, device)
+    else:
+        control.to(device)
     # Its own encodes and samples in the autoencoder's precision, one picture after the other.
     controlled._encode_vae_image = lambda image, generator: encode_whole(controlled.vae, image, generator)
     return draw_in_float32(controlled)

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from removal.crops.crop import Crop
+from removal.painting.offloading import offloaded, working_device
 from removal.painting.painter import Painter
 from removal.weights.batches import Batches
 from removal.weights.cache import NoHome, cache_folder
@@ -37,8 +38,12 @@ def compiled(paint: Painter, batch: int, options: Options) -> tuple[Painter, int
     a CPU nothing is compiled unasked. One batch is painted, so that a failure shows here: the painter then goes on
     uncompiled, with a warning. The reason is empty unless compiling failed.
     """
-    device, unasked = paint.pipeline.unet.device.type, options.compile == "auto"
-    if not (paint.compilable and wanted(options.compile, device)):
+    device, unasked = working_device(paint.pipeline.unet).type, options.compile == "auto"
+    if not wanted(options.compile, device):
+        return paint, batch, ""
+    if offloaded(paint.pipeline.unet):
+        return paint, batch, "" if unasked else _warned("its weights leave the device (--offload)")
+    if not paint.steady:
         return paint, batch, ""
     try:
         folder = _own_folder(cache_folder("compiled") / f"torch-{torch.__version__}")

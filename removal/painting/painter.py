@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,10 +16,20 @@ from removal.crops.crop import Crop
 from removal.fills.remover import Fill, cores
 from removal.painting.attention import hole_attention
 from removal.painting.autoencoder import decode, encode
+from removal.painting.offloading import working_device
 from removal.painting.prefill import HINT, prefill
 from removal.painting.process import patches_by_step
 from removal.painting.tensors import to_images, to_latent_masks, to_tensors
 from removal.weights.batches import Batches
+
+AfterStep = Callable[..., dict[str, Any]]
+
+
+class Recorded(Protocol):
+    """A step that is recorded on its device."""
+
+    def release(self) -> None:
+        """Give back the memory that the recording holds."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +58,9 @@ class Painter:
     `prompt_embeddings` are by their pipeline argument, computed once. `resolution` is a crop's side in pixels: what the
     checkpoint was trained at, which its config does not always say. `fill` fills the holes before they are encoded;
     `hole_attention` keeps them from attending to themselves. `encoded` says whether the pipeline is given latents,
-    encoded here in one batch, or pixels. `compilable` networks work alike in every step and batch; with `compiled` ones
-    every batch should have the same size.
+    encoded here in one batch, or pixels. `steady` networks work alike in every step and batch, and stay on their
+    device; with `compiled` ones every batch should have the same size. `recorded` is the step of the UNet, where it is
+    recorded (`removal.painting.graphs`).
     """
 
     pipeline: Any
@@ -61,18 +72,29 @@ class Painter:
     fill: Fill | None = HINT
     hole_attention: bool = False
     encoded: bool = True
-    compilable: bool = True
+    steady: bool = True
     compiled: bool = False
+    recorded: Recorded | None = None
 
-    def __call__(
-        self, crops: list[Crop], seeds: list[int], after_step: Callable[..., dict[str, Any]] | None = None
-    ) -> list[np.ndarray]:
+    def __call__(self, crops: list[Crop], seeds: list[int], after_step: AfterStep | None = None) -> list[np.ndarray]:
         """One patch R×R×3 uint8 per crop; a crop's noise comes from its own seed, whatever batch it is in.
 
         `after_step` is called at the end of every step with what diffusers gives a `callback_on_step_end`.
         """
+        try:
+            return self._painted(crops, seeds, after_step)
+        except torch.OutOfMemoryError:
+            if self.recorded:
+                self.recorded.release()
+            raise
+
+    def by_step(self, crops: list[Crop], seeds: list[int], batches: Batches) -> Iterator[list[np.ndarray]]:
+        """The patches of all crops after every step; the last ones are what a call gives."""
+        return patches_by_step(self, self.pipeline.vae, crops, seeds, batches)
+
+    def _painted(self, crops: list[Crop], seeds: list[int], after_step: AfterStep | None) -> list[np.ndarray]:
         count, cell = len(crops), self.pipeline.vae_scale_factor
-        holes = to_latent_masks([crop.mask for crop in crops], cell, self.pipeline.unet.device)
+        holes = to_latent_masks([crop.mask for crop in crops], cell, working_device(self.pipeline.unet))
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]  # the same noise on any device
         seen = self._seen(crops, holes, generators)
         with self._attending(holes, cell):
@@ -90,10 +112,6 @@ class Painter:
                 callback_on_step_end=after_step,
             ).images
         return to_images(decode(self.pipeline.vae, latents))
-
-    def by_step(self, crops: list[Crop], seeds: list[int], batches: Batches) -> Iterator[list[np.ndarray]]:
-        """The patches of all crops after every step; the last ones are what a call gives."""
-        return patches_by_step(self, self.pipeline.vae, crops, seeds, batches)
 
     def _attending(self, holes: torch.Tensor, cell: int) -> contextlib.AbstractContextManager[Any]:
         """Within it the UNet attends as was asked for."""

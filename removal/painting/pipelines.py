@@ -18,11 +18,12 @@ from removal.checkpoints.single_file import from_single_file
 from removal.checkpoints.vae import autoencoder, exchange
 from removal.painting import embeddings_cache
 from removal.painting.noise import LCMInFloat32, draw_in_float32
+from removal.painting.offloading import offload, offloaded
 from removal.painting.painter import Painter
 from removal.painting.prefill import chosen
 from removal.painting.prompt_embeddings import encoded, needed
 from removal.weights.configs import read_config
-from removal.weights.devices import autoencoder_precision
+from removal.weights.devices import autoencoder_precision, weights_leave
 from removal.weights.files import one_set
 from removal.weights.loading import loading, pretrained
 from removal.weights.strict import strict
@@ -57,7 +58,7 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
         guidance,
         chosen(options),
         options.attention == "hole",
-        compilable=options.attention == "plain",
+        steady=options.attention == "plain" and not offloaded(pipeline.unet),
     )
 
 
@@ -77,7 +78,7 @@ def _with_embeddings(checkpoint: Checkpoint, options: Options, guided: bool) -> 
     fuse(pipeline, loras)
     scheduler = LCMInFloat32 if any(map(is_lcm, options.lora)) else diffusers.DPMSolverMultistepScheduler
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
-    _settle(pipeline, device)
+    _settle(pipeline, device, weights_leave(options.offload, str(device)))
     if embeddings is None:
         embeddings = encoded(pipeline, options.prompt, guided)
         embeddings_cache.write(place, embeddings)
@@ -93,14 +94,21 @@ def _strength(pipeline: Any, asked: float | None, steps: int, usual: float) -> f
     return usual if int(steps * usual) >= 1 else 1 / steps  # the least that leaves a step
 
 
-def _settle(pipeline: Any, device: torch.device) -> None:
-    """Moves a pipeline to its device, each network in its precision."""
+def _settle(pipeline: Any, device: torch.device, leaving: bool) -> None:
+    """Moves a pipeline to its device, each network in its precision; where weights are `leaving`, the text encoders."""
     pipeline.set_progress_bar_config(disable=True)
-    pipeline.to(device)
+    if leaving:
+        for encoder in (getattr(pipeline, name, None) for name in NETWORKS if name.startswith("text")):
+            if encoder is not None:
+                encoder.to(device)
+    else:
+        pipeline.to(device)
     # Most configs say force_upcast, and the autoencoders of SDXL alone overflow in float16.
     overflows = hasattr(pipeline, "text_encoder_2") and pipeline.vae.config.force_upcast
     pipeline.vae.to(autoencoder_precision(pipeline.unet.dtype, device.type, overflows))
     pipeline.vae.register_to_config(force_upcast=False)  # it has the precision that it needs for good
+    if leaving:
+        offload(pipeline, device)
     draw_in_float32(pipeline)
 
 

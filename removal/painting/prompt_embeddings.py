@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from removal.painting.offloading import working_device
+
 
 def encoded(pipeline: Any, prompt: str, guided: bool) -> dict[str, torch.Tensor]:
     """By their pipeline arguments; with guidance also those of the empty prompt that it is led away from.
@@ -14,7 +16,7 @@ def encoded(pipeline: Any, prompt: str, guided: bool) -> dict[str, torch.Tensor]
     """
     with torch.inference_mode():
         embeddings = pipeline.encode_prompt(
-            prompt, device=pipeline.unet.device, num_images_per_prompt=1, do_classifier_free_guidance=guided
+            prompt, device=working_device(pipeline.unet), num_images_per_prompt=1, do_classifier_free_guidance=guided
         )
     names = ["prompt_embeds", "negative_prompt_embeds"]
     if hasattr(pipeline, "text_encoder_2"):

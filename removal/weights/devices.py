@@ -19,6 +19,7 @@ PRECISIONS = {
 }
 
 
+SMALL = 12e9  # bytes of a device's memory, below which weights that are not at work leave it
 REPAID = 1000  # pictures from which on compiling pays on a GPU: removal.painting.compiling has the figures
 
 
@@ -54,6 +55,25 @@ def autoencoder_precision(unet: torch.dtype, device: str, overflows: bool) -> to
 
     on_gpu = torch.device(device).type == "cuda"
     return torch.float16 if on_gpu and unet != torch.float32 and not overflows else torch.float32
+
+
+def weights_leave(asked: str, device: str) -> bool:
+    """Whether weights that are not at work leave a device, with `asked` auto, on or off: on auto they leave small ones.
+
+    Raises ValueError for what is none of them.
+    """
+    if asked not in ("auto", "on", "off"):
+        raise ValueError(f"offload is auto, on or off, not {asked!r}")
+    return asked == "on" or (asked == "auto" and memory_of(device) < SMALL)
+
+
+def memory_of(device: str) -> float:
+    """Bytes of memory that a device has of its own; infinity for one that shares the processor's."""
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return float("inf")
+    return torch.cuda.get_device_properties(device).total_memory
 
 
 def as_many_as_fit(pixels: dict[str, int], device: str, side: int) -> int:

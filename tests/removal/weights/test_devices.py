@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from removal.weights.devices import as_many_as_fit, autoencoder_precision, devices, precision
+from removal.weights.devices import as_many_as_fit, autoencoder_precision, devices, precision, weights_leave
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,24 @@ def test_an_autoencoder_is_never_in_bfloat16_and_in_float16_only_on_a_gpu_where_
     unet, device, overflows, found
 ):
     assert autoencoder_precision(unet, device, overflows) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "memory", "leave"),
+    [("auto", 8e9, True), ("auto", 12e9, False), ("on", 80e9, True), ("off", 8e9, False)],
+)
+def test_weights_leave_a_small_gpu_or_where_that_is_asked(monkeypatch, asked, memory, leave):
+    class Properties:
+        total_memory = memory
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Properties)
+    assert weights_leave(asked, "cuda:1") == leave
+    assert weights_leave(asked, "cpu") == (asked == "on")
+
+
+def test_offload_is_auto_on_or_off():
+    with pytest.raises(ValueError, match="offload is auto, on or off, not 'yes'"):
+        weights_leave("yes", "cpu")
 
 
 def test_a_batch_holds_at_least_one_picture():

@@ -106,6 +106,9 @@ class Job(BaseModel):
     min_area: float = Field(0, ge=0, lt=1, description="ignore a find that is smaller: a share of the picture's area")
     max_count: int = Field(0, ge=0, description="skip a picture with more finds: it is left to a person; 0: any number")
     region: str = Field("", description="look only in x0,y0,x1,y1: pixels, or shares such as 0,50%,100%,100%")
+    tiles: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        1, description="also look for text in so many parts along the longer side; auto: from 12 megapixels on"
+    )
     invert: bool = Field(False, description="remove everything but what was found")
     nothing_found: Literal["copy", "skip", "error"] = Field("copy", description="what to do with such a picture")
 

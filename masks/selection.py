@@ -89,13 +89,18 @@ def _connected(mask: np.ndarray) -> list[Instance]:
 
 def _overlap(one: Instance, other: Instance) -> float:
     """Intersection over union of two instances, 0..1."""
+    both = shared(one, other)
+    return both / (one.area + other.area - both) if both else 0.0
+
+
+def shared(one: Instance, other: Instance) -> int:
+    """Pixels that belong to both of two instances of a picture."""
     left, top = max(one.left, other.left), max(one.top, other.top)
     right = min(one.left + one.mask.shape[1], other.left + other.mask.shape[1])
     bottom = min(one.top + one.mask.shape[0], other.top + other.mask.shape[0])
     if left >= right or top >= bottom:
-        return 0.0
+        return 0
     parts = (
         each.mask[top - each.top : bottom - each.top, left - each.left : right - each.left] for each in (one, other)
     )
-    both = int(np.count_nonzero(np.logical_and(*parts)))
-    return both / (one.area + other.area - both)
+    return int(np.count_nonzero(np.logical_and(*parts)))

@@ -12,7 +12,7 @@ from flows.settings.parameters import parameters
 
 GROUPS = {
     "What to remove": "text point box prompts coco category masks mask_pattern mask_label mask_alpha protect segmenter "
-    "threshold largest except_largest min_area max_count region invert nothing_found",
+    "threshold largest except_largest min_area max_count region tiles invert nothing_found",
     "Mask": "dilate fill_holes shadow max_area",
     "Removal": "model revision method steps strength prefill attention prompt guidance seed context lora vae",
     "Run": "device dtype batch_size compile offload existing limit shard max_failures canary max_pixels hang_timeout "

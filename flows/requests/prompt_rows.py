@@ -17,6 +17,7 @@ from flows.requests.request import Request
 from flows.settings.values import FAR, in_pixels
 
 CHOICE = ("largest", "except_largest", "min_area", "max_count", "region")
+OF_THE_JOB = ("invert", "tiles")
 MISTAKEN = {"point": "points", "box": "boxes", "threshold": "thresholds", "texts": "text"}  # keys that people write
 
 
@@ -75,8 +76,8 @@ def request_of_row(row: Any, number: int, may_be_empty: bool = False) -> tuple[s
 
 def _choice(row: dict) -> tuple[tuple[str, Any], ...]:
     """What a row says of which finds are meant, checked as the job's own settings are."""
-    if "invert" in row:
-        raise ValueError('"invert" is a setting of the whole job, not of single pictures')
+    if wrong := next((key for key in OF_THE_JOB if key in row), None):
+        raise ValueError(f'"{wrong}" is a setting of the whole job, not of single pictures')
     said = {key: row[key] for key in CHOICE if row.get(key) is not None}
     try:
         Job.model_validate(said, strict=True)

@@ -32,6 +32,7 @@ from masks import Found, Prompt, dilation_radius, fill_holes, load_segmenter, sh
 from masks.prompts import outside, union
 from masks.segmenters import objection
 from masks.selection import TooManyFound, select
+from masks.tiles import Tiled
 from removal import PRESETS
 
 TOGETHER = 8  # pictures that are looked at together
@@ -117,6 +118,7 @@ def look_for(job: Job, images: list[np.ndarray], prompts: list[list[Prompt]]) ->
             possible.append((k, prompt))
     if possible:
         segment = load(lambda: load_segmenter(name, job.device.split(",")[0], job.threshold, job.offline, job.dtype))
+        segment = segment if job.tiles == 1 else Tiled(segment, job.tiles)
         results = each(segment, [images[k] for k, _ in possible], [prompt for _, prompt in possible])
         for (k, _), result in zip(possible, results, strict=True):
             hits[k].append(result)

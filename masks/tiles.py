@@ -1,0 +1,145 @@
+"""Small things in large pictures: overlapping parts are looked at beside the whole, and what was found is merged.
+
+The slicing of SAHI (Akyon et al. 2022, arXiv 2202.06934) without that library, which wraps detectors of its own and
+merges boxes or masks of the whole picture's size. Here every find is a mask cut to its object, and of two views only
+the area that both of them saw tells whether they found the same thing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from masks.prompts import Found, Instance, Prompt, Segmenter, TextPrompt, nothing
+from masks.selection import distinct, shared
+
+Part = tuple[slice, slice]  # rows and columns of a picture
+Sight = tuple[Part, Instance]  # a find, and the part of the picture in which it was found
+
+LARGE = 12_000_000  # pixels from which on "auto" looks at parts
+SEEN = 1333  # pixels of the longer side that detectors such as Grounding DINO scale a picture to
+LEAST = 128  # pixels of a part's side; no network here looks at fewer
+OVERLAP = 0.2  # of a part's side: a thing of that size is whole in one of them
+SAME = 0.5  # of the smaller of two finds, where both views looked; so much in common, and they are one thing
+
+
+class Tiled:
+    """A segmenter that looks for text in parts of every picture as well. Points and boxes need none.
+
+    `parts` is how many there are along the longer side (as many along the other as make them square); "auto" takes
+    what `segment` can see at full size, in pictures of 12 megapixels or more.
+    """
+
+    def __init__(self, segment: Segmenter, parts: int | Literal["auto"]):
+        self.segment, self.parts = segment, parts
+
+    def __call__(self, images: list[np.ndarray], prompts: list[Prompt]) -> list[Found]:
+        """images: H×W×3 uint8 RGB, one prompt each. The parts of one picture at a time are in memory."""
+        found = list(self.segment(images, prompts))
+        phrases: dict[int, list[int]] = {}
+        for k, (image, prompt) in enumerate(zip(images, prompts, strict=True)):
+            if isinstance(prompt, TextPrompt):
+                phrases.setdefault(id(image), []).append(k)
+        for rows in phrases.values():
+            image = images[rows[0]]
+            parts = parts_of(image, self.parts)
+            if len(parts) > 1:
+                looked = self._look(image, parts, [prompts[k] for k in rows])
+                for k, closer in zip(rows, looked, strict=True):
+                    found[k] = _merged(image, found[k], parts, closer)
+        return found
+
+    def _look(self, image: np.ndarray, parts: list[Part], phrases: list[Prompt]) -> list[list[Found]]:
+        """For every phrase one find a part. A part goes in once, however many phrases there are."""
+        cuts = [np.ascontiguousarray(image[part]) for part in parts]
+        answers = iter(self.segment([cut for cut in cuts for _ in phrases], phrases * len(cuts)))
+        by_part = [[next(answers) for _ in phrases] for _ in cuts]
+        return [list(some) for some in zip(*by_part, strict=True)]
+
+
+def parts_of(image: np.ndarray, parts: int | Literal["auto"]) -> list[Part]:
+    """Overlapping parts (rows, columns) that cover an image (H×W×3); a single one where it is looked at whole."""
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    if parts == "auto":
+        parts = math.ceil(longer / SEEN) if height * width >= LARGE else 1
+    side = max(longer / parts, LEAST)
+    rows, columns = (_stretches(size, max(1, round(size / side))) for size in (height, width))
+    return [(row, column) for row in rows for column in columns]
+
+
+def _stretches(size: int, count: int) -> list[slice]:
+    """`count` stretches of equal length that cover `size` pixels; neighbours share OVERLAP of it."""
+    length = math.ceil(size / (count - (count - 1) * OVERLAP))
+    starts = [round(k * (size - length) / max(1, count - 1)) for k in range(count)]
+    return [slice(start, start + length) for start in starts]
+
+
+def _merged(image: np.ndarray, whole: Found, parts: list[Part], closer: list[Found]) -> Found:
+    """Everything that was found in a picture and its parts, each thing once. The score is the lowest of all finds."""
+    everywhere = (slice(0, image.shape[0]), slice(0, image.shape[1]))
+    sights = [(everywhere, one) for one in distinct(whole)]
+    for part, found in zip(parts, closer, strict=True):
+        rows, columns = part
+        for one in distinct(found):
+            sights.append((part, Instance(one.left + columns.start, one.top + rows.start, one.mask)))
+    if not sights:
+        return nothing(image)
+    things = tuple(_joined(some) for some in _groups(sights))
+    mask = np.zeros(image.shape[:2], bool)
+    for thing in things:
+        mask[thing.place] |= thing.mask
+    return Found(mask, min(f.score for f in (whole, *closer) if f), tuple(thing.box for thing in things), things)
+
+
+def _groups(sights: list[Sight]) -> list[list[Instance]]:
+    """The finds of the same thing, together."""
+    group = [*range(len(sights))]
+    for k, sight in enumerate(sights):
+        for other in range(k):
+            if group[other] != group[k] and _are_one(sight, sights[other]):
+                group = [group[k] if each == group[other] else each for each in group]
+    return [[one for (_, one), of in zip(sights, group, strict=True) if of == which] for which in dict.fromkeys(group)]
+
+
+def _are_one(sight: Sight, other: Sight) -> bool:
+    """Whether two views found the same thing: where both looked, most of the smaller find lies in the other.
+
+    A view is trusted to tell its own finds apart.
+    """
+    if sight[0] == other[0] or not _near(sight[1], other[1]):
+        return False
+    common = (_common(sight[0][0], other[0][0]), _common(sight[0][1], other[0][1]))
+    first, second = sight[1].within(common), other[1].within(common)
+    if first is None or second is None:
+        return False
+    return shared(first, second) > SAME * min(first.area, second.area)
+
+
+def _near(one: Instance, other: Instance) -> bool:
+    """Whether the boxes of two finds have pixels in common."""
+    (rows, columns), (other_rows, other_columns) = one.place, other.place
+    return _length(_common(rows, other_rows)) > 0 and _length(_common(columns, other_columns)) > 0
+
+
+def _common(one: slice, other: slice) -> slice:
+    return slice(max(one.start, other.start), min(one.stop, other.stop))
+
+
+def _length(stretch: slice) -> int:
+    return stretch.stop - stretch.start
+
+
+def _joined(some: list[Instance]) -> Instance:
+    """One thing of several finds of it: all their pixels."""
+    if len(some) == 1:
+        return some[0]
+    left, top = min(one.left for one in some), min(one.top for one in some)
+    right = max(one.place[1].stop for one in some)
+    mask = np.zeros((max(one.place[0].stop for one in some) - top, right - left), bool)
+    for one in some:
+        rows, columns = one.place
+        mask[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] |= one.mask
+    return Instance(left, top, mask)

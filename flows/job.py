@@ -98,7 +98,7 @@ class Job(BaseModel):
     )
     protect: list[str] = Field([], description="phrase that names what is never touched; repeat for several")
     segmenter: str = Field(
-        "auto", description="what finds it, such as grounded-sam, sam2 or NAME:WEIGHTS; `models` lists them"
+        "auto", description="what finds it, such as grounded-sam, NAME:WEIGHTS or module:function; `models` lists them"
     )
     threshold: float | None = Field(None, ge=0, le=1, description="how sure a text find must be; none: the segmenter's")
     largest: int = Field(0, ge=0, description="of what was found, only so many: the largest; 0: all")

@@ -22,10 +22,11 @@ from flows.places.target import Target
 from flows.records import card as cards
 from flows.records import rebuild
 from flows.requests.job_requests import Requests, read_requests, without_a_partner, without_masks
+from flows.settings.own_code import refuse_unnamed
 from flows.steps import protection
 from flows.steps.find_masks import segmenter_of
 from flows.steps.needed_weights import in_words, missing, refuse_unreachable, slow_here
-from masks.segmenters import objection, split_name
+from masks.segmenters import is_code, load_segmenter, objection, split_name
 from removal import Choice, choose
 from removal.checkpoints.fetch import license_before
 from removal.weights.licenses import refuse_unaccepted
@@ -129,6 +130,9 @@ def explain(job: Job, requests: Requests, say: Say, masks_only: bool) -> None:
     """Refuse what cannot work before any weights are loaded, and say what will be used."""
     segmenter = segmenter_of(job)
     split_name(segmenter)  # an unknown one is refused here
+    refuse_unnamed(segmenter)
+    if is_code(segmenter):
+        load_segmenter(segmenter)  # so that what cannot be imported is refused before anything is touched
     # What the job itself asks; a bad row of a prompts file fails its own picture.
     for prompt in (*requests.all.prompts, *protection.phrases(job.protect)):
         if reason := objection(segmenter, prompt):

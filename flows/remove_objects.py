@@ -35,6 +35,7 @@ from flows.outcome import Outcome
 from flows.places.one_file import records_place
 from flows.portions import Steps
 from flows.records import card as cards
+from flows.settings.own_code import refuse_in_flow
 from flows.settings.parameters import parameters
 from flows.steps import find_masks as finding
 from flows.steps import remove_masked as removing
@@ -87,6 +88,7 @@ async def remove_objects(source: str, target: str, **rest: Any) -> State:
     try:
         settings = Job(source=source, target=target, **rest)
         refuse_relative_paths(settings)
+        refuse_in_flow(settings.segmenter)
         # Async, since Prefect waits for a second at the end of a flow that is not.
         return await run_in_thread(lambda: _clean(settings), SECONDS_TO_STOP)
     except (Stop, ValueError, FileNotFoundError, ImportError, NoHome) as error:

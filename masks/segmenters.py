@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from masks import own
 from masks.bundled import BUNDLED
 from masks.prompts import BoxPrompt, PointPrompt, Prompt, Segmenter, TextPrompt
 from masks.rf_detr import class_of
@@ -57,6 +58,7 @@ SEGMENTERS = {
     "sam3": Row(ALL, 0.3, SAM3, "SAM License", "Segment Anything 3; the hub asks for consent and may refuse"),
     "grabcut": Row(SHAPES, 0.0, "", FREE, "GrabCut, by colour alone: look at its masks", sees=False),
 }
+OWN = Row(ALL, 0.0, "", "", "a function of one's own")
 SIZES = {  # bytes of the published weights, before they are fetched
     "vit_b": 375_042_383,
     "vit_l": 1_249_524_607,
@@ -77,9 +79,11 @@ def load_segmenter(
     """The segmenter called `name`, or with weights of one's own as `split_name` says; loaded once per process.
 
     `dtype` is the precision of the encoders of SAM and SAM 2.1, where their time goes; "auto" is bfloat16 on a GPU
-    that has it, else float32. Raises ValueError for an unknown name, FileNotFoundError or OSError for weights that
-    are unavailable.
+    that has it, else float32. A `module:function` is imported and run. Raises ValueError for an unknown name or what
+    cannot be imported, FileNotFoundError or OSError for weights that are unavailable.
     """
+    if is_code(name):
+        return own.load(name, threshold)
     row, weights, detector = split_name(name)
     level = row.threshold if threshold is None else threshold
     with loading():
@@ -93,16 +97,27 @@ def split_name(name: str) -> tuple[Row, str, str]:
     the row's are: a hub id (`ID@REVISION` to pin it), a folder in the hub's layout, or for SAM a size or a .pth file.
     Raises ValueError with the names there are.
     """
+    if is_code(name):
+        return OWN, "", ""
     kind, _, given = name.partition(":")
     if kind not in SEGMENTERS:
-        near = get_close_matches(kind, SEGMENTERS, 1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"unknown segmenter {kind!r}; there are {', '.join(SEGMENTERS)}{meant}")
+        raise ValueError(f"unknown segmenter {kind!r}; there are {', '.join(SEGMENTERS)}{nearest(name)}")
     row = SEGMENTERS[kind]
     detector = ""
     if row.detector and not os.path.exists(given):  # a path may have a + in its name
         given, _, detector = given.partition("+")
     return row, given or row.weights, detector or row.detector
+
+
+def is_code(name: str) -> bool:
+    """Whether a name is no row of the table but `module:function`, a finder of one's own."""
+    return bool(own.NAME.fullmatch(name)) and name.partition(":")[0] not in SEGMENTERS
+
+
+def nearest(name: str) -> str:
+    """A question after the row that an unknown name may mean; empty where none is near."""
+    near = get_close_matches(name.partition(":")[0], SEGMENTERS, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def objection(name: str, prompt: Prompt) -> str | None:

@@ -21,6 +21,7 @@ from flows.places.folders import Folders, open_folders
 from flows.places.layout import files_of
 from flows.requests.job_requests import read_requests
 from flows.requests.request import Request
+from flows.settings.own_code import refuse_unnamed
 from flows.steps import given_masks, protection, thumbnails
 from flows.steps.loading import load
 from flows.steps.mask_limits import area_objection
@@ -117,6 +118,7 @@ def look_for(job: Job, images: list[np.ndarray], prompts: list[list[Prompt]]) ->
         else:
             possible.append((k, prompt))
     if possible:
+        refuse_unnamed(name)
         segment = load(lambda: load_segmenter(name, job.device.split(",")[0], job.threshold, job.offline, job.dtype))
         segment = segment if job.tiles == 1 else Tiled(segment, job.tiles)
         results = each(segment, [images[k] for k, _ in possible], [prompt for _, prompt in possible])

@@ -11,6 +11,7 @@ from flows.cli.verbs.talk import INTERRUPTED, code_of, print_json, say, words_of
 from flows.deploy.tracking import run_as_flow, server_configured
 from flows.job import Job
 from flows.settings.job_file import job_of
+from flows.settings.own_code import named_by_hand, refuse_in_flow
 from flows.settings.paths import local_target
 from flows.threads.interrupts import graceful_sigint
 
@@ -37,6 +38,7 @@ def compare(source: str, target: str, methods: list[str], json: bool = False, jo
     """
     from flows.samples.comparison import compare as draw
 
+    named_by_hand(given)
     rows = draw(job_of(job, given | {"source": source, "target": target}), methods, say)
     if json:
         print_json({"target": target, "rows": rows})
@@ -61,6 +63,7 @@ def redo(
 
     if given.get("offline"):
         os.environ["HF_HUB_OFFLINE"] = "1"
+    named_by_hand(given)
     kinds = frozenset(kind.strip() for kind in only.split(",") if kind.strip())
     with Terminal(quiet, verbose) as terminal, graceful_sigint(say):
         summary = again(local_target(records_place(target)), kinds, given, terminal)
@@ -82,10 +85,12 @@ def _work(
     from flows import run as whole_job
     from flows.cli.progress import Terminal
 
+    named_by_hand(given)
     settings = job_of(job, given | {"source": source, "target": target})
     if settings.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
     if not dry_run and not masks_only and (server_configured() if flow is None else flow):
+        refuse_in_flow(settings.segmenter, "add --no-flow")
         code = as_flow(settings)
         if json:
             print_json({"target": target, "exit_code": code, "done": None, **_standing(settings)})

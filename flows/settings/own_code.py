@@ -1,0 +1,41 @@
+"""Code that a job names, a segmenter `module:function`: only the command line of this very process may name it.
+
+A job file, a flow's parameters, the job.toml of a target and a redo's remembered settings are data, which may come from
+anybody; to run what they name would make a program of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flows.errors import UsageError
+from masks.segmenters import is_code, nearest
+
+_NAMED: set[str] = set()
+
+
+def named_by_hand(given: Mapping[str, Any]) -> None:
+    """Note what the flags of a command line name. Nothing else may call this."""
+    name = given.get("segmenter", "")
+    if is_code(name):
+        _NAMED.add(name)
+
+
+def refuse_unnamed(segmenter: str) -> None:
+    """Raise UsageError for a segmenter that is code, unless the command line named it."""
+    if is_code(segmenter) and segmenter not in _NAMED:
+        raise UsageError(
+            f"the segmenter {segmenter} is none of the table, but names code{nearest(segmenter)}; code is never run "
+            "from a job file, a flow's parameters or an earlier run's settings: add "
+            f"--segmenter {segmenter} to this command"
+        )
+
+
+def refuse_in_flow(segmenter: str, instead: str = "run it from the command line with --no-flow") -> None:
+    """Raise UsageError for a segmenter that is code: a flow's parameters may come from anybody on its server."""
+    if is_code(segmenter):
+        raise UsageError(
+            f"the segmenter {segmenter} is none of the table, but names code{nearest(segmenter)}, which the parameters "
+            f"of a flow may not; {instead}"
+        )

@@ -105,4 +105,4 @@ def _fits(one: Any, whole: np.ndarray) -> bool:
     if one.mask.ndim != 2 or one.left < 0 or one.top < 0:
         return False
     part = whole[one.place]
-    return part.shape == one.mask.shape and one.mask.any() and not (one.mask & ~part).any()
+    return part.shape == one.mask.shape and bool(one.mask.any()) and not bool((one.mask & ~part).any())

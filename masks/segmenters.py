@@ -83,7 +83,10 @@ def load_segmenter(
     cannot be imported, FileNotFoundError or OSError for weights that are unavailable.
     """
     if is_code(name):
-        return own.load(name, threshold)
+        try:
+            return own.load(name, threshold)
+        except ValueError as error:
+            raise ValueError(f"{error}{nearest(name)}") from error
     row, weights, detector = split_name(name)
     level = row.threshold if threshold is None else threshold
     with loading():

@@ -11,6 +11,7 @@ FOR_THE_MANIFEST = ("sha256_mask", "mask_outline")  # and not for the records
 
 
 BY_HAND = "by hand"  # the segmenter of a mask that somebody drew or corrected in masks/
+KEPT = "the original is kept, as decided in the review"  # the reason of a row of which somebody decided so
 
 
 @dataclass(frozen=True)

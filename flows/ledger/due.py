@@ -84,7 +84,7 @@ def _without_row(source: Source, name: str, job: Job) -> Outcome | None:
 def _ready(outcome: Outcome, by_hand: bool, settings: str) -> Outcome:
     ready = replace(
         outcome, status="masked", settings=settings, mask_file_name=files_of(outcome.source).mask, file_name=None,
-        sha256_out=None, reason=None, sha256_mask=None, attempt=1,
+        sha256_out=None, reason=None, sha256_mask=None, attempt=1, review=None, note=None,  # said of what was there
     )  # fmt: skip
     if not by_hand:
         return ready

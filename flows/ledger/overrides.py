@@ -50,6 +50,11 @@ def click(file: sqlite3.Connection, name: str, points: tuple, boxes: tuple) -> N
         file.execute("delete from clicks where name = ? and not used", (key,))
 
 
+def unclick(file: sqlite3.Connection, name: str) -> None:
+    """Forget where a picture was clicked, also where a redo has used that: its mask is drawn by hand now."""
+    file.execute("delete from clicks where name = ?", (os.fsencode(name),))
+
+
 def overrides(file: sqlite3.Connection) -> dict[str, Override]:
     """Every picture for which something holds beside the job, by name."""
     found = {os.fsdecode(name): Override(settings=json.loads(s), attempts=n) for name, n, s in _all(file, "redone")}

@@ -13,10 +13,10 @@ from typing import Any
 from urllib.parse import quote
 
 from flows.messages.readable import readable
-from flows.outcome import digest
+from flows.outcome import KEPT, digest
 from flows.page.html import Page, as_json, in_chunks, render
 from flows.places.folders import open_folders
-from flows.places.layout import ATTEMPTS, PROCESS, REPORT, files_of
+from flows.places.layout import ATTEMPTS, DECIDED, PROCESS, REPORT, files_of
 from flows.places.source import Source
 from flows.places.target import Target
 from flows.records import card as cards
@@ -50,7 +50,7 @@ def write(
         thumbnails.make(target, bare, source)
         found = thumbnails.find(target)
     inline, address = len(ordered) <= INLINE, str(place.resolve()) if place else target.address
-    about = _About(target, found, _processes(target), _attempts(target), originals, inline)
+    about = _About(target, found, _processes(target), _attempts(target), _edits(target), originals, inline)
     entries = (about.entry(json.loads(row)) for *_, row in ordered)
     files = [] if inline else list(_write_chunks(target, entries))
     page = Page(
@@ -70,16 +70,16 @@ def write(
 def rewrite(target: Path) -> Path:
     """Write the page again from the records of a target. Raises UsageError when there are none."""
     rows = list(cards.read_rows(target))
-    return write(Target.existing(target), rows, _source_of(target))
+    return write(Target.existing(target), rows, opened_source(target))
 
 
 def source_of(target: Path) -> Path | None:
     """The folder of the originals, when it can be reached from here."""
-    source = _source_of(target)
+    source = opened_source(target)
     return source.root if source else None
 
 
-def _source_of(target: Path) -> Source | None:
+def opened_source(target: Path) -> Source | None:
     """The source that the job of a target names, when it can be reached from here."""
     try:
         return open_folders(tomllib.loads((target / "job.toml").read_text())["source"], str(target)).source
@@ -111,6 +111,7 @@ class _About:
     thumbnails: dict[str, dict[str, str]]
     processes: frozenset[str]
     attempts: dict[str, list[int]]
+    edits: dict[str, list[Any]]
     originals: bool
     inline: bool
 
@@ -127,6 +128,10 @@ class _About:
             entry |= {"window": small.window, "middle": small.middle} | self._pictures(small.paths)
         if source in self.processes:
             entry["process"] = True
+        if row.get("reason") == KEPT:
+            entry["review"] = "keep"
+        if edits := self.edits.get(entry["id"]):
+            entry["edits"] = edits
         if numbers := self.attempts.get(source):
             entry["attempts"] = [self._attempt(source, number) for number in sorted(numbers)]
         return entry
@@ -177,6 +182,19 @@ def _attempts(target: Target) -> dict[str, list[int]]:
         number, _, suffix = file.partition(".")
         if number.isdecimal() and suffix == "png":
             found.setdefault(source, []).append(int(number))
+    return found
+
+
+def _edits(target: Target) -> dict[str, list[Any]]:
+    """What was edited about masks since they were found, by the identity of the result that they are of."""
+    found: dict[str, list[Any]] = {}
+    for name in target.below(DECIDED):
+        if name.endswith("/edits.json"):
+            try:
+                told = json.loads(target.read(f"{DECIDED}/{name}"))
+                found[told["of"]] = told["edits"]
+            except (OSError, ValueError, KeyError, TypeError):  # removed at this very moment, or somebody else's
+                continue
     return found
 
 

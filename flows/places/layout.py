@@ -14,6 +14,7 @@ IMAGES, MASKS, STRIPS, PROCESS, PRIVATE = FOLDERS = ("images", "masks", "strips"
 RECORDS = ("metadata.jsonl", "failures.jsonl", "README.md", "job.toml", "report.html")
 PENDING = f"{PRIVATE}/pending"
 ATTEMPTS = f"{PRIVATE}/attempts"
+DECIDED = f"{PRIVATE}/decided"
 REPORT = f"{PRIVATE}/report"
 STAGE = f"{PRIVATE}/redo"  # takes the place of the target while pictures are done again
 THUMBNAILS = {"before": "jpg", "after": "jpg", "mask": "png"}  # kinds, with their suffixes
@@ -64,6 +65,26 @@ class PictureFiles:
     def attempts(self) -> str:
         """The folder of earlier attempts."""
         return f"{self.base}{ATTEMPTS}/{self.name}"
+
+    @property
+    def decided(self) -> str:
+        """The folder of what gave way to what a person decided, so that the decision can be taken back."""
+        return f"{self.base}{DECIDED}/{self.name}"
+
+    @property
+    def edits(self) -> str:
+        """The edits that its mask was given on the review page."""
+        return f"{self.decided}/edits.json"
+
+    @property
+    def mask_before(self) -> str:
+        """Its mask as it was before these edits, if it had any."""
+        return f"{self.decided}/mask.png"
+
+    @property
+    def aside(self) -> str:
+        """The folder of a result in whose place the original is kept."""
+        return f"{self.decided}/aside"
 
     @property
     def thumbnails(self) -> dict[str, str]:

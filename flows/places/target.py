@@ -144,6 +144,7 @@ class Target:
         """Remove everything there is of a picture, also what it was `published` as, except the paths in `but`."""
         files = files_of(name, self.container)
         self.remove_traces(name)
+        self.clear(files.decided)
         self.clear(files.staged().attempts)
         self.remove_thumbnails(files.staged())
         paths = (*files.files, image_name(name), *published, *files.staged().files)
@@ -151,7 +152,7 @@ class Target:
             if path not in but:
                 self.remove(path)
         if isinstance(self.files, Disk):
-            for path in filter(is_file_name, (*paths, files.attempts)):
+            for path in filter(is_file_name, (*paths, files.attempts, files.decided)):
                 self.files.remove_empty_folders(path)
 
     def refuse_obstacles(self, relative: str) -> None:

@@ -1,31 +1,43 @@
-"""What a reviewer decided: accept, reject, a note, where the object is. Read from strangers' files, kept in rows."""
+"""What a reviewer decided: accept, reject or keep, a note, clicks, edits of the mask. Read from strangers' files."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flows.errors import UsageError
-from flows.ledger.overrides import click
+from flows.job import Job
+from flows.ledger.manifest import Manifest
+from flows.ledger.overrides import click, unclick
+from flows.ledger.result_file import deliver, refuse_another
 from flows.ledger.tables import LEDGER
-from flows.outcome import Outcome
+from flows.outcome import KEPT, Outcome
+from flows.page.report import opened_source
+from flows.places.folders import open_folders
 from flows.places.target import Target
 from flows.records import card as cards
 from flows.records import rebuild
 from flows.requests.prompt_rows import plain, shapes
+from flows.review import edited_masks
+from flows.review.kept import give_back, keep
+from flows.review.mask_edits import Edit, read_edits
+from flows.settings.job_file import job_of
 
-REVIEWS = ("accept", "reject", None)
+REVIEWS = ("accept", "reject", "keep", None)
 LONGEST_NOTE = 10_000  # characters
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One picture's decision, whole: it replaces an earlier one. `points` and `boxes` say where to find it if redone.
+    """One picture's decision, whole: it replaces an earlier one.
 
-    Coordinates are pixels of the upright picture; `line` is where it was read.
+    `keep` puts the original in the place of the result. `points` and `boxes` say where to find it if redone, `mask`
+    how its mask is edited (None: nothing is said of that). Coordinates are pixels of the upright picture; `line` is
+    where it was read.
     """
 
     file_name: str
@@ -33,6 +45,7 @@ class Decision:
     note: str | None = None
     points: tuple[tuple[float, ...], ...] = ()
     boxes: tuple[tuple[float, ...], ...] = ()
+    mask: tuple[Edit, ...] | None = None
     line: int = 0
 
 
@@ -57,24 +70,61 @@ def apply(target: Path, decisions: Iterable[Decision], say: Callable[[str], None
     """
     if not (target / LEDGER).exists() and not (target / "metadata.jsonl").exists():
         raise UsageError(f"{target} holds no Cleanplate result (no {LEDGER})")
-    with rebuild.opened(Target.existing(target), say) as manifest:
+    place = Target.existing(target)
+    with rebuild.opened(place, say) as manifest:
         listed = {row["source"] for row in cards.read_rows(target)} if manifest.rows_in_records() is not None else None
-        decided: dict[str, Outcome] = {}
+        decided: set[str] = set()
         manifest.mark_records_stale()
         with manifest.file:
             for decision in decisions:
-                outcome = manifest.outcome(decision.file_name)
-                if outcome is None:
-                    say(f"decisions, line {decision.line}: there is no picture {decision.file_name!r}; left out")
-                elif far := _outside(decision, outcome):
-                    say(f"decisions, line {decision.line}: {far}; left out")
-                else:
-                    manifest.amend(replace(outcome, review=decision.review, note=decision.note))
-                    click(manifest.file, outcome.source, decision.points, decision.boxes)
-                    decided[outcome.source] = outcome
-        counts, _ = cards.write_rows(Target.existing(target), manifest.outcomes(listed))
+                try:
+                    decided.add(_applied(place, manifest, decision))
+                except ValueError as error:
+                    say(f"decisions, line {decision.line}: {error}; left out")
+        counts, _ = cards.write_rows(place, manifest.outcomes(listed))
         manifest.mark_records_written(counts.total())
     return len(decided)
+
+
+def _applied(target: Target, manifest: Manifest, decision: Decision) -> str:
+    """Apply one decision. Returns the name of its picture; raises ValueError, in words, for what cannot be applied."""
+    outcome = manifest.outcome(decision.file_name)
+    if outcome is None:
+        raise ValueError(f"there is no picture {decision.file_name!r}")
+    if far := _outside(decision, outcome):
+        raise ValueError(far)
+    if (decision.review == "keep") != (outcome.reason == KEPT):
+        outcome = _kept_or_given_back(target, manifest, decision, outcome)
+    if decision.mask is not None and decision.review != "keep":
+        edited_masks.edit(target, partial(opened_source, target.root), outcome, decision.mask)
+        if decision.mask:
+            unclick(manifest.file, outcome.source)
+    review = "accept" if decision.review == "keep" else decision.review
+    manifest.amend(replace(outcome, review=review, note=decision.note))
+    click(manifest.file, outcome.source, decision.points, decision.boxes)
+    return outcome.source
+
+
+def _kept_or_given_back(target: Target, manifest: Manifest, decision: Decision, outcome: Outcome) -> Outcome:
+    """Keep the original of a picture, or put its result back; also where the two of them are one file each."""
+    job = _job_of(target)
+    try:
+        folders = open_folders(job.source, job.target, job.format)
+    except ValueError as error:
+        if decision.review == "keep":
+            raise ValueError(f"the original of {outcome.source!r} cannot be kept: {error}") from error
+        return give_back(manifest, target, None, job, outcome)
+    refuse_another(manifest, folders)
+    if decision.review == "keep":
+        made = keep(manifest, folders, job, outcome, decision.note)
+    else:
+        made = give_back(manifest, folders.target, folders.source, job, outcome)
+    deliver(manifest, folders)
+    return made
+
+
+def _job_of(target: Target) -> Job:
+    return job_of(str(target.path("job.toml")), {"target": str(target.root)})
 
 
 def _decision(row: Any, line: int) -> Decision:
@@ -82,11 +132,15 @@ def _decision(row: Any, line: int) -> Decision:
         raise ValueError('a decision is an object with "file_name" and "review"')
     review, note = row.get("review"), row.get("note")
     if review not in REVIEWS:
-        raise ValueError(f'"review" is "accept", "reject" or null, not {review!r}')
+        raise ValueError(f'"review" is "accept", "reject", "keep" or null, not {review!r}')
     if note is not None and (not isinstance(note, str) or len(note) > LONGEST_NOTE):
         raise ValueError(f'"note" is a text of up to {LONGEST_NOTE} characters')
-    request = shapes(row, line)
-    return Decision(row["file_name"], review, note or None, request.points, request.boxes, line)
+    request, mask = shapes(row, line), None
+    if row.get("mask") is not None:
+        mask = read_edits(row["mask"])
+        if mask and (request.points or request.boxes):
+            raise ValueError('"mask" says what goes, "points" and "boxes" where it is looked for: give one of these')
+    return Decision(row["file_name"], review, note or None, request.points, request.boxes, mask, line)
 
 
 def _outside(decision: Decision, outcome: Outcome) -> str | None:

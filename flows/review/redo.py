@@ -20,7 +20,7 @@ from flows.ledger.entry import Fingerprint
 from flows.ledger.manifest import Manifest
 from flows.ledger.overrides import Override, done, overrides, plan, planned, use
 from flows.ledger.result_file import refuse_another
-from flows.outcome import Outcome, digest
+from flows.outcome import BY_HAND, Outcome, digest
 from flows.places.folders import Folders, open_folders
 from flows.places.layout import STAGE, files_of
 from flows.places.survey import Survey
@@ -45,7 +45,7 @@ class Redo:
     """What a redo has in common for all its pictures.
 
     `job` made the target; `given` are settings that hold for what is done again; `held` is what held for single
-    pictures before.
+    pictures before; `drawn` are the pictures whose masks somebody made by hand.
     """
 
     job: Job
@@ -55,6 +55,7 @@ class Redo:
     manifest: Manifest
     requests: Requests
     held: dict[str, Override]
+    drawn: frozenset[str] = frozenset()
 
     @property
     def lasting(self) -> dict[str, Any]:
@@ -65,8 +66,9 @@ class Redo:
         """The settings of a picture that are not the job's, as JSON, and whether what was clicked says what to find."""
         before = self.held.get(name, Override())
         again = any(key in self.given for key in cards.WHAT)  # what to find is said anew
-        clicked = before.pending or (before.clicked and not again)
-        old = {key: value for key, value in before.settings.items() if not (again and key in cards.WHAT)}
+        drawn = name in self.drawn and not (again or before.pending)  # nothing is looked for then
+        clicked = before.pending or (before.clicked and not again and not drawn)
+        old = {key: value for key, value in before.settings.items() if not ((again or drawn) and key in cards.WHAT)}
         return json.dumps(old | self.lasting, sort_keys=True), clicked
 
     def attempt(self, before: Outcome) -> int:
@@ -103,6 +105,7 @@ def redo(
         stage = open_folders(job.source, staging.stage_of(target), job.format)
         task = Redo(job, given, folders, stage, manifest, requests, overrides(manifest.file))
         waiting = _waiting(task, only, there.names)[: given.get("limit") or None]
+        task = replace(task, drawn=_drawn(task, waiting))
         groups = _groups(task, waiting, watch)
         watch.begin(len(waiting), len(there.names) - len(waiting))
         summary = Summary(pictures=len(there.all))
@@ -162,6 +165,12 @@ def _kinds(outcome: Outcome, held: Override) -> set[str]:
         "doubtful": outcome.verdict == "doubtful",
     }
     return {kind for kind, holds in kinds.items() if holds}
+
+
+def _drawn(task: Redo, waiting: list[str]) -> frozenset[str]:
+    """The pictures that are done again under masks made by hand, however their earlier masks were found."""
+    ready = due.masked(task.manifest, task.folders, waiting, task.requests, task.job)
+    return frozenset(name for name, outcome in ready.items() if outcome.segmenter == BY_HAND)
 
 
 def _groups(task: Redo, waiting: list[str], watch: Watch) -> list[tuple[Job, list[str]]]:

@@ -35,7 +35,8 @@ PROGRAMS = {".js": "text/javascript"}
 class Site:
     """What is shown: `page` in `root`, what lies below `root`/`shown`, and pictures of `originals`.
 
-    `save` takes what was decided, or raises what is wrong with it; `refresh` writes the page again after that.
+    `save` takes what was decided, or raises what is wrong with it; a text that it returns says what it had to leave
+    out. `refresh` writes the page again after that.
     """
 
     root: Path
@@ -73,10 +74,12 @@ class Site:
 
         return FACTS.sub(told, (self.root / self.page).read_bytes(), count=1)
 
-    def take(self, lines: str) -> None:
+    def take(self, lines: str) -> str:
+        """Save some lines. Returns what of them had to be left out, in words; "" for nothing."""
         with self.saving:
-            self.save(lines)
+            said = self.save(lines)
             self.stale = True
+        return said if isinstance(said, str) else ""
 
 
 def server(site: Site, port: int = 0) -> tuple[ThreadingHTTPServer, str]:
@@ -127,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _save(self, body: bytes) -> None:
         try:
-            self.site.take(body.decode())
+            said = self.site.take(body.decode())
         except Busy as error:
             self._refuse(409, str(error))
         except ValueError as error:
@@ -135,7 +138,8 @@ class _Handler(BaseHTTPRequestHandler):
         except EnvironmentFault as error:
             self._refuse(507, str(error))
         else:
-            self._answer(204)
+            words = said.encode(errors="backslashreplace")
+            self._answer(200 if words else 204, "text/plain; charset=utf-8" if words else "", words)
 
     def _path(self) -> str | None:
         """What is asked for, below the token; None once it was refused to who knows neither that nor us."""

@@ -24,7 +24,7 @@ Out = Annotated[
 
 
 def review(target: Path, *, apply: Apply = None, serve: Serve = False, port: Port = 0, json: Json = False) -> None:
-    """Write TARGET/report.html: every picture before and after, the worst first, to accept or reject.
+    """Write TARGET/report.html: every picture before and after, the worst first, to accept, reject or keep as it was.
 
     The page opens by a double click, from a share too, and asks no other machine. What is decided leaves it as
     decisions.jsonl, for --apply; with --serve it goes straight into TARGET.
@@ -38,6 +38,14 @@ def review(target: Path, *, apply: Apply = None, serve: Serve = False, port: Por
     def take_in(lines: str) -> int:
         return decisions.apply(target, decisions.read_decisions(lines), say)
 
+    def save(lines: str) -> str:
+        """What of it had to be left out, for the page to say too."""
+        left_out: list[str] = []
+        decisions.apply(target, decisions.read_decisions(lines), left_out.append)
+        for words in left_out:
+            say(words)
+        return "; ".join(left_out)
+
     decided = take_in(local_path(apply).read_text(encoding="utf-8")) if apply else None
     written = page.rewrite(target)
     if decided is not None:
@@ -50,7 +58,7 @@ def review(target: Path, *, apply: Apply = None, serve: Serve = False, port: Por
         from flows.review.server import Site
 
         shown = ("images/", "process/", ".cleanplate/report/", ".cleanplate/attempts/")
-        _serve(Site(target, page.PAGE, shown, page.source_of(target), take_in, lambda: page.rewrite(target)), port)
+        _serve(Site(target, page.PAGE, shown, page.source_of(target), save, lambda: page.rewrite(target)), port)
 
 
 def pick(source: str, *, to: To = None, out: Out = None, serve: Serve = False, port: Port = 0) -> None:

@@ -175,6 +175,19 @@ def test_what_is_no_decision_is_refused_in_words(target, served, body):
     assert reviews(target) == [None] * 4
 
 
+def test_what_had_to_be_left_out_is_said_to_the_page(served):
+    site, address = served
+    keep = site.save
+
+    def said(lines: str) -> str:
+        keep(lines)
+        return "the original of 'p00.png' cannot be kept; left out"
+
+    site.save = said
+    status, words = ask(address, "save", "POST", decision())
+    assert (status, words.decode()) == (200, "the original of 'p00.png' cannot be kept; left out")
+
+
 def test_too_much_at_once_is_refused_before_it_is_read(served):
     assert ask(served[1], "save", "POST", "{}", Content_Length=str(10**12))[0] == 413
 

@@ -25,11 +25,10 @@ def choose(
         return Choice(model, Checkpoint(""), method, "filled without a model")
     checkpoint = look_up(model, revision, offline)
     if checkpoint.method:
-        return _for_one_method(model, checkpoint, method)
+        return _for_one_method(model, checkpoint, method, prompt)
     if method != "auto" and METHODS[method].alone:
-        raise ValueError(
-            f"--method {method} takes weights of its own kind, and {model} has others; use --model {method}"
-        )
+        kind = METHODS[method].kind
+        raise ValueError(f"--method {method} takes weights {kind}, and {model} has others; use --model {method}")
     if checkpoint.in_channels not in (4, 9, None):
         raise ValueError(f"{model} has {checkpoint.in_channels} input channels; 4 and 9 can remove objects")
     if method != "auto":
@@ -39,10 +38,12 @@ def choose(
     return _by_itself(model, checkpoint, prompt)
 
 
-def _for_one_method(model: str, checkpoint: Checkpoint, method: str) -> Choice:
-    """What a model that is no UNet removes with, which is one thing."""
+def _for_one_method(model: str, checkpoint: Checkpoint, method: str, prompt: str) -> Choice:
+    """What a model that was made for one method removes with."""
     if method not in ("auto", checkpoint.method):
         raise ValueError(f"{model} removes by {checkpoint.method} alone; for --method {method} give another --model")
+    if prompt:
+        raise ValueError(f"{checkpoint.method} removes, and puts nothing there that a prompt names; leave --prompt out")
     reason = f"{model}: made for it" if checkpoint.repo else "filled without a model"
     return Choice(model, checkpoint, checkpoint.method, reason)
 

@@ -49,6 +49,25 @@ class ChosenRemover(Remover, Denoising, Protocol):
     ) -> Iterator[np.ndarray]: ...
 
 
+def with_effects(
+    remover: Remover,
+    images: list[np.ndarray],
+    masks: list[np.ndarray],
+    seeds: list[int],
+    avoid: list[np.ndarray | None] | None = None,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What a remover makes of each image, and the mask (H×W bool) outside which nothing of it differs.
+
+    That is the very mask that was given, or a larger one where the method also took away what belongs to the objects,
+    such as their shadows, which it does wherever nothing is to be avoided. A remover's own call never does.
+    """
+    barred = () if avoid is None else (avoid,)
+    own = getattr(remover, "with_effects", None)
+    if own:
+        return own(images, masks, seeds, *barred)
+    return list(zip(remover(images, masks, seeds, *barred), masks, strict=True))
+
+
 def load_remover(model: str = "sd15", **options) -> ChosenRemover:
     """The remover for a preset, hub id, folder or `.safetensors` file; loaded once per process and setting.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from flows.errors import EnvironmentFault
 from flows.job import Job
@@ -12,6 +13,10 @@ from flows.steps.find_masks import segmenter_of
 from flows.steps.loading import QUIET
 from flows.steps.needed_weights import to_find
 from removal import PRESETS
+
+if TYPE_CHECKING:
+    from removal import Checkpoint
+    from removal.weights.hub import Download
 
 
 def pull_model(
@@ -30,7 +35,7 @@ def pull_model(
     """
     for name in QUIET.keys() - {"HF_HUB_DISABLE_PROGRESS_BARS"}:  # the hub's bars show how far a download is
         os.environ.setdefault(name, QUIET[name])
-    from removal.checkpoints.fetch import configs_for, fetch, files_wanted
+    from removal.checkpoints.known import look_up
     from removal.checkpoints.lora import find
     from removal.checkpoints.vae import fetched
     from removal.choice import choose
@@ -38,13 +43,9 @@ def pull_model(
 
     try:
         row = choose(model, revision=revision, offline=False).checkpoint
-        plan = None if row.is_local else _plan(row.repo, files_wanted(row), row.revision)
-        if plan:
-            need = f"{hub.gigabytes(plan.missing)} of them to fetch" if plan.missing else "all of them here"
-            say(f"{row.repo}: {len(plan.files)} files, {hub.gigabytes(sum(plan.files.values()))}, {need}")
-        folder = fetch(row, accept_license=accept_license)
-        if row.is_file:
-            configs_for(row)
+        if row.base:
+            _fetch(look_up(row.base, offline=False), accept_license, say)
+        plan, folder = _fetch(row, accept_license, say)
         beside = [find(one).file for one in loras] + ([fetched(vae, row.family)] if vae else [])
     except hub.Unavailable as error:
         raise EnvironmentFault(str(error)) from error
@@ -54,6 +55,17 @@ def pull_model(
         _fetch_segmenter(model, segmenter, say)
     facts = {"model": model, "repo": None if row.is_local else row.repo, "revision": plan.commit if plan else None}
     return facts | {"path": str(folder), "license": row.license, "bytes": sum(plan.files.values()) if plan else None}
+
+
+def _fetch(row: Checkpoint, accept_license: bool, say: Callable[[str], None]) -> tuple[Download | None, Path]:
+    """Fetch a checkpoint, once it is said how much that is; returns this too, and where it is."""
+    from removal.checkpoints.fetch import configs_for, fetch
+
+    plan = _plan(row, say)
+    folder = fetch(row, accept_license=accept_license)
+    if row.is_file:
+        configs_for(row)
+    return plan, folder
 
 
 def _fetch_segmenter(model: str, segmenter: str, say: Callable[[str], None]) -> None:
@@ -71,12 +83,18 @@ def _fetch_segmenter(model: str, segmenter: str, say: Callable[[str], None]) -> 
             return
 
 
-def _plan(repo: str, chosen: Any, revision: str | None) -> Any:
-    """What is to be fetched; None where the hub cannot say, and the cache may have it."""
+def _plan(row: Checkpoint, say: Callable[[str], None]) -> Download | None:
+    """Say what is to be fetched of a checkpoint, and return it; None where the hub cannot say: it may be here."""
+    from removal.checkpoints.fetch import files_wanted
     from removal.weights import hub
 
+    if row.is_local:
+        return None
     try:
-        return hub.look(repo, chosen, revision)
+        plan = hub.look(row.repo, files_wanted(row), row.revision)
+        need = f"{hub.gigabytes(plan.missing)} of them to fetch" if plan.missing else "all of them here"
+        say(f"{row.repo}: {len(plan.files)} files, {hub.gigabytes(sum(plan.files.values()))}, {need}")
+        return plan
     except hub.Unavailable:
         raise
     except Exception:

@@ -24,7 +24,7 @@ from flows.steps.find_masks import find_masks
 from flows.steps.loading import load
 from flows.steps.needed_weights import missing, refuse_unreachable
 from removal import load_remover
-from removal.removers import ChosenRemover
+from removal.removers import ChosenRemover, with_effects
 from removal.verify import Fit, fit
 
 WIDEST = 512  # pixels of a column
@@ -84,10 +84,10 @@ def _portion(job: Job, folders: Folders, methods: list[str], hashes: dict[str, s
         remover = _remover(job, method)
         began = time.monotonic()
         seeds = [picture_seed(job.seed, digest) for digest in hashes.values()]
-        results = remover([*images.values()], [masks[name] for name in images], seeds)
+        results = with_effects(remover, [*images.values()], [masks[name] for name in images], seeds)
         seconds = (time.monotonic() - began) / len(images)
-        for name, result in zip(images, results, strict=True):
-            fits = fit(result, masks[name])
+        for name, (result, mask) in zip(images, results, strict=True):
+            fits = fit(result, mask)
             columns[name].append(_column(result, *_words(method, remover.choice.method, fits, seconds)))
             figures = {"strange": fits.strange, "seam": fits.seam, "texture": fits.texture, "doubt": fits.doubt}
             rounded = {key: round(value, 3) for key, value in figures.items()}

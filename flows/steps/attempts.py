@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from flows.errors import each
 from flows.formats.encoding import as_kept, encode_image
 from flows.formats.mask_files import encode_mask, mask_area
 from flows.job import Job
-from flows.outcome import Outcome
+from flows.outcome import BY_HAND, Outcome
 from flows.places.layout import files_of
 from flows.places.target import Target
 from flows.steps.ladder import Masked, Rung
@@ -23,6 +24,7 @@ from flows.steps.verdicts import Redetection, Verdict, judge
 from removal.crops.crop import feather
 from removal.crops.device_turn import seconds_waited
 from removal.painting.blank import Blank, refuse_black
+from removal.removers import with_effects
 
 FADES = 4  # one part in so many of the dilation: farther in, the object's own shadow would come back
 
@@ -31,7 +33,8 @@ FADES = 4  # one part in so many of the dilation: farther in, the object's own s
 class Attempt:
     """What would be published (H×W×3 uint8, or the reason why there is nothing), how it was made, and the verdict.
 
-    `again` is what the segmenter still found.
+    `again` is what the segmenter still found. `grown` (H×W bool) is the mask where the method took away more than that
+    of `masked`.
     """
 
     number: int
@@ -41,6 +44,12 @@ class Attempt:
     result: np.ndarray | Exception
     again: Redetection | None = None
     verdict: Verdict | None = None
+    grown: np.ndarray | None = None
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Outside of which nothing differs, H×W bool."""
+        return self.masked.mask if self.grown is None else self.grown
 
 
 @dataclass
@@ -95,10 +104,10 @@ class Trial:
 
     def _archive(self, job: Job, target: Target, attempt: Attempt) -> None:
         assert isinstance(attempt.result, np.ndarray)
-        mask = attempt.masked.mask
-        outcome = replace(self._row(job, attempt, self._reason(attempt)), status="removed", mask_area=mask_area(mask))
+        area = mask_area(attempt.mask)
+        outcome = replace(self._row(job, attempt, self._reason(attempt)), status="removed", mask_area=area)
         try:
-            archive(target, outcome, encode_image(attempt.result), encode_mask(mask))
+            archive(target, outcome, encode_image(attempt.result), encode_mask(attempt.mask))
         except ValueError as error:
             self.trouble.append(f"attempt {attempt.number} is lost: {error}")
 
@@ -120,7 +129,7 @@ class Trial:
 
     def _reason(self, attempt: Attempt, after: str = "") -> str:
         """What is special about its mask, why this method, and what is wrong with its result."""
-        said = [said for said in (self.start.outcome.reason, attempt.rung.reason) if said]
+        said = [said for said in (self.start.outcome.reason, attempt.rung.reason, _effects(attempt)) if said]
         if attempt.verdict and attempt.verdict.doubtful:
             said.append(f"doubtful{after}: {', '.join(attempt.verdict.reasons)}")
         return "; ".join(said)
@@ -168,18 +177,45 @@ def _attempt(job: Job, target: Target, rung: Rung, going: list[tuple[Trial, Mask
     images, masks = [m.picture.image for _, m in going], [m.mask for _, m in going]
     protected = [m.protected for _, m in going]
     barred = [protected] if any(one is not None for one in protected) else []
-    results = each(rung.remover, images, masks, seeds, *barred)
-    found = look_again(job, [masked for _, masked in going], results)
-    for (one, masked), seed, result, again in zip(going, seeds, results, found, strict=True):
-        attempt = Attempt(one.number, rung, masked, seed, result, again)
+    painted = each(partial(with_effects, rung.remover), images, masks, seeds, *barred)
+    made = [_within(job, masked, one) for (_, masked), one in zip(going, painted, strict=True)]
+    found = look_again(job, [masked for _, masked in going], [result for result, _ in made])
+    for (one, masked), seed, (result, grown), again in zip(going, seeds, made, found, strict=True):
+        attempt = Attempt(one.number, rung, masked, seed, result, again, grown=grown)
         one.take(job, target, _made(job, attempt) if job.tries > 1 else attempt)
+
+
+def _within(
+    job: Job, masked: Masked, painted: tuple[np.ndarray, np.ndarray] | Exception
+) -> tuple[np.ndarray | Exception, np.ndarray | None]:
+    """A result, and the mask where that is larger than the one given, as far as more may be changed.
+
+    A mask that somebody made by hand says exactly what: there nothing beyond it is changed.
+    """
+    if isinstance(painted, Exception):
+        return painted, None
+    result, mask = painted
+    if mask is masked.mask:
+        return result, None
+    if masked.outcome.segmenter == BY_HAND:
+        return np.where(masked.mask[..., None], result, masked.picture.image), None
+    if not job.invert and (share := mask_area(mask)) > job.max_area:
+        said = f"with its shadow or reflection its mask would cover {share:.0%} of the picture, more than --max-area"
+        return ValueError(f"{said} {job.max_area:g} allows; allow more, or choose another --model"), None
+    return result, mask
+
+
+def _effects(attempt: Attempt) -> str:
+    """What to say of a mask that grew by what the object did to its surroundings; empty where none did."""
+    more = mask_area(attempt.mask) - mask_area(attempt.masked.mask)
+    return f"its shadow or reflection went too: its mask grew by {more:.1%} of the picture" if more else ""
 
 
 def _made(job: Job, attempt: Attempt) -> Attempt:
     """What a remover painted becomes what would be published, with the verdict on that."""
     if isinstance(attempt.result, Exception):
         return attempt
-    picture, mask = attempt.masked.picture, attempt.masked.mask
+    picture, mask = attempt.masked.picture, attempt.mask
     try:
         refuse_black(picture.image, mask, attempt.result)
     except Blank as error:

@@ -81,7 +81,7 @@ def hulled(first: Masked) -> Masked:
 def _attentive(job: Job, chosen: Choice) -> ChosenRemover | None:
     """The same weights with another method, where that is another and they are available."""
     checkpoint = chosen.checkpoint
-    if chosen.method == "attentive" or checkpoint.in_channels not in (4, 9):
+    if chosen.method == "attentive" or checkpoint.method or checkpoint.in_channels not in (4, 9):
         return None
     options = job.remover_options | {"method": "attentive", "revision": checkpoint.revision, "compile": "off"}
     try:

@@ -84,6 +84,7 @@ def _to_remove(job: Job) -> Iterator[Weights]:
     from removal.checkpoints import lora, vae
     from removal.checkpoints.diffusers_folder import network_needed
     from removal.checkpoints.fetch import files_wanted
+    from removal.checkpoints.known import look_up
 
     checkpoint = choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt).checkpoint
     if checkpoint.repo and not checkpoint.method and job.prefill == "lama":
@@ -93,10 +94,10 @@ def _to_remove(job: Job) -> Iterator[Weights]:
         )
     if not checkpoint.repo:
         return  # a method without weights
-    if not checkpoint.is_local:
-        size = _bytes(checkpoint.size)
-        fetch = _snapshot(checkpoint.repo, files_wanted(checkpoint), checkpoint.revision)
-        yield Weights(checkpoint.repo, HUB + checkpoint.repo, size, fetch)
+    for one in (checkpoint, *([look_up(checkpoint.base)] if checkpoint.base else [])):
+        if not one.is_local:
+            fetch = _snapshot(one.repo, files_wanted(one), one.revision)
+            yield Weights(one.repo, HUB + one.repo, _bytes(one.size), fetch)
     if job.method == "controlnet":
         from removal.methods import controlnet
 
@@ -134,8 +135,8 @@ def slow_here(job: Job) -> str:
     from removal.weights.devices import devices
 
     checkpoint = choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt).checkpoint
-    if not checkpoint.repo or checkpoint.method or _is_small(checkpoint):
-        return ""
+    if not checkpoint.repo or (checkpoint.method and not checkpoint.in_channels) or _is_small(checkpoint):
+        return ""  # no weights, or those of a small network of another kind
     if any(device != "cpu" for device in devices(job.device)):
         return ""
     return (

@@ -111,7 +111,7 @@ def _publish(job: Job, target: Target, trial: Trial | Outcome) -> tuple[Trial | 
         return None, trial
     trial = concluded(job, trial)
     best, outcome = trial.best, trial.outcome(job)
-    name, picture, mask, result = outcome.source, best.masked.picture, best.masked.mask, best.result
+    name, picture, mask, result = outcome.source, best.masked.picture, best.mask, best.result
     if isinstance(result, Exception):
         return trial, failed(target, outcome, result)
     files = files_of(name)
@@ -122,9 +122,10 @@ def _publish(job: Job, target: Target, trial: Trial | Outcome) -> tuple[Trial | 
             raise BrokenPicture(
                 f"writing it as {picture.format} would change pixels outside the mask by {differing} levels"
             )
-        if best.masked is not trial.start:
-            grown = encode_mask(mask, picture.orientation)
-            outcome = replace(outcome, sha256_mask=target.write(files.pending_mask, grown))
+        if mask is not trial.start.mask:
+            saved_mask = target.write(files.pending_mask, encode_mask(mask, picture.orientation))
+            ours = outline(mask) if picture.orientation != 1 else None
+            outcome = replace(outcome, sha256_mask=saved_mask, mask_outline=ours)
         saved = target.write(target.image_name(name), data)
         for earlier in (files.process, files.strip):  # they showed an earlier result
             target.remove(earlier)

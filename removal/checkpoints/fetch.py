@@ -9,7 +9,7 @@ from pathlib import Path
 from removal.checkpoints.diffusers_folder import NETWORKS, license_in, license_of, needed
 from removal.checkpoints.known import parent_repo
 from removal.checkpoints.presets import Checkpoint
-from removal.weights import hub
+from removal.weights import hub, sums
 from removal.weights.licenses import refuse_unaccepted
 
 
@@ -28,6 +28,15 @@ def fetch(
     if checkpoint.is_local:
         return Path(checkpoint.repo)
     return hub.snapshot(checkpoint.repo, files_wanted(checkpoint, of), checkpoint.revision, offline)
+
+
+def weights_file(checkpoint: Checkpoint, offline: bool = False, accept_license: bool = False) -> Path:
+    """The one file that holds a checkpoint's weights. Raises as `fetch`, and OSError unless it has the known digest."""
+    place = fetch(checkpoint, offline, accept_license)
+    file = place / checkpoint.file if checkpoint.file else place
+    if checkpoint.sha256:
+        sums.refuse_other(file, checkpoint.sha256, "give a file that you trust: --model FILE.safetensors")
+    return file
 
 
 def files_wanted(checkpoint: Checkpoint, of: tuple[str, ...] = tuple(NETWORKS)) -> hub.Chosen:
@@ -52,7 +61,7 @@ def resolved(checkpoint: Checkpoint) -> Checkpoint:
 
 def license_before(checkpoint: Checkpoint, offline: bool) -> str | None:
     """A checkpoint's licence, known before its weights are fetched: from the table, else from its card."""
-    if checkpoint.license or checkpoint.is_file or checkpoint.method:
+    if checkpoint.license or checkpoint.is_file:
         return checkpoint.license
     if checkpoint.is_local:
         return license_of(Path(checkpoint.repo))

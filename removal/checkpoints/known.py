@@ -8,6 +8,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from removal.checkpoints import osor
 from removal.checkpoints.presets import KNOWN, MOVED, PRESETS, SD15, Checkpoint
 from removal.weights.configs import read_config
 
@@ -19,10 +20,8 @@ CONVERT = (  # the command that takes the weights out of a TorchScript file
 
 def parent_repo(checkpoint: Checkpoint) -> str:
     """The living hub id of the family that a single file descends from, which has its configs and tokenizer."""
-    alike = [
-        row for row in KNOWN.values() if (row.family, row.in_channels) == (checkpoint.family, checkpoint.in_channels)
-    ]
-    return next(row.repo for row in alike if not row.is_local)
+    parents = [row for row in KNOWN.values() if row.family == checkpoint.family and row.inpainting and not row.is_local]
+    return PRESETS[str(parents[0].inpainting)].repo if checkpoint.in_channels == 9 else parents[0].repo
 
 
 def look_up(model: str, revision: str | None = None, offline: bool = True) -> Checkpoint:
@@ -67,7 +66,9 @@ def _from_config(checkpoint: Checkpoint, unet: dict | None) -> Checkpoint:
         return checkpoint
     width, xl = unet.get("cross_attention_dim"), unet.get("addition_embed_type") == "text_time"
     family = "sdxl" if xl else "sd2" if width == 1024 else "sd15" if isinstance(width, int) else None
-    return replace(checkpoint, family=family, in_channels=unet.get("in_channels"))
+    widened = xl and unet.get("in_channels") == 9 and unet.get("out_channels") == osor.OUTPUTS
+    method = "osor" if widened else ""
+    return replace(checkpoint, family=family, in_channels=unet.get("in_channels"), method=method)
 
 
 def _file(path: Path) -> Checkpoint:
@@ -82,6 +83,8 @@ def _file(path: Path) -> Checkpoint:
             names = set(tensors.keys())
             if names & LAMA_TENSORS:
                 return Checkpoint(str(path), method="lama", resolution=512)
+            if channels := osor.outputs(names, lambda name: tensors.get_slice(name).get_shape()):
+                return _beside_sdxl(path, channels)
             if first not in names:
                 raise ValueError(f"{path} holds no Stable Diffusion UNet in the original layout")
             in_channels = tensors.get_slice(first).get_shape()[1]
@@ -92,6 +95,16 @@ def _file(path: Path) -> Checkpoint:
     xl = any(name.startswith("conditioner.embedders.1") for name in names)
     family = "sdxl" if xl else "sd2" if width == 1024 else "sd15"
     return Checkpoint(str(path), family, in_channels)
+
+
+def _beside_sdxl(path: Path, channels: int) -> Checkpoint:
+    """A file of OSOR's kind, which is added to SDXL's checkpoint for inpainting."""
+    if channels != osor.OUTPUTS:
+        raise ValueError(
+            f"{path} has {channels} output channels, no fifth that says where shadow and reflection were (so it is "
+            "after phase I of OSOR's training); give the file of phase II, or --model osor"
+        )
+    return Checkpoint(str(path), "sdxl", 9, 512, method="osor", base="sdxl")
 
 
 LAMA_TENSORS = {"model.model.1.bn_l.running_mean", "generator.model.1.bn_l.running_mean"}

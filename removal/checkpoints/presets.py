@@ -34,10 +34,10 @@ class Checkpoint:
 
     `repo` is a hub id, a folder or a single `.safetensors` file. `family` is sd15, sd2 or sdxl, `in_channels` 9 for one
     fine-tuned for inpainting and 4 for a plain one, `resolution` the side in pixels that it was trained at.
-    `inpainting` names the 9-channel checkpoint that was made from this one, where one is known. `method` is the one
-    that it is for, where it is no UNet; with `classic`, nothing is loaded for that and `repo` is empty. `file` is the
-    one file of a repo that holds its weights, where that is no folder of diffusers, and `sha256` its digest. `about` is
-    what people choose a preset by.
+    `inpainting` names the 9-channel checkpoint that was made from this one, where one is known. `method` is the only
+    one that it is for, where there is one; with `classic`, nothing is loaded for that and `repo` is empty. `file` is
+    the one file of a repo that holds its weights, where that is no folder of diffusers, `sha256` its digest, and
+    `base` the model whose weights those are added to. `about` is what people choose a preset by.
     """
 
     repo: str
@@ -53,6 +53,7 @@ class Checkpoint:
     method: str = ""
     file: str = ""
     sha256: str = ""
+    base: str = ""
     about: About | None = None
 
     @property
@@ -91,6 +92,8 @@ SDXL, SDXL_INPAINTING = (
 # Where the weights of LaMa's authors are in a form that holds no code, as public code pins them; not fetched here.
 LAMA, LAMA_COMMIT = "michaelgold/big-lama", "98ab7cface89a594b381f32fc7a9f2cae3f91ccc"
 LAMA_SHA256 = "326ae1889b92d07c8819c35eaf561f8b290d057536eeb12524b72997f31005ec"
+# Where those of OSOR's authors are in such a form, put there by somebody else, whose card states the digest.
+OSOR, OSOR_SHA256 = "eerie-road/osor-sdxl", "fff6bea76360666f1233dbf74840f45a438140f2c0f093365ef017ebd7a457ff"
 
 SCENES = "measured here on scenes"
 RORD = "RORem's authors, 2025: people accept"
@@ -105,6 +108,13 @@ PRESETS = {
     "rorem": Checkpoint(
         "LetsThink/RORem", "sdxl", 9, 512, "apache-2.0, openrail++ base", variant="fp16", size="7 GB", about=About(
             "the most difficult places, with a GPU", 6, 20, 35.4, f"{RORD} 76 % of its removals",
+        ),
+    ),
+    "osor": Checkpoint(
+        OSOR, "sdxl", 9, 512, "openrail++", size="3.1 GB", method="osor", file="sdxlinpainting_phase2.safetensors",
+        sha256=OSOR_SHA256, base="sdxl", about=About(
+            "what casts a shadow or is reflected, with a GPU", 6, 1, 5.2,
+            "OSOR's authors, 2026: better than many steps; not compared here",
         ),
     ),
     "sd2": Checkpoint(

@@ -87,6 +87,16 @@ def put(result: np.ndarray, mask: np.ndarray, crop: Crop, patch: np.ndarray) -> 
     np.copyto(result[top:bottom, left:right], painted, where=mask[top:bottom, left:right, None])
 
 
+def placed(region: np.ndarray, crop: Crop, shape: tuple[int, ...]) -> np.ndarray:
+    """Where a region of a crop (R×R bool) lies in its picture: H×W bool of that shape."""
+    whole, height, width = np.zeros(shape[:2], bool), *shape[:2]
+    own = cv2.resize(region.astype(np.float32), (crop.side, crop.side), interpolation=cv2.INTER_LINEAR) > 0.5
+    top, left = max(crop.top, 0), max(crop.left, 0)
+    bottom, right = min(crop.top + crop.side, height), min(crop.left + crop.side, width)
+    whole[top:bottom, left:right] = own[top - crop.top : bottom - crop.top, left - crop.left : right - crop.left]
+    return whole
+
+
 def feather(image: np.ndarray, result: np.ndarray, mask: np.ndarray, width: int) -> np.ndarray:
     """`result` fading into `image` (both H×W×3 uint8) over the outermost `width` pixels inside `mask` (H×W bool).
 

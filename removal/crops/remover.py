@@ -14,7 +14,7 @@ import numpy as np
 
 from removal.checkpoints.presets import Choice
 from removal.crops import tone
-from removal.crops.crop import Crop, check, cut, paste, put
+from removal.crops.crop import Crop, check, cut, paste, placed, put
 from removal.crops.device_turn import device_turn
 from removal.crops.grouping import group
 from removal.crops.workers import DistributedBatches
@@ -33,7 +33,11 @@ class Denoising(Protocol):
 
 
 class Paint(Denoising, Protocol):
-    """Paints square crops of `resolution` pixels a side: one patch R×R×3 uint8 for each, from its own seed."""
+    """Paints square crops of `resolution` pixels a side: one patch R×R×3 uint8 for each, from its own seed.
+
+    One that also takes away what an object does to its surroundings, such as its shadow, gives R×R×4: the fourth
+    channel is 255 wherever it changed something.
+    """
 
     @property
     def resolution(self) -> int: ...
@@ -44,6 +48,25 @@ class PaintInSteps(Paint, Protocol):
     """One that can show the patches of all crops after every step, of which the last are the result."""
 
     def by_step(self, crops: list[Crop], seeds: list[int], batches: Batches) -> Iterator[list[np.ndarray]]: ...
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A crop, its patch R×R×3 uint8 in the tone of what surrounds it, and where the model changed it.
+
+    That is R×R bool, or None of a model that does not say, and of which only what is masked is meant.
+    """
+
+    crop: Crop
+    patch: np.ndarray
+    changed: np.ndarray | None
+
+    @classmethod
+    def of(cls, crop: Crop, painted: np.ndarray) -> Painted:
+        """From what a `Paint` gives."""
+        changed = painted[..., 3] > 0 if painted.shape[2] == 4 else None
+        hole = crop.mask if changed is None else crop.mask | changed  # around it the picture is as it was
+        return cls(crop, tone.match_ring(crop.image, hole, painted[..., :3]), changed)
 
 
 @dataclass(frozen=True)
@@ -92,6 +115,28 @@ class CropRemover:
 
         `avoid` (H×W bool or None for each) is where nothing is copied from.
         """
+        return [image for image, _ in self._removed(images, masks, seeds, avoid, beyond=False)]
+
+    def with_effects(
+        self,
+        images: list[np.ndarray],
+        masks: list[np.ndarray],
+        seeds: list[int],
+        avoid: list[np.ndarray | None] | None = None,
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The same, and the mask of what was changed: more than the given one where the method saw what an object does
+        to its surroundings. That never reaches into what is to `avoid`; nothing else differs.
+        """
+        return self._removed(images, masks, seeds, avoid, beyond=True)
+
+    def _removed(
+        self,
+        images: list[np.ndarray],
+        masks: list[np.ndarray],
+        seeds: list[int],
+        avoid: list[np.ndarray | None] | None,
+        beyond: bool,
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         check(images, masks, seeds)
         with ThreadPoolExecutor(THREADS) as pool:  # the device waits meanwhile, and OpenCV needs no interpreter
             numbers = list(pool.map(self._numbers, masks))
@@ -100,19 +145,20 @@ class CropRemover:
             def cut_one(k: int, one: int) -> Crop:
                 return self._cut(images[k], masks[k], numbers[k] == one, avoid[k] if avoid else None)
 
-            def painted(some: list[tuple[int, int]]) -> list[tuple[Crop, np.ndarray]]:
+            def painted(some: list[tuple[int, int]]) -> list[Painted]:
                 crops = list(pool.map(lambda hole: cut_one(*hole), some))
                 with self._turn:
                     patches = self.paint(crops, [seeds[k] + one - 1 for k, one in some])
-                return list(zip(crops, pool.map(_toned, crops, patches), strict=True))
+                return list(pool.map(Painted.of, crops, patches))
 
             fitted = dict(zip(holes, self._batches(painted, holes), strict=True))
 
-            def pasted(k: int) -> np.ndarray:
+            def pasted(k: int) -> tuple[np.ndarray, np.ndarray]:
+                own = [fitted[k, one] for one in _ones(numbers[k])]
                 result = images[k].copy()
-                for one in _ones(numbers[k]):
-                    put(result, numbers[k] == one, *fitted[k, one])
-                return result
+                for one, fit in zip(_ones(numbers[k]), own, strict=True):
+                    put(result, numbers[k] == one, fit.crop, fit.patch)
+                return result, _put_effects(result, masks[k], own, avoid[k] if avoid else None) if beyond else masks[k]
 
             return list(pool.map(pasted, range(len(images))))
 
@@ -141,7 +187,7 @@ class CropRemover:
             for patches in cast(PaintInSteps, self.paint).by_step(crops, seeds, self._batches):
                 frame = image
                 for one, crop, patch in zip(ones, crops, patches, strict=True):
-                    frame = paste(frame, numbers == one, crop, _toned(crop, patch))
+                    frame = paste(frame, numbers == one, crop, Painted.of(crop, patch).patch)
                 yield frame
 
     def _numbers(self, mask: np.ndarray) -> np.ndarray:
@@ -157,5 +203,18 @@ def _ones(numbers: np.ndarray) -> range:
     return range(1, int(numbers.max(initial=0)) + 1)
 
 
-def _toned(crop: Crop, patch: np.ndarray) -> np.ndarray:
-    return tone.match_ring(crop.image, crop.mask, patch)
+def _put_effects(result: np.ndarray, mask: np.ndarray, own: list[Painted], avoid: np.ndarray | None) -> np.ndarray:
+    """Put what was changed beyond a mask (H×W bool) into `result` itself, and return the mask of everything changed.
+
+    Where the crops of two objects overlap, the first one's stays.
+    """
+    changed = mask
+    for fit in own:
+        if fit.changed is not None:
+            more = placed(fit.changed, fit.crop, mask.shape) & ~changed
+            if avoid is not None:
+                more &= ~avoid
+            if more.any():
+                put(result, more, fit.crop, fit.patch)
+                changed = changed | more
+    return changed

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from removal.checkpoints.fetch import fetch
+from removal.checkpoints.fetch import weights_file
 from removal.fills.detail import touched
-from removal.weights import sums
 
 if TYPE_CHECKING:
     from removal.checkpoints.presets import Checkpoint
@@ -108,10 +106,7 @@ def load(checkpoint: Checkpoint, options: Options) -> Lama:
     from spandrel import MaskedImageModelDescriptor, ModelLoader
     from spandrel.architectures.LaMa import LaMa
 
-    place = fetch(checkpoint, options.offline, options.accept_license)
-    file = Path(place) / checkpoint.file if checkpoint.file else Path(place)
-    if checkpoint.sha256:
-        sums.refuse_other(file, checkpoint.sha256, "give a file that you trust: --model FILE.safetensors")
+    file = weights_file(checkpoint, options.offline, options.accept_license)
     device, dtype = options.devices()[0], str(options.torch_dtype()).removeprefix("torch.")
     try:
         found = ModelLoader("cpu").load_from_file(file)

@@ -18,14 +18,15 @@ class Method:
     `module` has a function `load(checkpoint, options)`; it is imported when that is called. With `channels` (the input
     channels of the UNets that it takes, of one `family` or of any) this gives a `removal.crops.remover.Paint`, which
     fills square crops in batches. Without, the method takes no checkpoint, and gets an empty one: then `load` gives a
-    `removal.fills.remover.Fill`, which fills a whole picture. One that stands `alone` paints crops with a network of
-    another kind, which only models made for it have.
+    `removal.fills.remover.Fill`, which fills a whole picture. One that stands `alone` paints crops with weights that
+    only models made for it have; `kind` says which.
     """
 
     module: str
     channels: tuple[int, ...] = ()
     family: str = ""
     alone: bool = False
+    kind: str = "of its own kind"
 
     @property
     def takes_weights(self) -> bool:
@@ -43,6 +44,7 @@ METHODS = {
     "attentive": Method("removal.methods.attentive", channels=(4, 9)),
     "controlnet": Method("removal.methods.controlnet", channels=(4,), family="sd15"),
     "lama": Method("removal.methods.lama", alone=True),
+    "osor": Method("removal.methods.osor", alone=True, kind="with a fifth output channel, for shadow and reflection"),
     "patchmatch": Method("removal.fills.patchmatch"),
     "telea": Method("removal.fills.telea"),
 }

@@ -44,7 +44,7 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
     lcm = any(map(is_lcm, options.lora))
     guidance = options.guidance if options.guidance is not None else 7.5 if options.prompt and not lcm else 1.0
     with loading():
-        pipeline, embeddings = _with_embeddings(checkpoint, options, guidance > 1)
+        pipeline, embeddings = with_embeddings(checkpoint, options, guidance > 1)
     found = pipeline.unet.config.in_channels
     if found != in_channels:
         raise ValueError(f"{checkpoint.repo} has {found} input channels where {in_channels} were expected")
@@ -62,7 +62,7 @@ def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_stren
     )
 
 
-def _with_embeddings(checkpoint: Checkpoint, options: Options, guided: bool) -> tuple[Any, dict[str, torch.Tensor]]:
+def with_embeddings(checkpoint: Checkpoint, options: Options, guided: bool) -> tuple[Any, dict[str, torch.Tensor]]:
     """The pipeline on its device, and the prompt's embeddings: from the cache, or from text encoders then released."""
     folder = fetch(checkpoint, options.offline, options.accept_license)
     single = folder if checkpoint.is_file else None

@@ -54,6 +54,13 @@ def _xl():
     return StableDiffusionXLInpaintPipeline(**_xl_parts(in_channels=9))
 
 
+def _osor():
+    """As SDXL's for inpainting with OSOR's weights merged: a fifth output channel."""
+    from diffusers import StableDiffusionXLInpaintPipeline
+
+    return StableDiffusionXLInpaintPipeline(**_xl_parts(in_channels=9, out_channels=5))
+
+
 def _plain_xl():
     """As stabilityai/stable-diffusion-xl-base-1.0 and its fine-tunes: 4 channels, two text encoders."""
     from diffusers import StableDiffusionXLPipeline
@@ -61,10 +68,10 @@ def _plain_xl():
     return StableDiffusionXLPipeline(**_xl_parts(in_channels=4))
 
 
-KINDS = {"inpainting": _inpainting, "plain": _plain, "sd2": _sd2, "xl": _xl, "plain-xl": _plain_xl}
+KINDS = {"inpainting": _inpainting, "plain": _plain, "sd2": _sd2, "xl": _xl, "osor": _osor, "plain-xl": _plain_xl}
 
 
-def _xl_parts(in_channels: int):
+def _xl_parts(in_channels: int, **unet):
     from transformers import CLIPTextModelWithProjection
 
     conditions = {
@@ -73,7 +80,7 @@ def _xl_parts(in_channels: int):
         "projection_class_embeddings_input_dim": 16 + 6 * 8,  # the pooled text, and six numbers about the picture
         "cross_attention_dim": 32,
     }
-    parts = _parts(in_channels=in_channels, **conditions)
+    parts = _parts(in_channels=in_channels, **conditions, **unet)
     del parts["safety_checker"], parts["feature_extractor"]
     second = CLIPTextModelWithProjection(parts["text_encoder"].config)
     return parts | {"text_encoder_2": second, "tokenizer_2": parts["tokenizer"]}

@@ -46,6 +46,7 @@ def _about(row: Checkpoint) -> list[str]:
     assert about is not None  # of every preset
     pinned = f"pinned, SHA-256 {row.sha256[:12]}" if row.sha256 else "unpinned"
     place = "inside the package" if row.is_local else f"{row.repo}, {pinned}"
+    place += f"; added to {row.base}, which comes too" if row.base else ""
     rows = f"{about.rows} row{'s' * (about.rows > 1)} and {about.tflop:g} TFLOP a hole"
     cost = rows if about.rows else "seconds of a core a hole"
     return [
@@ -99,7 +100,7 @@ def explain(
         "reason": choice.reason,
         "license": row.license,
     } | _here(Job(model=model, method=method, lora=lora or [], vae=vae))
-    facts |= _beside(lora or [], vae, row.family)
+    facts |= _beside(lora or [], vae, row)
     if json:
         print_json(facts)
         return
@@ -116,18 +117,18 @@ def _here(job: Job) -> dict[str, Any]:
     return {"weights_here": False not in lacking, "segmenter": segmenter_of(job), "segmenter_here": True not in lacking}
 
 
-def _beside(loras: list[str], vae: str, family: str | None) -> dict[str, Any]:
-    """What is said of what goes beside the checkpoint, where anything does."""
+def _beside(loras: list[str], vae: str, row: Checkpoint) -> dict[str, Any]:
+    """What the checkpoint is added to, its digest, and what goes beside it, as far as there is any."""
     from removal.checkpoints.lora import LCM_STEPS, is_lcm, parse_lora
     from removal.checkpoints.vae import TAESD
 
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {key: said for key in ("base", "sha256") if (said := getattr(row, key))}
     if loras:
         facts["lora"] = ", ".join(f"{place} × {weight:g}" for place, weight in map(parse_lora, loras))
     if any(map(is_lcm, loras)):
         facts["scheduler"] = f"LCM, as that LoRA is made for it: at most {LCM_STEPS} steps, guidance 1"
     if vae:
-        facts["vae"] = TAESD.get(family or "sd15", vae) if vae == "taesd" else vae
+        facts["vae"] = TAESD.get(row.family or "sd15", vae) if vae == "taesd" else vae
     return facts
 
 

@@ -24,6 +24,23 @@ def test_explain_says_what_a_lora_for_lcm_and_another_autoencoder_change(capsys,
     assert facts["vae"] == "madebyollin/taesdxl"
 
 
+def test_explain_says_what_weights_are_added_to_and_their_digest_where_one_is_known(capsys, no_network):
+    facts = explained(capsys, "osor")
+    assert (facts["repo"], facts["base"], facts["method"]) == ("eerie-road/osor-sdxl", "sdxl", "osor")
+    assert facts["sha256"].startswith("fff6bea76360666f")
+    assert facts["license"] == "openrail++"
+
+
+def test_a_folder_for_one_method_has_its_licence_in_its_card_too(tmp_path, no_network):
+    (tmp_path / "unet").mkdir()
+    unet = {"in_channels": 9, "out_channels": 5, "cross_attention_dim": 2048, "addition_embed_type": "text_time"}
+    (tmp_path / "unet/config.json").write_text(json.dumps(unet))
+    (tmp_path / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    with pytest.raises(UsageError, match=r"forbids commercial use; .* say --accept-license"):
+        chosen(Job(model=str(tmp_path)))
+    assert chosen(Job(model=str(tmp_path), accept_license=True)).method == "osor"
+
+
 def test_without_them_explain_says_nothing_of_them(capsys, no_network):
     assert not {"lora", "scheduler", "vae"} & explained(capsys, "sd15").keys()
 

@@ -13,6 +13,7 @@ import pytest
 from flows.cli import progress
 from flows.outcome import Outcome
 from flows.samples.scenes import write_scenes
+from removal import PRESETS
 from tests.flows.terminal import OnTerminal
 
 
@@ -106,7 +107,8 @@ def test_on_a_terminal_of_80_columns_no_word_is_broken():
     assert shown.ended() == 2
     sent = shown.seen.decode().splitlines()
     assert max(map(len, sent)) <= 80
-    assert " ".join(" ".join(sent).split()).startswith("unknown model 'bundeld'; give a preset (bundled, bundled-base,")
+    presets = ", ".join(PRESETS)
+    assert " ".join(" ".join(sent).split()).startswith(f"unknown model 'bundeld'; give a preset ({presets}),")
 
 
 def test_a_long_path_overflows_rather_than_breaks():

@@ -22,7 +22,7 @@ from flows.steps.needed_weights import missing, pull_of
 from masks import sam
 from removal import PRESETS
 from tests.flows.small import Following, rows, small
-from tests.stand_in_hub import serving
+from tests.stand_in_hub import ask_it, serving
 
 CLOSED = "http://127.0.0.1:1"
 DINO = "https://huggingface.co/IDEA-Research/grounding-dino-tiny"
@@ -136,6 +136,11 @@ def test_where_a_cpu_would_take_minutes_a_picture_a_look_says_what_classic_would
     assert "--model classic with --point or --box" in said
 
 
+def test_a_network_of_that_size_is_slow_there_whatever_its_method(tmp_path, here):
+    (said,) = said_of_a_look(photos(tmp_path, device="cpu", model="osor"))
+    assert said.startswith("osor paints on a CPU here, which takes minutes a picture")
+
+
 def test_so_does_a_run_at_its_start_which_changes_nothing_by_itself(tmp_path, here, monkeypatch):
     heard, begun = Following(), []
     monkeypatch.setattr("flows.run._do", lambda work, *_: begun.append(work.job))
@@ -212,6 +217,30 @@ def test_pull_brings_what_finds_the_objects_and_of_it_only_what_is_loaded(tmp_pa
         assert {*hub.fetched()} >= {"config.json", "vocab.txt", "model.safetensors"}
         assert not {"pytorch_model.bin", "onnx/model.safetensors"} & {*hub.fetched()}
     assert any("someone/dino" in line for line in said)
+
+
+def test_weights_that_are_added_to_others_come_with_them(tmp_path, unreachable, monkeypatch):
+    others, own = tmp_path / "sdxl", tmp_path / "osor"
+    networks = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+    for name in ("model_index.json", *(f"{part}/{stem}.fp16.safetensors" for part, stem in networks.items())):
+        (others / name).parent.mkdir(parents=True, exist_ok=True)
+        (others / name).write_bytes(name.encode())
+    own.mkdir()
+    for name in ("sdxlinpainting_phase2.safetensors", "sdxlinpainting_phase2.pth"):
+        (own / name).write_bytes(name.encode())
+    job = photos(tmp_path, text=[], masks=str(tmp_path / "masks"), model="osor")
+    said: list[str] = []
+    with serving({"eerie-road/osor-sdxl": own, PRESETS["sdxl"].repo: others}) as hub:
+        ask_it(hub, tmp_path / "hub", monkeypatch)
+        lacking = missing(job)
+        assert [one.name for one in lacking] == ["eerie-road/osor-sdxl", PRESETS["sdxl"].repo]
+        assert [one.size for one in lacking] == [3_100_000_000, 7_000_000_000]
+        pull_model("osor", None, False, [], "", "none", said.append)
+        both = {"sdxlinpainting_phase2.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors"}
+        assert {*hub.fetched()} >= both
+        assert "sdxlinpainting_phase2.pth" not in hub.fetched()
+        assert missing(job) == []
+    assert any("eerie-road/osor-sdxl: 1 files" in line for line in said)
 
 
 def test_a_preset_is_not_fetched_whole_without_its_segmenter(tmp_path, unreachable, monkeypatch):

@@ -14,7 +14,17 @@ from safetensors.numpy import load_file, save_file
 from removal import Options, load_remover
 from removal.checkpoints import fetch
 from removal.checkpoints.known import look_up, parent_repo
-from removal.checkpoints.presets import KNOWN, MOVED, Checkpoint
+from removal.checkpoints.presets import (
+    KNOWN,
+    MOVED,
+    SD2,
+    SD2_INPAINTING,
+    SD15,
+    SD15_INPAINTING,
+    SDXL,
+    SDXL_INPAINTING,
+    Checkpoint,
+)
 from removal.choice import choose
 from removal.painting import pipelines
 
@@ -118,6 +128,7 @@ def test_the_parent_of_every_family_is_a_living_hub_id(family, in_channels):
     assert parent.repo.count("/") == 1
     assert not parent.is_local
     assert parent.repo not in MOVED
+    assert parent.repo in (SD15, SD15_INPAINTING, SD2, SD2_INPAINTING, SDXL, SDXL_INPAINTING)  # not a child of theirs
 
 
 @pytest.mark.parametrize("kind", KINDS)

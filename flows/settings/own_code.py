@@ -10,32 +10,39 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.errors import UsageError
-from masks.segmenters import is_code, nearest
 
 _NAMED: set[str] = set()
+
+
+def _is_code(name: str) -> bool:
+    from masks.segmenters import is_code  # 0.1 s, which a verb's --help would wait for
+
+    return is_code(name)
+
+
+def _in_words(segmenter: str) -> str:
+    from masks.segmenters import nearest
+
+    return f"the segmenter {segmenter} is none of the table, but names code{nearest(segmenter)}"
 
 
 def named_by_hand(given: Mapping[str, Any]) -> None:
     """Note what the flags of a command line name. Nothing else may call this."""
     name = given.get("segmenter", "")
-    if is_code(name):
+    if _is_code(name):
         _NAMED.add(name)
 
 
 def refuse_unnamed(segmenter: str) -> None:
     """Raise UsageError for a segmenter that is code, unless the command line named it."""
-    if is_code(segmenter) and segmenter not in _NAMED:
+    if _is_code(segmenter) and segmenter not in _NAMED:
         raise UsageError(
-            f"the segmenter {segmenter} is none of the table, but names code{nearest(segmenter)}; code is never run "
-            "from a job file, a flow's parameters or an earlier run's settings: add "
-            f"--segmenter {segmenter} to this command"
+            f"{_in_words(segmenter)}; code is never run from a job file, a flow's parameters or an earlier run's settings: "
+            f"add --segmenter {segmenter} to this command"
         )
 
 
 def refuse_in_flow(segmenter: str, instead: str = "run it from the command line with --no-flow") -> None:
     """Raise UsageError for a segmenter that is code: a flow's parameters may come from anybody on its server."""
-    if is_code(segmenter):
-        raise UsageError(
-            f"the segmenter {segmenter} is none of the table, but names code{nearest(segmenter)}, which the parameters "
-            f"of a flow may not; {instead}"
-        )
+    if _is_code(segmenter):
+        raise UsageError(f"{_in_words(segmenter)}, which the parameters of a flow may not; {instead}")

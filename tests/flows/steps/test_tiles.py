@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from flows.job import Job
-from flows.ledger.manifest import OtherSettings
+from flows.ledger.target_settings import OtherSettings
 from flows.run import run
 from masks import Found
 from masks.bundled import BUNDLED

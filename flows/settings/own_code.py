@@ -37,8 +37,8 @@ def refuse_unnamed(segmenter: str) -> None:
     """Raise UsageError for a segmenter that is code, unless the command line named it."""
     if _is_code(segmenter) and segmenter not in _NAMED:
         raise UsageError(
-            f"{_in_words(segmenter)}; code is never run from a job file, a flow's parameters or an earlier run's settings: "
-            f"add --segmenter {segmenter} to this command"
+            f"{_in_words(segmenter)}; code is never run from a job file, a flow's parameters or an earlier run's "
+            f"settings: add --segmenter {segmenter} to this command"
         )
 
 

@@ -14,6 +14,7 @@ from masks.prompts import BoxPrompt, PointPrompt, Prompt, Segmenter, TextPrompt
 from masks.rf_detr import class_of
 from removal.weights.devices import devices
 from removal.weights.loading import loading
+from removal.weights.tensor_cores import on_tensor_cores
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,9 @@ def load_segmenter(
     """The segmenter called `name`, or with weights of one's own as `split_name` says; loaded once per process.
 
     `dtype` is the precision of the encoders of SAM and SAM 2.1, where their time goes; "auto" is bfloat16 on a GPU
-    that has it, else float32. A `module:function` is imported and run. Raises ValueError for an unknown name or what
-    cannot be imported, FileNotFoundError or OSError for weights that are unavailable.
+    that has it, else float32, with all else multiplied on a GPU's tensor cores. A `module:function` is imported and
+    run. Raises ValueError for an unknown name or what cannot be imported, FileNotFoundError or OSError for weights that
+    are unavailable.
     """
     if is_code(name):
         try:
@@ -158,4 +160,6 @@ def _load(
 ) -> Segmenter:
     from masks import loading
 
-    return loading.LOADERS[kind](loading.Setup(weights, detector, device, threshold, offline, dtype))
+    segmenter = loading.LOADERS[kind](loading.Setup(weights, detector, device, threshold, offline, dtype))
+    # What works in float32, such as detectors and SAM's decoder, is as exact as what works in bfloat16 beside it.
+    return on_tensor_cores(segmenter) if dtype == "auto" and device.startswith("cuda") else segmenter

@@ -21,6 +21,7 @@ from removal.painting.prefill import HINT, prefill
 from removal.painting.process import patches_by_step
 from removal.painting.tensors import to_images, to_latent_masks, to_tensors
 from removal.weights.batches import Batches
+from removal.weights.tensor_cores import tensor_cores
 
 AfterStep = Callable[..., dict[str, Any]]
 
@@ -81,8 +82,11 @@ class Painter:
 
         `after_step` is called at the end of every step with what diffusers gives a `callback_on_step_end`.
         """
+        unet = self.pipeline.unet
+        rounded = working_device(unet).type == "cuda" and unet.dtype != torch.float32
         try:
-            return self._painted(crops, seeds, after_step)
+            with tensor_cores() if rounded else contextlib.nullcontext():  # for an autoencoder that is in float32
+                return self._painted(crops, seeds, after_step)
         except torch.OutOfMemoryError:
             if self.recorded:
                 self.recorded.release()

@@ -9,9 +9,11 @@ import shutil
 import urllib.error
 from functools import partial
 
+import cv2
 import numpy as np
 import pytest
 import segment_anything
+import skimage.data
 import torch
 from huggingface_hub.utils import are_progress_bars_disabled
 from safetensors.torch import save_file
@@ -369,3 +371,22 @@ def test_a_download_that_fails_says_of_what_from_where_and_what_to_do(tmp_path, 
 def test_an_unknown_size_is_answered_with_those_there_are():
     with pytest.raises(ValueError, match=r"unknown SAM size 'vit_x'; there are vit_b, vit_l, vit_h"):
         sam.load("vit_x", "cpu", offline=True)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea"])
+@pytest.mark.parametrize("size", [(1500, 2000), (3000, 1500)])
+def test_a_large_photo_is_scaled_to_within_a_level_of_what_the_library_makes_of_it_and_the_mask_is_the_same(
+    segment, monkeypatch, name, size
+):
+    image = cv2.resize(getattr(skimage.data, name)(), size[::-1], interpolation=cv2.INTER_CUBIC)
+    network, (height, width) = segment.network, size
+    theirs = network.frame.apply_image(image).astype(int)
+    ours = network._scaled(image).permute(1, 2, 0).numpy()
+    assert 0 < np.abs(theirs - ours).max() <= 1
+    assert np.abs(theirs - ours).mean() < 0.01
+    around = (width // 8, height // 8, width // 2, height // 2)
+    asked = [PointPrompt(((width // 2, height // 2, 1),)), BoxPrompt(around)]
+    found = segment([image] * 2, asked)
+    monkeypatch.setattr(network, "_scaled", lambda image: torch.from_numpy(theirs).permute(2, 0, 1))
+    for one, other in zip(found, segment([image] * 2, asked), strict=True):
+        assert iou(one.mask, other.mask) > 0.99

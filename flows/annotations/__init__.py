@@ -1,1 +1,1 @@
-"""Annotations that others drew: what they say is to go, and what is left of them afterwards."""
+"""Annotations in the formats of other tools: what they mark for removal, and the copy without it."""

@@ -1,4 +1,4 @@
-"""COCO files: checked when they are read, record by record, so that nothing of them can end a run later."""
+"""COCO files, checked record by record when they are read, so that nothing in them can end a run later."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Annotated:
-    """What the annotations of some categories cover, by file name, and what to say of those that do not count."""
+    """The regions that the annotations of some categories cover, by file name, and a message about those ignored."""
 
     regions: dict[str, Region]
     said: tuple[str, ...] = ()
 
 
 def read_coco(file: Path, categories: Iterable[str]) -> Annotated:
-    """What the annotations of some categories cover. Raises ValueError, with the record that is wrong."""
+    """The regions that the annotations of some categories cover. Raises ValueError that names the faulty record."""
     if not file.is_file():
         raise ValueError(f"there is no COCO file at {file}{path_beside(file)}")
     stat = file.stat()
@@ -40,20 +40,20 @@ def read_coco(file: Path, categories: Iterable[str]) -> Annotated:
 
 @functools.lru_cache(maxsize=2)
 def _read_coco(file: Path, categories: tuple[str, ...], size: int, mtime: int) -> Annotated:
-    """As it was at that size and time: every portion of a run asks again."""
+    """Cached for a file of that size and time, since every portion of a run asks again."""
     whole = parsed(file)
     ids = ids_of(whole, categories, file)
     chosen = [one for one in whole["annotations"] if id_of(one["category_id"]) in ids]
     by_image: dict[Id, list[Record]] = {}
     for annotation in chosen:
         by_image.setdefault(id_of(annotation["image_id"]), []).append(annotation)
-    images: dict[str, dict[Id, Record]] = {}  # two entries of one file, as merged data sets have them, add up
+    images: dict[str, dict[Id, Record]] = {}  # merged data sets may list a file twice; both entries count
     for image in whole["images"]:
         if (number := id_of(image["id"])) in by_image:
             images.setdefault(name_of(image), {})[number] = image
     lost = by_image.keys() - {number for some in images.values() for number in some}
     astray = sum(len(by_image[number]) for number in lost)
-    of_none = f"{astray} belong to no picture of it, such as one with image_id {min(map(str, lost))}" if lost else ""
+    of_none = f"{astray} belong to no picture in it, such as one with image_id {min(map(str, lost))}" if lost else ""
     if not images:
         missing = f"{file} has no annotation of {', '.join(categories)} in any picture"
         raise ValueError(f"{missing}; {of_none}" if of_none else missing)
@@ -72,21 +72,21 @@ def _region(images: list[Record], annotations: list[Record]) -> Region:
 
 
 def name_of(image: Mapping[str, Any]) -> str:
-    """The name of a picture below the source: posix, also where Windows wrote the file; Label Studio's after `?d=`."""
+    """The posix path of a picture below the source, also from a file written on Windows or by Label Studio (`?d=`)."""
     name = image["file_name"]
     _, asked, local = name.rpartition("?d=")
     return PurePosixPath((unquote(local) if asked else name).replace("\\", "/")).as_posix()
 
 
 def id_of(value: Any) -> Id:
-    """An id as it is compared: 1, 1.0 and "1" are the same, as files that went through tables have them."""
+    """An id for comparison: 1, 1.0 and "1" are the same, since spreadsheets and data frames turn one into another."""
     if isinstance(value, str):
         return int(value) if value.isascii() and value.isdigit() and str(int(value[:20])) == value else value
     return int(value)
 
 
 def ids_of(whole: Mapping[str, Any], categories: Iterable[str], file: Path) -> set[Id]:
-    """The ids of categories by name; of one name there may be several. Raises ValueError with the names there are."""
+    """The ids of categories by name; a name may have several. Raises ValueError that lists the names in the file."""
     known: dict[str, set[Id]] = {}
     for category in whole["categories"]:
         known.setdefault(compose(category["name"]), set()).add(id_of(category["id"]))
@@ -100,7 +100,7 @@ def ids_of(whole: Mapping[str, Any], categories: Iterable[str], file: Path) -> s
 
 
 def parsed(file: Path) -> Record:
-    """A COCO file of object annotations, as it is. Raises ValueError that names the record which is wrong."""
+    """A COCO file of object annotations, unchanged. Raises ValueError that names the faulty record."""
     try:
         whole = json.loads(read_list(file))
         if not isinstance(whole, dict):
@@ -162,7 +162,7 @@ def _called(record: Any) -> str:
 
 
 def _refuse_two_meanings(records: list[Record], meaning: Any, what: str) -> None:
-    """Raises ValueError for an id that two different records have: whose an annotation is could not be told."""
+    """Raises ValueError for an id of two different records, since an annotation could belong to either."""
     meant = Counter({(id_of(one["id"]), meaning(one)) for one in records})
     of_id: dict[Id, str] = {}
     for number, name in sorted(meant, key=str):

@@ -1,4 +1,4 @@
-"""Which row of a file belongs to which picture, where their names are not the same letter by letter."""
+"""Matches the rows of a file with pictures whose names are not the same letter by letter."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import PurePosixPath
 
 from flows.places.entries import compose
 
-UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of a file that was uploaded
+UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # Label Studio's prefix to the name of an uploaded file
 
 
 def partners(rows: Collection[str], names: Collection[str], by_ending: bool = False) -> dict[str, str]:
-    """Rows by the names of their pictures: the same name, or the same once composed (NFC), as a Mac has it otherwise.
+    """Rows by the names of their pictures: equal as they are, or once composed (NFC), since a Mac decomposes names.
 
-    `by_ending`, a row is also that of the one picture whose path ends as its own does, where no other row is.
+    `by_ending`, a row also belongs to the only picture whose path ends like its own, if that has no other row.
     """
     known, rows = set(names), set(rows)
     found = {row: row for row in rows & known}
@@ -31,7 +31,7 @@ def partners(rows: Collection[str], names: Collection[str], by_ending: bool = Fa
 
 
 def last_parts(row: str) -> set[str]:
-    """What the name of a row's picture may be without its folders."""
+    """Possible names of a row's picture without its folders."""
     last = compose(PurePosixPath(row).name)
     return {last, UPLOADED.sub("", last)}
 

@@ -1,4 +1,4 @@
-"""What annotations cover of a picture: polygons, runs and boxes become one mask."""
+"""The region that annotations cover: their polygons, runs and boxes become one mask."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class NoArea(ValueError):
 
 @dataclass(frozen=True)
 class Region:
-    """What annotations cover of one picture; `sizes` (width, height) are those that their file says it has."""
+    """The annotations of one picture; `sizes` (width, height) are the picture's, according to their file."""
 
     annotations: tuple[dict[str, Any], ...]
     sizes: tuple[tuple[int, int], ...]
     key: str
 
     def mask(self, width: int, height: int) -> tuple[np.ndarray, str | None]:
-        """H×W bool, the union of all, in a picture of that size; and what is to be said of pieces without an area.
+        """H×W bool, the union of all, for a picture of that size; and a message about pieces without an area.
 
-        These are left out. Raises ValueError that names the annotation which is wrong, and where none has an area.
+        Those are left out. Raises ValueError that names a faulty annotation, or if none has an area.
         """
         for size in self.sizes:
             if size != (width, height):
@@ -54,7 +54,7 @@ class Region:
 
 
 def _covered(annotation: Mapping[str, Any], height: int, width: int) -> tuple[np.ndarray, list[str]]:
-    """H×W bool of one annotation, its runs or polygons, or its box where it has neither; and which pieces are empty."""
+    """H×W bool of one annotation: its runs or polygons, or its box if it has neither; and the pieces that are empty."""
     drawn, mask, empty = annotation.get("segmentation"), np.zeros((height, width), np.uint8), []
     if drawn and isinstance(drawn, dict):
         runs = mask_of_runs(drawn, height, width)
@@ -66,7 +66,7 @@ def _covered(annotation: Mapping[str, Any], height: int, width: int) -> tuple[np
             corners = _polygon(piece) if drawn else _box(piece)
             if (corners.max(axis=0) < 0).any() or (corners.min(axis=0) > (width, height)).any():
                 raise NoArea("a piece of it lies outside the picture")
-            # COCO counts from a pixel's corner, OpenCV from its middle; it draws the outline too, half a pixel out.
+            # COCO counts from a pixel's corner, OpenCV from its centre; it also draws the outline, half a pixel out.
             cv2.fillPoly(mask, [np.round((corners - 0.5) * (1 << FINE)).astype(np.int32)], 1, shift=FINE)
         except NoArea as error:
             empty.append(str(error))
@@ -74,22 +74,22 @@ def _covered(annotation: Mapping[str, Any], height: int, width: int) -> tuple[np
 
 
 def _pieces(drawn: list[Any]) -> list[Any]:
-    """The polygons of an annotation; some write the only one without brackets of its own."""
+    """The polygons of an annotation; some tools write a single one without its own brackets."""
     return [drawn] if all(_is_number(one) for one in drawn) else drawn
 
 
 def _polygon(piece: Any) -> np.ndarray:
-    """The corners of a polygon, N×2. Raises NoArea for a line or a point, ValueError for what is no polygon."""
+    """The corners of a polygon, N×2. Raises NoArea for a line or a point, ValueError for anything else."""
     if not isinstance(piece, list) or len(piece) % 2 or not all(_is_number(one) for one in piece):
         raise ValueError(f"a polygon is a list of numbers x, y, x, y, ..., not {piece!r:.40}")
     corners = np.asarray(piece, np.float64).reshape(-1, 2)
     if len(corners) < 3:
-        raise NoArea(f"a polygon has three corners at least, and one of its has {len(corners)}")
+        raise NoArea(f"a polygon has at least three corners, and one of these has {len(corners)}")
     x, y = (corners - corners[0]).T
-    # A line walked to and fro has no area; a figure of eight, whose halves cancel out, has one.
+    # A line drawn back and forth has no area; a figure of eight, whose halves cancel out, has one.
     longest = corners[np.argmax(x * x + y * y)] - corners[0]
     if not np.abs(longest[0] * y - longest[1] * x).any():
-        raise NoArea("a polygon of it is flat")
+        raise NoArea("one of its polygons is flat")
     return corners
 
 

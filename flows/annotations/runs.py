@@ -1,6 +1,6 @@
-"""Runs of COCO (RLE): lengths of not covered and covered pixels in turn, down the columns, plain or packed.
+"""COCO's run lengths (RLE): uncovered and covered pixels in turn, down the columns, plain or packed.
 
-Read here, since pycocotools writes beyond its memory when a file's runs are not as long as its size says.
+Decoded here, since pycocotools writes beyond its buffer when the runs are longer than the size in the file.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-LARGEST = 50  # bits of a packed run; no picture has as many pixels
+LARGEST = 50  # bits of a packed run; no picture has that many pixels
 
 
 def mask_of_runs(drawn: Mapping[str, Any], height: int, width: int) -> np.ndarray:
-    """H×W bool. Raises ValueError for runs that do not make up exactly this picture."""
+    """H×W bool. Raises ValueError for runs that do not add up to exactly this picture."""
     size, counts = drawn.get("size"), drawn.get("counts")
     if size != [height, width]:
         raise ValueError(f"the size of its runs, {size!r:.40}, is not [{height}, {width}], that of its picture")
     runs = _unpacked(counts) if isinstance(counts, str) else counts
-    # Added up as Python's own numbers, which cannot wrap.
+    # Added up as Python integers, which cannot overflow.
     if not isinstance(runs, list) or not all(_is_length(run) for run in runs) or sum(runs) != height * width:
-        raise ValueError(f"its runs do not make up {height}×{width} pixels")
+        raise ValueError(f"its runs do not add up to {height}×{width} pixels")
     lengths = np.array(runs, np.int64)
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(width, height).T
 
@@ -31,7 +31,7 @@ def _is_length(run: Any) -> bool:
 
 
 def _unpacked(text: str) -> list[int]:
-    """Runs as COCO packs them: five bits a letter, the sixth says that more follow; from the third on, differences."""
+    """COCO's packed runs: five bits a letter, a sixth if more follow; from the third on, differences."""
     counts: list[int] = []
     value = shift = 0
     for letter in text.encode("ascii", "replace"):

@@ -1,4 +1,4 @@
-"""A copy of a COCO file without what is gone: its annotations, and pictures that were not delivered."""
+"""A copy of a COCO file without the annotations of removed objects and without pictures that were not delivered."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from flows.annotations.partners import partners
 def without(
     file: Path, categories: Iterable[str], gone: set[str], published: Mapping[str, str], left_out: set[str]
 ) -> dict[str, Any]:
-    """A COCO file without the annotations of these categories in the pictures that are `gone`, and without the pictures
-    `left_out`. Pictures that are `published` under another name get that one. Ids and all else stay as they are.
+    """A COCO file without annotations of these categories in `gone` pictures, and without the pictures `left_out`.
+    Pictures that are `published` under another name get that one. Ids and everything else stay as they are.
     """
     whole = parsed(file)
     ids = ids_of(whole, categories, file)
@@ -35,7 +35,7 @@ def without(
 
 
 def _renamed(image: dict[str, Any], name: str, published: str) -> dict[str, Any]:
-    """An image whose picture was published under another name; folders that its file's names begin with stay."""
+    """An image whose picture was published under another name; the folders in front of its name stay."""
     if name == published:
         return image
     before = name_of(image).removesuffix(name) if name_of(image).endswith(name) else ""

@@ -1,1 +1,1 @@
-"""Bytes to pictures and back: what each format holds, and what is kept of it."""
+"""Bytes to pictures and back, and what is kept of each format."""

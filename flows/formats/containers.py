@@ -1,4 +1,4 @@
-"""What only the bytes of a container tell: whether it lost anything, its depth, its colour space, its sampling."""
+"""Facts that only the bytes of a container tell: lossless or not, depth, colour space, sampling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ THUMBNAILS = (0x0409, 0x040C)  # previews among Photoshop's resources
 
 @dataclass(frozen=True)
 class Av1:
-    """What an AVIF says of its pixels."""
+    """An AVIF's depth, colour space and sampling."""
 
     bits: int
     sampling: str
@@ -21,12 +21,12 @@ class Av1:
 
 
 def webp_is_lossless(data: bytes) -> bool:
-    """True if the pixels of a WebP were kept exactly: a chunk VP8L, where one that loses has VP8."""
+    """True if a WebP is lossless: it has a chunk VP8L, a lossy one VP8."""
     return any(kind == b"VP8L" for kind in _riff(data))
 
 
 def av1(data: bytes) -> Av1:
-    """Of an AVIF: the box av1C tells depth and sampling, nclx in the box colr the colour space (ISO/IEC 23000-22)."""
+    """An AVIF's facts: depth and sampling from the box av1C, the colour space from nclx in colr (ISO/IEC 23000-22)."""
     at = data.find(b"av1C") + 6
     flags = data[at] if 6 <= at < len(data) else 0x0C
     bits = (12 if flags & 0x20 else 10) if flags & 0x40 else 8

@@ -1,4 +1,4 @@
-"""Pictures of more than 8 bits: looked at and painted through an 8-bit view, kept bit for bit outside the hole."""
+"""Pictures of more than 8 bits: seen and painted through an 8-bit view, kept bit for bit outside the hole."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNSIGNED = 1
 
 
 def is_deep(opened: Image.Image, data: bytes) -> bool:
-    """True if a PNG or TIFF holds whole numbers of 16 bits, which Pillow alone would narrow."""
+    """True if a PNG or TIFF holds 16-bit integers, which Pillow alone would narrow."""
     if opened.format == "PNG":
         return len(data) > 24 and data[24] == 16
     if opened.format != "TIFF":
@@ -68,7 +68,7 @@ def deepened(picture: Picture, image: np.ndarray, shown: np.ndarray) -> tuple[np
 
 
 def _bits(colours: np.ndarray) -> int:
-    """How many bits the largest of these values takes, 8 at least."""
+    """The bits that the largest of these values needs, at least 8."""
     return max(8, int(colours.max()).bit_length())
 
 

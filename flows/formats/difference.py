@@ -1,4 +1,4 @@
-"""How far a written picture is from its source where nothing was painted, by the bytes that were written."""
+"""The difference of a written picture from its source where nothing was painted, measured on the written bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flows.formats.pictures import decode
 def outside(picture: Picture, mask: np.ndarray, written: bytes, max_pixels: int) -> int:
     """The largest difference of any channel, outside a mask (H×W bool): 0..255, or 0..65535 of 16 bits.
 
-    Of a JPEG whose coefficients were kept, it counts beyond the MCUs that the mask touches and the pixel beside them.
+    In a JPEG whose coefficients were kept, the MCUs that the mask touches, and one pixel around them, are left out.
     Raises BrokenPicture where what was written is another kind of picture, UnsupportedPicture as `decode` does.
     """
     after = decode(written, max_pixels)

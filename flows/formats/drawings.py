@@ -1,4 +1,4 @@
-"""Pictures made to be looked at: masks in white, panels beside each other, the steps of a process as a GIF."""
+"""Pictures for people: masks in white, panels side by side, the steps of a process as a GIF."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from PIL import Image
 
 
 def mask_in_white(mask: np.ndarray) -> np.ndarray:
-    """A mask (H×W bool) to be looked at, H×W×3 uint8."""
+    """A mask (H×W bool) as a white picture on black, H×W×3 uint8."""
     return np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
 
 
 def strip(panels: list[np.ndarray], gap: int = 4) -> np.ndarray:
-    """Panels H×W×3 uint8 of one height beside each other, on white."""
+    """Panels (H×W×3 uint8 of one height) side by side, on white."""
     white = np.full((panels[0].shape[0], gap, 3), 255, np.uint8)
     return np.concatenate([part for panel in panels for part in (panel, white)][:-1], axis=1)
 
@@ -44,7 +44,7 @@ def _changes(before: np.ndarray, frame: np.ndarray) -> Image.Image:
 
 
 def _in_colours(image: np.ndarray, count: int) -> Image.Image:
-    """`image` (H×W×3 uint8) in `count` colours of its own. Not dithered: the specks would show more than the bands."""
+    """`image` (H×W×3 uint8) in `count` colours of its own. Not dithered: specks are more visible than bands."""
     area = image.shape[0] * image.shape[1]
     # Median cut, the default, spends its colours on large areas and loses a highlight. Means move until 1% still do.
     return Image.fromarray(image).quantize(count, Image.Quantize.MAXCOVERAGE, kmeans=max(1, area // 100))

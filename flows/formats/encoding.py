@@ -1,4 +1,4 @@
-"""Pictures to bytes: a changed picture in the container that it was in, or that was asked for, with its metadata."""
+"""Pictures to bytes: a changed picture in its own container, or the one asked for, with its metadata."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from flows.formats.tiff import encode_tiff
 
 CONVERTED = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 JPEG_QUALITY = 95
-JPEG_XMP = 65504  # bytes that fit into the one segment which XMP has
+JPEG_XMP = 65504  # bytes that fit into the single segment for XMP
 PLAIN: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True, "exact": True}, "JPEG": {"quality": 90}}
 
 
 def changed(picture: Picture, image: np.ndarray) -> tuple[bytes, str | None]:
-    """`picture` with the pixels of `image` (H×W×3 uint8), and what is to be said of how it was written.
+    """`picture` with the pixels of `image` (H×W×3 uint8), and a message about how it was written, if any.
 
-    A JPEG keeps its coefficients in every block that is not another; where they cannot be kept, that is said.
+    A JPEG keeps its coefficients in every unchanged block; if they cannot be kept, the message says so.
     """
     if picture.source is None:
         return encode(picture, image), None
@@ -77,7 +77,7 @@ def converted(picture: Picture, container: str = "same", quality: int | None = N
 
 
 def reencoded(data: bytes, container: str, quality: int | None) -> bytes:
-    """A picture's bytes as that container; the very same where it is one already. Raises as `decode`, `converted`."""
+    """A picture's bytes in that container; the same bytes if it has it. Raises as `decode` and `converted` do."""
     if container == "same":
         return data
     picture = decode(data)
@@ -86,7 +86,7 @@ def reencoded(data: bytes, container: str, quality: int | None) -> bytes:
 
 
 def marked(picture: Picture, method: str | None) -> Picture:
-    """`picture` with an XMP that says that a part of it was painted by this method, if that has room for it."""
+    """`picture` with an XMP that says that a part was painted by this method, if there is room for it."""
     said = with_provenance(picture.metadata.xmp, BY_ALGORITHM if method in UNTRAINED else BY_MODEL)
     if picture.format == "JPEG" and len(said) > JPEG_XMP:
         return picture
@@ -104,7 +104,7 @@ def encode_image(image: np.ndarray, container: str = "PNG") -> bytes:
 
 
 def _encoder_options(picture: Picture, to: str, quality: int | None) -> tuple[dict[str, Any], bool]:
-    """The settings of the encoder and whether it keeps every pixel: what was lossless stays so unless asked."""
+    """The encoder's settings, and True if it keeps every pixel: lossless stays lossless unless asked otherwise."""
     metadata = picture.metadata
     if to == picture.format:
         if metadata.lossless or quality is None:
@@ -132,7 +132,7 @@ def _stored(pixels: np.ndarray, picture: Picture) -> np.ndarray:
 
 
 def _arguments(picture: Picture) -> dict[str, Any]:
-    """What Pillow takes for a container, of its metadata."""
+    """The metadata that Pillow writes into a container."""
     metadata, of = picture.metadata, picture.format
     given: dict[str, Any] = {"icc_profile": metadata.icc, "dpi": metadata.dpi}
     if of != "BMP":
@@ -145,7 +145,7 @@ def _arguments(picture: Picture) -> dict[str, Any]:
 
 
 def _chunks(picture: Picture) -> list[bytes]:
-    """The chunks of a PNG: those that it had, with EXIF and XMP; and from what others had, what Pillow makes of it."""
+    """The chunks of a PNG: its own, with EXIF and XMP, or those that Pillow makes of another container's metadata."""
     metadata = picture.metadata
     there = kinds(metadata.chunks)
     info = PngImagePlugin.PngInfo()
@@ -162,5 +162,5 @@ def _chunks(picture: Picture) -> list[bytes]:
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
-    """`image` (H×W×3 uint8) as H×W: grey pixels stay exactly as they were, being the luma of equal channels."""
+    """`image` (H×W×3 uint8) as H×W: grey pixels stay exactly as they were, as the luma of equal channels."""
     return np.asarray(Image.fromarray(image).convert("L"))

@@ -1,6 +1,6 @@
-"""EXIF blocks: rid of previews in place, so that every other byte, maker notes too, stays as it is.
+"""EXIF blocks: previews are blanked in place, so that every other byte, maker notes included, stays as it is.
 
-By hand, since Pillow writes a block anew and drops what it does not know, and piexif is no longer kept.
+By hand, since Pillow rewrites a block and drops what it does not know, and piexif is unmaintained.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from flows.formats.orientation import TAG
 
 PREFIX = b"Exif\0\0"  # before a block in a JPEG; other containers hold it bare
-PLACES = ((0x0201, 0x0202), (0x0111, 0x0117))  # where a preview begins, and how long it is: a JPEG, or plain strips
+PLACES = ((0x0201, 0x0202), (0x0111, 0x0117))  # offset and length of a preview: a JPEG, or plain strips
 SHORT, LONG = 3, 4
-PREVIEW = b"\xff\xd8\xff"  # how a JPEG begins; maker notes hold such previews too
+PREVIEW = b"\xff\xd8\xff"  # the start of a JPEG; maker notes hold such previews too
 
 
 def without_previews(block: bytes) -> bytes | None:
-    """An EXIF block (bare) that shows nothing that may have been removed; None for a broken one."""
+    """An EXIF block (bare) without previews, which may show a removed object; None for a broken block."""
     data = bytearray(block.removeprefix(PREFIX))
     try:
         order = {b"II": "<", b"MM": ">"}[bytes(data[:2])]
@@ -34,7 +34,7 @@ def without_previews(block: bytes) -> bytes | None:
 
 
 def saying(orientation: int) -> bytes:
-    """A block (bare) that says nothing but an orientation."""
+    """A block (bare) with an orientation and nothing else."""
     return struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, TAG, SHORT, 1, orientation, 0, 0)
 
 
@@ -43,19 +43,19 @@ def _number(data: bytes | bytearray, order: str, at: int, kind: int) -> int:
 
 
 def _end(data: bytearray, order: str, directory: int) -> int:
-    """Where a directory's entries end and the place of the next directory is told."""
+    """The end of a directory's entries, where the offset of the next directory follows."""
     return directory + 2 + 12 * _number(data, order, directory, SHORT)
 
 
 def _entries(data: bytearray, order: str, directory: int, tag: int) -> Iterator[int]:
-    """Where the entries of a tag begin: tag, type, count and value, 12 bytes each."""
+    """The offsets of a tag's entries: tag, type, count and value, 12 bytes each."""
     for at in range(directory + 2, _end(data, order, directory), 12):
         if _number(data, order, at, SHORT) == tag:
             yield at
 
 
 def _values(data: bytearray, order: str, directory: int, tag: int) -> list[int]:
-    """The whole numbers that a tag holds; of a tag that stands there more than once, those of the first."""
+    """The integers of a tag; of a tag that occurs more than once, those of the first."""
     at = next(_entries(data, order, directory, tag), None)
     if at is None:
         return []
@@ -68,13 +68,13 @@ def _values(data: bytearray, order: str, directory: int, tag: int) -> list[int]:
 
 
 def _blank(data: bytearray, order: str, directory: int, begins: int, lengths: int) -> None:
-    """Blank the strips of a preview. However often they overlap, each byte is blanked once."""
+    """Blank the strips of a preview; each byte once, however often they overlap."""
     places = zip(_values(data, order, directory, begins), _values(data, order, directory, lengths), strict=False)
     done = 0
     for begin, length in sorted(places):
         end = min(begin + length, len(data))
         if end == len(data) > begin > 8:
-            del data[begin:]  # as it mostly is: the last thing in the block
+            del data[begin:]  # the usual case: the last thing in the block
         elif end > (first := max(begin, done)):
             data[first:end] = bytes(end - first)
         done = max(done, end)
@@ -90,7 +90,7 @@ def _blank_embedded(data: bytearray) -> None:
 
 
 def _jpeg_end(data: bytearray, at: int) -> int:
-    """Where a JPEG ends: its segments are stepped over, since a preview in one of them has an end of its own."""
+    """The end of a JPEG. Its segments are skipped, since a preview in one of them has an end of its own."""
     at += 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:  # until the scan begins
         at += 2 + _number(data, ">", at + 2, SHORT)

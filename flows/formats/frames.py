@@ -1,4 +1,4 @@
-"""What a file holds beside its picture: previews, gain and depth maps, other pictures."""
+"""Other contents of a picture's file: previews, gain and depth maps, further pictures."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from PIL import Image
 from flows.formats.png import end_of
 from flows.formats.provenance import tells_of_video
 
-MP_ENTRIES = 0xB002  # of CIPA DC-007, by which a JPEG holds others
+MP_ENTRIES = 0xB002  # of CIPA DC-007 (MPO): a JPEG that holds others
 PREVIEW, UNSAID = "Large Thumbnail", "Undefined"  # UNSAID is what gain maps are (Ultra HDR, ISO 21496-1)
-VIDEO = "the video in it was left out, and what tells of that"
-MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # of a JPEG, within a scan: any but what belongs to that
+VIDEO = "the video in it was left out, with the metadata about it"
+MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # any marker of a JPEG but those within a scan
 MAPS = "its gain or depth map was left out, since it shows what was removed"
 
 
@@ -23,9 +23,9 @@ def container(opened: Image.Image) -> str:
 
 
 def left_out(opened: Image.Image) -> str | None:
-    """What is said of a picture that is changed, since something beside it is left out; None where nothing is.
+    """A message about what is left out beside a changed picture; None for nothing.
 
-    Raises ValueError where it holds pictures in their own right: pages, steps of an animation, other views.
+    Raises ValueError for further pictures in their own right: pages, frames of an animation, other views.
     """
     if opened.format == "MPO":
         entries = opened.mpinfo[MP_ENTRIES][1:]  # type: ignore[attr-defined]
@@ -39,9 +39,9 @@ def left_out(opened: Image.Image) -> str | None:
 
 
 def behind(opened: Image.Image, data: bytes) -> str | None:
-    """What is said of a picture that is changed, since something behind it is left out: a video, or bytes of any kind.
+    """A message about what is left out behind a changed picture, such as a video; None for nothing.
 
-    Of several pictures in one file, `left_out` says it.
+    `left_out` speaks of several pictures in one file.
     """
     if tells_of_video(opened.info.get("xmp")):
         return VIDEO
@@ -52,12 +52,12 @@ def behind(opened: Image.Image, data: bytes) -> str | None:
         end = _jpeg_end(data)
     elif opened.format == "WEBP":
         end = 8 + struct.unpack_from("<I", data, 4)[0]
-    more = data[end:].strip(b"\0\r\n")  # padding, and what a transfer as text adds
-    return f"{len(data) - end} bytes behind its end were left out" if more else None
+    more = data[end:].strip(b"\0\r\n")  # padding, and line ends that a transfer as text adds
+    return f"{len(data) - end} bytes after its end were left out" if more else None
 
 
 def _jpeg_end(data: bytes) -> int:
-    """Where a JPEG ends; where it does not, the end of the file."""
+    """The end of a JPEG; the end of the file if it has none."""
     at = 2
     while found := MARKER.search(data, at):
         at = found.end()

@@ -1,4 +1,4 @@
-"""HEIC, which is read and written where the package pillow-heif is installed: the extra `heic`."""
+"""HEIC, which is read and written if the package pillow-heif is installed: the extra `heic`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def installed() -> bool:
 
 @functools.cache
 def opening() -> tuple[str, ...]:
-    """The format for Pillow to open besides its own, which is made known to it at the first call."""
+    """The formats that Pillow opens with pillow-heif, which is registered at the first call."""
     if not installed():
         return ()
     import pillow_heif

@@ -1,4 +1,4 @@
-"""What stands before the pixels of a JPEG: its size and sampling, and the markers that go into a changed one."""
+"""The segments before the pixels of a JPEG: its size and sampling, and the markers that go into a changed one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from flows.formats.exif import PREFIX
 from flows.formats.metadata import Metadata
 
 SOI, COM, ADOBE, CAPTIONS = b"\xff\xd8", 0xFE, 0xEE, 0xED
-FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # SOF0 to SOF15, without the tables among them
-ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers that are nothing but a marker
+FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # SOF0 to SOF15, without the tables in that range
+ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length and content
 JFIF, XMP, ICC = b"JFIF\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
-JFIF_END = 12  # of what it says of resolution; its preview stands behind that
-MOST = 65533  # bytes of a segment's content
+JFIF_END = 12  # bytes with the resolution; a preview may follow
+MOST = 65533  # bytes of a segment's content at most
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Size in pixels, bits, and how many blocks of each component an MCU has, across and down."""
+    """Size in pixels, bits, and the blocks of each component in an MCU, across and down."""
 
     width: int
     height: int
@@ -28,18 +28,18 @@ class Frame:
 
     @property
     def mcu(self) -> tuple[int, int]:
-        """Pixels of an MCU of all components, across and down."""
+        """The size of an MCU of all components in pixels, across and down."""
         across, down = zip(*self.sampling, strict=True)
         return 8 * max(across), 8 * max(down)
 
     def block(self, component: int) -> tuple[int, int]:
-        """Pixels that a block of a component stands for, across and down."""
+        """The size in pixels that a block of a component covers, across and down."""
         (across, down), (width, height) = self.sampling[component], self.mcu
         return width // across, height // down
 
 
 def frame(data: bytes) -> Frame:
-    """The frame of a JPEG. Raises ValueError where it tells none that makes sense."""
+    """The frame of a JPEG. Raises ValueError if it has no sensible one."""
     for marker, content in segments(data):
         if marker in FRAMES and len(content) >= 6:
             bits, height, width, count = struct.unpack_from(">BHHB", content)
@@ -54,7 +54,7 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     at = 2
     while at + 4 <= len(data):
         if data[at] != 0xFF or data[at + 1] in (0xFF, 0x00):
-            at += 1  # fill bytes, or what does not belong here, which decoders step over
+            at += 1  # fill bytes, or garbage that decoders skip
             continue
         marker = data[at + 1]
         if marker in (0xD9, 0xDA):
@@ -68,24 +68,24 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def with_markers(written: bytes, source: bytes, metadata: Metadata) -> bytes:
-    """A JPEG without markers (tables and pixels) with those of its source in their order, as far as they are kept."""
+    """A JPEG without markers (tables and pixels), with the markers of its source that are kept, in their order."""
     said = _said(metadata)
     parts: list[tuple[str | None, bytes]] = []
     for marker, content in segments(source):
         kind = _kind(marker, content)
         if kind in said:
             parts.append((kind, said.pop(kind)))
-        elif kind == "JFIF":  # without the preview behind what it says of resolution
+        elif kind == "JFIF":  # without the preview after the resolution
             parts.append((kind, segment(marker, content[:JFIF_END] + b"\0\0")))
         elif kind == "Adobe" or (kind == "comment" and metadata.comment is not None):
             parts.append((kind, segment(marker, content)))
     place = next((k for k, (kind, _) in enumerate(parts) if kind not in ("JFIF", "Exif")), len(parts))
-    parts[place:place] = said.items()  # what the source did not have
+    parts[place:place] = said.items()  # markers that the source did not have
     return SOI + b"".join(part for _, part in parts) + written[len(SOI) :]
 
 
 def segment(marker: int, content: bytes) -> bytes:
-    """A whole segment: marker, length and content, of which it can hold 65,533 bytes."""
+    """A whole segment: marker, length and content, at most 65,533 bytes."""
     return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
 
@@ -112,7 +112,7 @@ def _split(marker: int, prefix: bytes, content: bytes) -> bytes:
 
 
 def _kind(marker: int, content: bytes) -> str | None:
-    """What a segment is; None for what does not go into a changed picture, such as previews and other pictures."""
+    """The kind of a segment; None for one that does not go into a changed picture, such as previews."""
     if marker == 0xE1:
         return "Exif" if content.startswith(PREFIX) else "XMP" if content.startswith(XMP) else None
     if marker == 0xE2:

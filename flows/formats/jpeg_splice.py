@@ -12,14 +12,14 @@ from flows.formats.jpeg_worker import REQUEST, RUN
 from flows.formats.jpeg_workers import Unspliceable, ask
 from flows.formats.orientation import Box, stored, stored_box
 
-BAND = 8  # rows of pixels that are compared together
+BAND = 8  # rows of pixels compared at a time
 
 
 def spliced(source: bytes, before: np.ndarray, after: np.ndarray, orientation: int = 1) -> bytes:
-    """`source`, which decodes to `before` (H×W×3 uint8), with the blocks in which `after` is another.
+    """`source`, which decodes to `before` (H×W×3 uint8), with the blocks that differ in `after`.
 
-    Both are upright; the JPEG is stored with that orientation of EXIF. The bytes hold tables and pixels; markers beside
-    those are left out. Raises Unspliceable where it cannot be done.
+    Both are upright; the JPEG is stored with that orientation of EXIF. The bytes hold tables and pixels; other markers
+    are left out. Raises Unspliceable if that cannot be done.
     """
     try:
         told = frame(source)
@@ -39,7 +39,7 @@ def spliced(source: bytes, before: np.ndarray, after: np.ndarray, orientation: i
 
 
 def touched(source: bytes, mask: np.ndarray, orientation: int = 1) -> Iterator[Box]:
-    """Boxes that cover every MCU that an upright mask (H×W bool) touches and one pixel around, as the JPEG is stored.
+    """Boxes around every MCU that an upright mask (H×W bool) touches, and one pixel more, in the JPEG as it is stored.
 
     That pixel may differ too, since decoders smooth colours across blocks. Raises ValueError as `frame` does.
     """
@@ -53,8 +53,8 @@ def touched(source: bytes, mask: np.ndarray, orientation: int = 1) -> Iterator[B
 
 
 def _changed_box(before: np.ndarray, after: np.ndarray) -> Box:
-    """The smallest box around all pixels that differ, from top to bottom in whole bands; a corner where none does."""
-    bands = [slice(row, row + BAND) for row in range(0, len(before), BAND)]  # that stay in the processor's cache
+    """The smallest box around all pixels that differ, in whole bands from top to bottom; a corner if none does."""
+    bands = [slice(row, row + BAND) for row in range(0, len(before), BAND)]  # a band stays in the processor's cache
     differing = [band for band in bands if not np.array_equal(before[band], after[band])]
     if not differing:
         return 0, 0, 1, 1
@@ -63,7 +63,7 @@ def _changed_box(before: np.ndarray, after: np.ndarray) -> Box:
 
 
 def _differs(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Which pixels of two images are not the same, H×W bool."""
+    """The pixels in which two images differ, H×W bool."""
     differs = before != after
     return differs[..., 0] | differs[..., 1] | differs[..., 2]  # any(axis=2) takes ten times as long
 
@@ -77,7 +77,7 @@ def _on_grid(box: Box, told: Frame) -> Box:
 
 
 def _runs(changed: np.ndarray, box: Box, told: Frame) -> Iterator[tuple[int, int, int, int]]:
-    """Component, row, first block and how many, of each row of blocks with a changed pixel in a crop (H×W bool)."""
+    """Component, row, first block and count, for each row of blocks with a changed pixel in a crop (H×W bool)."""
     for component in range(len(told.sampling)):
         across, down = told.block(component)
         blocks = _any(changed, across, down)
@@ -87,7 +87,7 @@ def _runs(changed: np.ndarray, box: Box, told: Frame) -> Iterator[tuple[int, int
 
 
 def _any(changed: np.ndarray, across: int, down: int) -> np.ndarray:
-    """Which blocks of so many pixels hold one that is True."""
+    """The blocks, each of so many pixels, that hold a True."""
     height, width = changed.shape
     padded = np.pad(changed, ((0, -height % down), (0, -width % across)))
     rows = np.asarray(padded.reshape(-1, down, padded.shape[1]).any(axis=1))
@@ -95,7 +95,7 @@ def _any(changed: np.ndarray, across: int, down: int) -> np.ndarray:
 
 
 def _stretches(numbers: np.ndarray) -> Iterator[tuple[int, int]]:
-    """First and last of each stretch of whole numbers that follow each other."""
+    """First and last of each run of consecutive integers."""
     if numbers.size:
         for part in np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1):
             yield int(part[0]), int(part[-1])

@@ -1,7 +1,7 @@
 """A process that puts the coefficients of repainted blocks into JPEG files. Imports the standard library alone.
 
 It is started as `jpeg_splice` says, reads requests from its standard input and answers on its standard output, until
-there are no more. The first error ends it, once that is told: libjpeg cannot go on then (`libjpeg`).
+there are no more. It reports the first error and ends, since libjpeg cannot continue after one (`libjpeg`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any, BinaryIO
 from flows.formats.libjpeg import BLOCK, GREY, RGB, Library, same_codes
 
 REQUEST = struct.Struct("<6I")  # crop: left, top, width, height; bytes of the source; runs
-RUN = struct.Struct("<4I")  # component, row, first block, how many
-ANSWER = struct.Struct("<BQ")  # whether it went well, and the bytes of the JPEG or of the reason
+RUN = struct.Struct("<4I")  # component, row, first block, count
+ANSWER = struct.Struct("<BQ")  # success, and the bytes of the JPEG or of the reason
 Box = tuple[int, int, int, int]  # left, top, width and height in pixels
 Runs = list[tuple[int, ...]]
-SPARE = 1 << 16  # bytes that a JPEG may grow by before its place in memory moves
+SPARE = 1 << 16  # bytes that a JPEG may grow by before its buffer moves
 
 
 def serve(library: str) -> None:
     """Answer requests by that libjpeg-turbo until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends this one in its own time
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, which ends this process itself
     asked, answers = sys.stdin.buffer, sys.stdout.buffer
 
     def failed(message: str) -> None:
@@ -45,11 +45,11 @@ def serve(library: str) -> None:
 
 
 def spliced(turbo: Library, source: bytes, box: Box, pixels: bytes, runs: Runs) -> bytes:
-    """`source` with some blocks from a crop of it that was repainted; every other coefficient stays what it was.
+    """`source` with some blocks from a repainted crop; every other coefficient stays as it was.
 
     `box` is the crop's left, top (both at the corner of an MCU), width and height; `pixels` are its grey or RGB bytes.
-    `runs` are rows of blocks to take: component, row, first block and how many, counted in the whole picture.
-    The bytes begin with the tables; markers beside those that libjpeg needs are left out.
+    `runs` are the rows of blocks to take: component, row, first block and count, within the whole picture. The bytes
+    begin with the tables; markers that libjpeg does not need are left out.
     """
     with turbo.reading(source) as whole:
         kept = turbo.coefficients(whole)
@@ -67,7 +67,7 @@ def spliced(turbo: Library, source: bytes, box: Box, pixels: bytes, runs: Runs) 
 
 
 def _encoded(turbo: Library, whole: Any, box: Box, pixels: bytes) -> bytes:
-    """The crop as a JPEG with the sampling and the tables of the whole."""
+    """The crop as a JPEG with the sampling and the tables of the whole picture."""
     _, _, width, height = box
     grey = whole.num_components == 1
     stride = width if grey else 3 * width

@@ -1,6 +1,6 @@
 """The processes that write JPEG coefficients: started when needed, kept for the next picture, replaced when one dies.
 
-A file on which libjpeg ends or breaks its process costs that picture its splice and nothing else.
+A file that makes libjpeg end or crash its process costs that picture its splice and nothing else.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _idle: list[_Worker] = []
 
 
 class Unspliceable(Exception):
-    """The coefficients of a JPEG cannot be written; the message says why."""
+    """The coefficients of a JPEG cannot be kept; the message says why."""
 
 
 def ask(request: bytes) -> bytes:
-    """The JPEG that a worker makes of a request. Raises Unspliceable with its reason, or where there is no worker."""
+    """A worker's answer to a request: a JPEG. Raises Unspliceable with its reason, or if no worker can be started."""
     with AT_ONCE, _worker() as worker:
         return worker.ask(request)
 
 
 @functools.cache
 def library() -> str | None:
-    """Path of the libjpeg-turbo to use: the one with which Pillow decodes, else torchvision's or the system's."""
+    """Path of the libjpeg-turbo to use: the one that Pillow decodes with, else torchvision's or the system's."""
     for package in BROUGHT_BY:
         spec = find_spec(package)
         here = Path(spec.origin).parent if spec and spec.origin else Path()
@@ -67,7 +67,7 @@ class _Worker:
         late.daemon = True
         late.start()
         try:
-            with suppress(BrokenPipeError):  # one that ended early may have said why
+            with suppress(BrokenPipeError):  # a process that ended early may have said why
                 self.asked.write(request)
                 self.asked.flush()
             well, length = ANSWER.unpack(self.answers.read(ANSWER.size))
@@ -83,9 +83,9 @@ class _Worker:
         return content
 
     def end(self) -> str:
-        """End the process. Says how it ended, where it had done so by itself."""
+        """End the process. Returns how it ended if it had ended by itself."""
         for pipe in (self.asked, self.answers):
-            with suppress(OSError):  # of what it was not there to read
+            with suppress(OSError):  # a request that it did not live to read
                 pipe.close()
         try:
             code = self.process.wait(1)
@@ -97,10 +97,10 @@ class _Worker:
 
 @contextmanager
 def _worker() -> Iterator[_Worker]:
-    """An idle worker, or a new one; one that failed is not used again."""
+    """An idle worker, or a new one. A worker that failed is not used again."""
     turbo = library()
     if turbo is None:
-        raise Unspliceable("no libjpeg-turbo was found; `cleanplate doctor` says where it is looked for")
+        raise Unspliceable("no libjpeg-turbo was found; `cleanplate doctor` says where it was looked for")
     try:
         worker = _idle.pop()
     except IndexError:

@@ -1,6 +1,7 @@
-"""libjpeg-turbo by ctypes: a JPEG's coefficients, read and written without loss. Imports the standard library alone.
+"""libjpeg-turbo through ctypes: a JPEG's coefficients, read and written without loss. Imports the standard library
+alone.
 
-By hand, since no kept package gives them on every machine: jpeglib has no wheel for Linux on ARM, writes neither
+By hand, since no maintained package offers them on every machine: jpeglib has no wheel for Linux on ARM, writes neither
 progressive files nor restart intervals and dies under threads; PyTurboJPEG needs a library of the system. The one that
 Pillow brings has all of it, and its interface (jpeglib.h, version 6.2 or 8) has been the same since 2010.
 
@@ -33,7 +34,7 @@ GREY, RGB = 1, 2  # J_COLOR_SPACE
 BLOCK = 64 * 2  # bytes of a block's coefficients
 MESSAGE = 200  # bytes of a message at most
 POINTERS = c_void_p * 4
-CODES = c_ubyte * (17 + 256)  # of a Huffman table: how many of each length, and their symbols
+CODES = c_ubyte * (17 + 256)  # of a Huffman table: the number of codes of each length, and their symbols
 
 Fields = list[tuple[str, Any]]
 Stop = ctypes.CFUNCTYPE(None, c_void_p)
@@ -127,9 +128,9 @@ def _decompress(version: int) -> type[ctypes.Structure]:
 
 
 class Library:
-    """libjpeg-turbo from a file. `failed` is told the message of the first error, and must not return.
+    """libjpeg-turbo from a file. `failed` is called with the message of the first error, and must not return.
 
-    Raises OSError where it cannot be loaded, AttributeError where it lacks what is used of it.
+    Raises OSError if it cannot be loaded, AttributeError if it lacks a function.
     """
 
     def __init__(self, path: str, failed: Callable[[str], Any]) -> None:
@@ -143,7 +144,7 @@ class Library:
 
     @contextmanager
     def reading(self, data: bytes) -> Iterator[Any]:
-        """The record of a JPEG whose header is read; it ends with the block."""
+        """The record of a JPEG whose header has been read; released at the end of the block."""
         record, errors = self.Decompress(), _Errors()
         self._with_errors(record, errors)
         self.so.jpeg_CreateDecompress(byref(record), self.version, c_size_t(ctypes.sizeof(record)))
@@ -165,7 +166,7 @@ class Library:
 
     @contextmanager
     def into(self, record: Any, room: int) -> Iterator[Callable[[], bytes]]:
-        """Where a record is written to, `room` bytes at first; what was written is to be had when it is finished."""
+        """The buffer that a record is written to, `room` bytes at first; complete once the record is finished."""
         buffer = ctypes.create_string_buffer(room)
         start, size = c_void_p(addressof(buffer)), c_ulong(room)
         self.so.jpeg_mem_dest(byref(record), byref(start), byref(size))
@@ -178,7 +179,7 @@ class Library:
         return self.so.jpeg_read_coefficients(byref(record))
 
     def row(self, record: Any, component: Any, row: int) -> int:
-        """Where the blocks of a row of a component are in memory, 128 bytes each; they may be written."""
+        """The address of a component's row of blocks, 128 bytes each; they may be written."""
         rows = _access(record)(byref(record), component, row, 1, 1)
         return rows[0]
 

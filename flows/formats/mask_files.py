@@ -1,4 +1,4 @@
-"""Masks as files: H×W bool, True = remove. Written as 8-bit PNG with 255 there; read as what people draw and export."""
+"""Masks as files: H×W bool, True = remove. Written as 8-bit PNG with 255 there; read as people draw and export them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from flows.formats.pictures import open_upright
 from flows.formats.png import chunk, encode_png
 from flows.job import MAX_PIXELS
 
-LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")  # containers that may keep no label as it was
-TINT = 24  # levels between the channels of a grey that such a container may make
+LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF")  # lossy containers, which may change the values of labels
+TINT = 24  # difference between the channels of a grey in such a container
 BY_ALPHA = "its mask is the alpha channel: {} is removed (--mask-alpha {} turns that)"
 
 
 @dataclass(frozen=True)
 class DrawnMask:
-    """A mask that somebody made: H×W bool, and what is to be said of how it was read (None: nothing)."""
+    """A mask made by a person: H×W bool, and a message about how it was read, if any."""
 
     mask: np.ndarray
     told: str | None = None
@@ -36,14 +36,14 @@ def encode_mask(mask: np.ndarray, orientation: int = 1) -> bytes:
 
 
 def decode_mask(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """A mask, H×W bool, from any picture, as `read_mask` reads it. Raises BrokenPicture for what is none."""
+    """A mask, H×W bool, from any picture, as `read_mask` reads it. Raises BrokenPicture for anything else."""
     return read_mask(data, max_pixels=max_pixels).mask
 
 
 def read_mask(
     data: bytes, labels: tuple[int, ...] = (), clear: bool = False, max_pixels: int = MAX_PIXELS
 ) -> DrawnMask:
-    """A mask from any picture, told by its values: see `mask_values`; an alpha channel with a shape is the mask.
+    """A mask from any picture, by its values (see `mask_values`); an alpha channel with a shape is the mask.
 
     `labels` are the values of a label map that are meant; `clear` takes what is clear in an alpha channel, not what is
     opaque. Raises BrokenPicture, with the values, for a picture that is no mask.
@@ -60,18 +60,18 @@ def read_mask(
 
 
 def taken_by_alpha(reason: str | None) -> str | None:
-    """What a row's reason says of a mask that was an alpha channel; None where it was not."""
+    """A row's reason for a mask that was an alpha channel; None for any other."""
     said = (reason or "").split("; ")
     return next((part for part in said if part.startswith(BY_ALPHA.partition(":")[0])), None)
 
 
 def mask_area(mask: np.ndarray) -> float:
-    """The share of the picture that a mask (H×W bool) covers, as it stands in a row."""
+    """The share of the picture that a mask (H×W bool) covers, as rows give it."""
     return round(int(np.count_nonzero(mask)) / mask.size, 6)
 
 
 def _alpha(opened: Image.Image, upright: Image.Image, data: bytes) -> np.ndarray | None:
-    """The alpha channel, H×W uint8 or uint16, or what a transparent colour makes of one; None without any."""
+    """The alpha channel, H×W uint8 or uint16, or the one of a transparent colour; None without any."""
     if not upright.has_transparency_data:
         return None
     if is_deep(opened, data):
@@ -81,7 +81,7 @@ def _alpha(opened: Image.Image, upright: Image.Image, data: bytes) -> np.ndarray
 
 
 def _meant(opened: Image.Image, upright: Image.Image, data: bytes, labels: tuple[int, ...]) -> np.ndarray:
-    """What is meant of a mask that no alpha channel tells: of its palette, its numbers, its greys or its colours."""
+    """The mask of a picture without a shape in its alpha channel: by its palette, numbers, greys or colours."""
     lossy = opened.format in LOSSY
     if upright.mode == "P":
         index = np.asarray(upright)
@@ -103,7 +103,7 @@ def _meant(opened: Image.Image, upright: Image.Image, data: bytes, labels: tuple
 
 
 def _channels(opened: Image.Image, upright: Image.Image, data: bytes) -> tuple[np.ndarray, ...]:
-    """Red, green and blue, each H×W uint8 or uint16; three times the same of a grey picture."""
+    """Red, green and blue, each H×W uint8 or uint16; three times the same for a grey picture."""
     if is_deep(opened, data) and upright.mode not in ("L", "LA"):
         deep = read_deep(opened, data)
         return tuple(np.moveaxis(deep[..., :3], 2, 0)) if deep.ndim == 3 else (deep,) * 3
@@ -130,7 +130,7 @@ def _colours(upright: Image.Image) -> np.ndarray:
 
 
 def _whole(numbers: np.ndarray) -> np.ndarray:
-    """Whole numbers from 0 on, of integers or floats; shares up to 1 and fractions up to 255 are spread to 16 bits."""
+    """Integers from 0 on, from integers or floats; floats up to 1, and fractions up to 255, are scaled to 16 bits."""
     if not np.isfinite(numbers).all() or numbers.min() < 0:
         raise ValueError("its values are not all numbers from 0 on")
     if (numbers == np.round(numbers)).all():

@@ -1,4 +1,4 @@
-"""The levels of a mask: which of its values fill areas, and which are only the soft edges between them."""
+"""The levels of a mask: the values that fill areas, as opposed to the soft edges between them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 
 AREA = 9  # pixels
-SMALL = 32  # numbers below are those of classes and instances, however thin and scattered, and no soft edges
-NEAR = 1 / 16  # of the span of all values: how far apart two levels are at least
-STEEP = 1 / 32  # of white: a step between two pixels that is no gradient's
-FEW = 1 << 24  # values of which a table may be kept: those of 8-bit colours
+SMALL = 32  # numbers below are classes and instances, however thin and scattered, never soft edges
+NEAR = 1 / 16  # share of the span of all values: the least distance of two levels
+STEEP = 1 / 32  # share of white: a step between two pixels too large for a gradient
+FEW = 1 << 24  # the most values to keep a table of: those of 8-bit colours
 
 
 def values_of(numbers: np.ndarray) -> np.ndarray:
-    """The values that occur in whole numbers from 0 on (H×W), in ascending order; mostly quicker than np.unique."""
+    """The values that occur in integers from 0 on (H×W), in ascending order; usually quicker than np.unique."""
     if numbers.dtype in (np.uint8, np.uint16):
         size = np.iinfo(numbers.dtype).max + 1
         return np.flatnonzero(cv2.calcHist([np.ascontiguousarray(numbers)], [0], None, [size], [0, size]))
@@ -25,8 +25,8 @@ def values_of(numbers: np.ndarray) -> np.ndarray:
 
 
 def levels_of(grey: np.ndarray) -> tuple[np.ndarray, bool]:
-    """The values (of H×W uint8 or uint16) that fill areas, of 3×3 pixels at least; and whether the others, where there
-    are any, are the steps of soft edges or what a JPEG leaves around edges.
+    """The values (of H×W uint8 or uint16) that fill areas, of 3×3 pixels at least; and True if all others, if there are
+    any, are the steps of soft edges or what a JPEG leaves around edges.
 
     A thin line fills no area, but has only the background beside it, and is no step.
     """
@@ -43,7 +43,7 @@ def levels_of(grey: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def apart(grey: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """The levels without those that lie beside a larger one, as a JPEG spreads one over two."""
+    """The levels without those next to a larger one, since a JPEG spreads a level over two values."""
     near = (int(values[-1]) - int(values[0])) * NEAR
     kept: list[int] = []
     for level in sorted(levels.tolist(), key=lambda level: -np.count_nonzero(grey == level)):
@@ -53,12 +53,12 @@ def apart(grey: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarra
 
 
 def between_two(grey: np.ndarray, values: np.ndarray, levels: np.ndarray) -> float | None:
-    """The middle between two levels, of which all else are soft edges; None where that is not all there is."""
+    """The middle between two levels if all other values are soft edges; None if they are not."""
     if len(levels) == 2:
         return float(levels[0] + levels[1]) / 2
     if len(levels) != 1:
         return None
-    # What is small has no area; what is neither near the level nor near an edge is a gradient.
+    # Specks have no area; values neither near a level nor near an edge are a gradient.
     low, high = float(values[0]), float(values[-1])
     middle = (low + high) / 2
     side = (grey > middle).astype(np.uint8)
@@ -69,13 +69,13 @@ def between_two(grey: np.ndarray, values: np.ndarray, levels: np.ndarray) -> flo
 
 
 def steps_are_steep(grey: np.ndarray, top: int) -> bool:
-    """True if values mostly change by more than those of a gradient do, from one pixel to the next."""
+    """True if values mostly change from one pixel to the next by more than a gradient's do."""
     step = _highest(grey) - _lowest(grey)
     return bool(np.median(step[step > 0]) > top * STEEP)
 
 
 def ranks(codes: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The place of every code among all, as OpenCV can compare them; beyond 65536, where nothing is a label, any."""
+    """The rank of every code, since OpenCV can compare those; arbitrary beyond 65536 codes, which are no labels."""
     if codes.dtype == np.uint8:
         return codes
     if values[-1] >= FEW:

@@ -1,4 +1,4 @@
-"""Which way up a mask is that does not say so itself, where its picture is stored turned."""
+"""The orientation of a mask without a tag, for a picture that is stored turned."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from flows.formats.orientation import upright
 from flows.formats.pictures import orientation_of
 
-SIDE, LEVELS = 16, 15  # of an outline: parts across and down, and how full each may be
-SURE = 2  # times as like the one way as the other
+SIDE, LEVELS = 16, 15  # of an outline: parts across and down, and levels of each
+SURE = 2  # one way must be so many times as similar as the other
 
 
 def as_given(mask: np.ndarray, data: bytes, shape: tuple[int, ...], orientation: int) -> np.ndarray:
-    """A mask that somebody made (H×W bool, read from `data`) for an upright picture of that shape, upright.
+    """A person's mask (H×W bool, read from `data`) for an upright picture of that shape, turned upright.
 
-    Without a tag it is upright wherever that size fits, else as the picture is stored.
+    Without a tag it counts as upright if its size fits, else as stored like the picture.
     """
     ways = _ways(mask, data, shape, orientation)
     return ways[0] if ways else mask
@@ -24,9 +24,7 @@ def as_given(mask: np.ndarray, data: bytes, shape: tuple[int, ...], orientation:
 def as_corrected(
     mask: np.ndarray, data: bytes, shape: tuple[int, ...], orientation: int, ours: str | None
 ) -> np.ndarray:
-    """A mask of the target, upright; one that lost its tag in an editor as it is more like ours, of which that is the
-    outline (None: we made none). Raises ValueError where that does not decide.
-    """
+    """A mask of the target, upright; one that lost its tag in an editor is turned to resemble `ours`, an outline."""
     ways = _ways(mask, data, shape, orientation)
     if ours is None or len(ways) < 2 or np.array_equal(ways[0], ways[1]):
         return ways[0] if ways else mask
@@ -40,13 +38,13 @@ def as_corrected(
 
 
 def outline(mask: np.ndarray) -> str:
-    """How much of each of 16×16 parts an upright mask (H×W bool) covers, as 256 hex digits; 0 is nothing at all."""
+    """The share that an upright mask (H×W bool) covers of each of 16×16 parts, as 256 hex digits; 0 is nothing."""
     shares = cv2.resize(mask.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return "".join(f"{level:x}" for level in np.ceil(shares.clip(0, 1) * LEVELS).astype(int).ravel())
 
 
 def _ways(mask: np.ndarray, data: bytes, shape: tuple[int, ...], orientation: int) -> list[np.ndarray]:
-    """The ways up that a mask can be meant: as its own tag says, else as it is and as its picture is turned."""
+    """The possible orientations of a mask: its tag's, else upright and as its picture is stored."""
     if orientation == 1 or orientation_of(data, mask.size, as_mask=True) is not None:
         ways = [mask]
     else:

@@ -1,4 +1,4 @@
-"""Which pixels of a mask are meant, told by its values alone: two values, labels, a soft mask, or none of these."""
+"""The pixels that a mask means, by its values alone: two values, labels, a soft mask, or none of these."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import numpy as np
 from flows.formats.mask_levels import NEAR, apart, between_two, levels_of, ranks, steps_are_steep, values_of
 
 MOST_LABELS = 64  # grey values of a label map without soft edges; more are a soft mask
-LUMA = (299, 587, 114)  # of red, green and blue in what is seen as bright (ITU-R BT.601)
+LUMA = (299, 587, 114)  # weights of red, green and blue in brightness (ITU-R BT.601)
 VOID = 255  # the border around objects in the palettes of Pascal VOC
 MIDDLE = 0.5
-PLATEAU = 0.01  # share of the picture that one value covers to be no gradient's
+PLATEAU = 0.01  # share of the picture above which a value is not a gradient's
 CHOOSE = "; choose with --mask-label"
 SAVE = "; save the mask in black and white"
-SHOWN = 6  # values that a refusal names
+SHOWN = 6  # values that an error names
 
 
 def of_greys(grey: np.ndarray, top: int, lossy: bool = False) -> np.ndarray:
-    """What is meant of grey values (H×W uint8 or uint16, of which `top` would be white): H×W bool.
+    """The mask (H×W bool) of grey values (H×W uint8 or uint16, `top` is white).
 
-    A `lossy` container keeps no labels. Raises ValueError that names the values where they are none of the three kinds.
+    A `lossy` container keeps no labels. Raises ValueError that names the values if they are none of the three kinds.
     """
     values = values_of(grey)
     if len(values) == 1:
@@ -38,10 +38,10 @@ def of_greys(grey: np.ndarray, top: int, lossy: bool = False) -> np.ndarray:
 
 
 def of_palette(index: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """What is meant of a palette's indexes (H×W uint8, into 256×3 uint8): every one but 0, and but 255, which is void.
+    """The mask of a palette's indexes (H×W uint8, into 256×3 uint8): every one except 0, and 255, which is void.
 
-    Of two that are used the higher is meant, unless one of them is black, the background. A palette of greys may hold a
-    mask with soft edges. Raises ValueError for a picture, and where either 0 or a black index may be the background.
+    If two are used, the higher is meant, unless one of them is black, the background. A palette of greys may hold a
+    mask with soft edges. Raises ValueError for a picture, and if either 0 or a black index may be the background.
     """
     values = values_of(index)
     grey = not np.ptp(colours[values], axis=1).any()
@@ -62,10 +62,10 @@ def of_palette(index: np.ndarray, colours: np.ndarray) -> np.ndarray:
 
 
 def of_colours(channels: tuple[np.ndarray, ...], lossy: bool = False) -> np.ndarray:
-    """What is meant of colours (three times H×W uint8 or uint16): H×W bool.
+    """The mask (H×W bool) of colours (three times H×W uint8 or uint16).
 
-    A few colours are labels, of which black is the background; of two the brighter is meant. One colour with soft edges
-    on black is told by its brightness. Raises ValueError for a picture.
+    A few colours are labels, with black as the background; of two colours the brighter is meant. One colour with soft
+    edges on black is judged by its brightness. Raises ValueError for a picture.
     """
     codes, brightest = codes_of(channels), np.maximum(np.maximum(*channels[:2]), channels[2])
     values = values_of(codes)
@@ -85,7 +85,7 @@ def of_colours(channels: tuple[np.ndarray, ...], lossy: bool = False) -> np.ndar
 
 
 def of_codes(codes: np.ndarray) -> np.ndarray:
-    """What is meant of whole numbers (H×W) that can only be labels. Raises ValueError where they are none."""
+    """The mask of integers (H×W) that can only be labels. Raises ValueError if they are none."""
     values = values_of(codes)
     if len(values) <= 2:
         return codes == values[-1] if values.any() else codes > 0
@@ -95,9 +95,9 @@ def of_codes(codes: np.ndarray) -> np.ndarray:
 
 
 def of_labels(codes: np.ndarray, labels: tuple[int, ...]) -> np.ndarray:
-    """Where the values of a label map (H×W whole numbers) are some of `labels`: H×W bool.
+    """The pixels (H×W bool) of a label map (H×W integers) with one of these `labels`.
 
-    Raises ValueError for what is no label map.
+    Raises ValueError for anything but a label map.
     """
     values = values_of(codes)
     if len(values) > 2 and levels_of(ranks(codes, values))[1]:
@@ -106,14 +106,14 @@ def of_labels(codes: np.ndarray, labels: tuple[int, ...]) -> np.ndarray:
 
 
 def codes_of(channels: tuple[np.ndarray, ...]) -> np.ndarray:
-    """One whole number for the three channels of each pixel: R + 256·G + 65536·B for 8 bits, as in panoptic COCO."""
+    """One integer for the three channels of each pixel: R + 256·G + 65536·B for 8 bits, as in panoptic COCO."""
     bits = 8 * channels[0].itemsize
     return sum((one.astype(np.int64) << bits * place for place, one in enumerate(channels)), np.zeros((), np.int64))
 
 
 def of_alpha(alpha: np.ndarray) -> np.ndarray | None:
-    """Where an alpha channel (H×W) is opaque; None where it is so everywhere or nowhere, and tells nothing."""
-    opaque = alpha > int(alpha.max()) * MIDDLE  # a brush of half opacity is never brighter than grey
+    """The opaque pixels of an alpha channel (H×W); None if all or none are, which tells nothing."""
+    opaque = alpha > int(alpha.max()) * MIDDLE  # a brush at half opacity is never brighter than grey
     return opaque if opaque.any() and not opaque.all() else None
 
 
@@ -126,14 +126,14 @@ def _every_label(codes: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _soft(grey: np.ndarray, values: np.ndarray, levels: np.ndarray, top: int) -> np.ndarray:
-    """Brighter than the middle; refused where that leaves out an area, or everything."""
+    """The pixels brighter than the middle. Raises ValueError if that leaves out an area, or everything."""
     meant = grey > top * MIDDLE
     if not meant.any():
         raise ValueError(f"{_these(values)} are no labels, and none of them is brighter than the middle{SAVE}")
     near = int((int(values[-1]) - int(values[0])) * NEAR)
     for level in levels[1:][levels[1:] <= top * MIDDLE]:
         alike = int(np.count_nonzero((grey >= level - min(near, level)) & (grey <= int(level) + near)))
-        if int(np.count_nonzero(grey == level)) > max(PLATEAU * grey.size, alike / 2):  # no part of a gradient
+        if int(np.count_nonzero(grey == level)) > max(PLATEAU * grey.size, alike / 2):  # not part of a gradient
             raise ValueError(f"{_these(values)} are a soft mask that would leave out the areas of {level}{SAVE}")
     return meant
 

@@ -1,4 +1,4 @@
-"""What is kept of a picture beside its pixels: colour profile, EXIF, XMP, text, resolution, its encoder's settings."""
+"""What is kept of a picture beside its pixels: colour profile, EXIF, XMP, text, resolution, encoder settings."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from flows.formats.frames import container
 from flows.formats.orientation import STEPS, TAG
 from flows.formats.png import described
 
-# In a TIFF, EXIF shares its directory with the tags that lay out the pixels; these alone describe the picture, its
+# In a TIFF, EXIF shares its directory with the tags that lay out the pixels; only these describe the picture, its
 # caption and its camera, or (from 33550 on) the place on the ground that it shows.
 DESCRIPTIVE = frozenset({269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, 33723, 34665, 34853})
 GEOGRAPHIC = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844})
-LOSSY_QUALITY = 90  # of formats whose files do not tell how they were made: WebP, AVIF, HEIC
+LOSSY_QUALITY = 90  # of formats whose files do not record their settings: WebP, AVIF, HEIC
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What goes back into the file of a changed picture; `encoder_options` are Pillow's settings for its container."""
+    """Metadata that goes back into the file of a changed picture; `encoder_options` are Pillow's for its container."""
 
     icc: bytes | None = None
     exif: bytes | None = None  # the bare block
@@ -38,16 +38,16 @@ class Metadata:
 
 
 def stored_orientation(opened: Image.Image) -> int:
-    """The orientation of a picture by its EXIF, or by its XMP where that tells none; 1 where neither makes sense.
+    """The orientation of a picture by its EXIF, else by its XMP; 1 if neither makes sense.
 
-    Loads the pixels of a PNG, in case there is EXIF behind them; those of a TIFF are upright once they are loaded.
+    Loads the pixels of a PNG, since EXIF may follow them; those of a TIFF are upright once they are loaded.
     """
     orientation = opened.getexif().get(TAG, 1)
     return orientation if orientation in STEPS else 1
 
 
 def read_metadata(opened: Image.Image, orientation: int, data: bytes) -> Metadata:
-    """What to keep of a picture: as it was opened, the orientation with which it is stored, and its bytes."""
+    """The metadata of a picture, from Pillow's image before it was turned, the stored orientation, and the bytes."""
     info = opened.info
     encoder_options, lossless = _encoder_options(opened, data)
     of = container(opened)
@@ -67,7 +67,7 @@ def read_metadata(opened: Image.Image, orientation: int, data: bytes) -> Metadat
 
 
 def _encoder_options(opened: Image.Image, data: bytes) -> tuple[dict[str, Any], bool]:
-    """Settings with which Pillow writes such a picture again, and whether that keeps every pixel."""
+    """Pillow's settings to write such a picture again, and True if that keeps every pixel."""
     match container(opened):
         case "JPEG":
             sampling = JpegImagePlugin.get_sampling(opened)
@@ -88,11 +88,11 @@ def _encoder_options(opened: Image.Image, data: bytes) -> tuple[dict[str, Any], 
 
 
 def _exif(opened: Image.Image, orientation: int) -> bytes | None:
-    """The EXIF block without previews. Of a broken one, by which Pillow still turned the picture, that alone."""
+    """The EXIF block without previews. Of a broken block only the orientation, if Pillow turned the picture by it."""
     if opened.format == "TIFF":
-        return None  # its tags are its EXIF
+        return None  # a TIFF's tags are its EXIF
     block = opened.info.get("exif")
-    if block is None and "Raw profile type exif" in opened.info:  # ImageMagick's way to put it into a PNG
+    if block is None and "Raw profile type exif" in opened.info:  # ImageMagick's way of storing it in a PNG
         block = opened.getexif().tobytes()
     clean = exif.without_previews(block) if block and block != exif.PREFIX else None
     told_by_it = bool(block) or not provenance.is_readable(opened.info.get("xmp"))
@@ -100,7 +100,7 @@ def _exif(opened: Image.Image, orientation: int) -> bytes | None:
 
 
 def _tags(opened: Image.Image, orientation: int) -> Image.Exif | None:
-    """The tags of a TIFF that do not lay out its pixels. None where they cannot be written back."""
+    """The tags of a TIFF that do not lay out its pixels. None if they cannot be written back."""
     try:
         tags = opened.getexif()
         for tag in set(tags) - DESCRIPTIVE - GEOGRAPHIC:
@@ -115,7 +115,7 @@ def _tags(opened: Image.Image, orientation: int) -> Image.Exif | None:
 
 
 def _captions(opened: Image.Image) -> bytes:
-    """The IPTC captions of a JPEG, as segments to be written."""
+    """The IPTC captions of a JPEG, as segments to write."""
     held = [content for name, content in getattr(opened, "applist", []) if name == "APP13"]
     clean = [segment for content in held if (segment := without_thumbnails(content))]
     return b"".join(b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment for segment in clean)

@@ -1,14 +1,14 @@
-"""Which way a picture is stored and which way it is seen: the eight orientations of EXIF, and how pixels go between."""
+"""The eight orientations of EXIF: pixels as they are stored, and upright, as they are seen."""
 
 from __future__ import annotations
 
 import numpy as np
 
 TAG = 0x0112
-LYING = (5, 6, 7, 8)  # orientations that turn width and height into each other
+LYING = (5, 6, 7, 8)  # orientations that swap width and height
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
-# What is done to an upright picture to store it: mirrored from left to right, from top to bottom, and then transposed.
+# How an upright picture is stored: mirrored left to right, top to bottom, and then transposed.
 STEPS = {
     1: (False, False, False),
     2: (True, False, False),
@@ -22,20 +22,20 @@ STEPS = {
 
 
 def stored(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """A view of upright pixels (H×W or H×W×C) as they are stored with that orientation."""
+    """A view of upright pixels (H×W or H×W×C) as stored with that orientation."""
     sideways, over, transposed = STEPS[orientation]
     turned = _mirrored(pixels, sideways, over)
     return turned.swapaxes(0, 1) if transposed else turned
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """A view of stored pixels as they are seen: what undoes `stored`."""
+    """A view of stored pixels, upright: the inverse of `stored`."""
     sideways, over, transposed = STEPS[orientation]
     return _mirrored(pixels.swapaxes(0, 1) if transposed else pixels, sideways, over)
 
 
 def stored_box(box: Box, shape: tuple[int, ...], orientation: int) -> Box:
-    """Where a box of an upright picture of that size is in the stored one. `shape`: height and width."""
+    """A box of an upright picture in the coordinates of the stored one. `shape`: height and width, upright."""
     (left, top, right, bottom), (height, width) = box, shape[:2]
     sideways, over, transposed = STEPS[orientation]
     left, right = (width - right, width - left) if sideways else (left, right)

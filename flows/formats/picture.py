@@ -1,4 +1,4 @@
-"""A decoded picture, and the two ways in which one cannot be used."""
+"""A decoded picture, and the two reasons why one cannot be used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flows.formats.metadata import Metadata
 
 
 class UnsupportedPicture(Exception):
-    """The picture is whole, but changing it would lose something; the message says what."""
+    """The picture is intact, but changing it would lose something; the message says what."""
 
 
 class BrokenPicture(Exception):
@@ -21,7 +21,7 @@ class BrokenPicture(Exception):
 class Picture:
     """An upright picture: `image` H×W×3 uint8 RGB, `alpha` H×W uint8 or None, and what to keep when it is written.
 
-    It is stored, and written again, with that `orientation` of EXIF.
+    It is stored, and written again, with the EXIF `orientation`.
 
     `deep` are the pixels of one of 16 bits, H×W, H×W×3 or H×W×4 uint16, of which `image` and `alpha` are a view.
     `left_out` says what beside the picture will not be written again. `source` are the bytes of a JPEG, whose

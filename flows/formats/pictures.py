@@ -1,4 +1,4 @@
-"""Bytes to pictures: opens strictly, upright, and refuses what would be narrowed or is not whole."""
+"""Bytes to pictures: opens strictly, upright, and refuses pictures that would be narrowed or are damaged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONTAINERS = {
 # By hand, since Pillow's own list has .mpg, .h5 and .eps.
 SUFFIXES = frozenset(CONTAINERS)
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")  # JPEG opens MPO too
-Image.MAX_IMAGE_PIXELS = None  # `_refuse` looks before anything is decoded; Pillow's limit is one for all threads
+Image.MAX_IMAGE_PIXELS = None  # `_refuse` checks the size before decoding; Pillow's limit is global to all threads
 STARTS = {
     b"\x89PNG": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -57,27 +57,27 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def _left_out(opened: Image.Image, data: bytes) -> str | None:
-    """What is said of a picture that is changed, since something beside it is left out."""
+    """A message about what is left out beside a changed picture; None for nothing."""
     said = [left_out(opened), png_packed.shown(data).left_out, behind(opened, data)]
     return "; ".join(filter(None, said)) or None
 
 
 def open_upright(data: bytes, max_pixels: int = MAX_PIXELS, as_mask: bool = False) -> tuple[Image.Image, Image.Image]:
-    """A picture with its pixels loaded, as it was and upright. Raises UnsupportedPicture or BrokenPicture.
+    """A picture with its pixels loaded, as stored and upright. Raises UnsupportedPicture or BrokenPicture.
 
-    One that is only looked at `as_mask` may have pixels that could not be written again.
+    A picture that is only read `as_mask` may have pixels that could not be written again.
     """
     opened, upright, _ = _not_broken(lambda: _loaded(data, max_pixels, as_mask), data)
     return opened, upright
 
 
 def orientation_of(data: bytes, max_pixels: int = MAX_PIXELS, as_mask: bool = False) -> int | None:
-    """The orientation that a picture's tags tell, 1 to 8; None where they tell none. Raises as `open_upright` does."""
+    """The orientation in a picture's tags, 1 to 8; None if they have none. Raises as `open_upright` does."""
 
     def looking() -> int | None:
         opened = _opened(data, max_pixels, as_mask)
         whole = opened.format == "PNG" and tells_late(data)
-        # Not by the method of a PNG, which loads the pixels, in case there is EXIF behind them.
+        # Not by the method of a PNG, which loads the pixels, since EXIF may follow them.
         orientation = (opened.getexif() if whole else Image.Image.getexif(opened)).get(TAG)
         return orientation if orientation in STEPS else None
 
@@ -85,9 +85,9 @@ def orientation_of(data: bytes, max_pixels: int = MAX_PIXELS, as_mask: bool = Fa
 
 
 def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Height and width of a picture when it is upright, of most containers by what stands before the pixels.
+    """Height and width of an upright picture, in most containers from the header alone.
 
-    Raises UnsupportedPicture or BrokenPicture for what is wrong with that; the pixels may still be broken.
+    Raises UnsupportedPicture or BrokenPicture for a faulty header; the pixels may still be broken.
     """
 
     def measuring() -> tuple[int, int]:
@@ -95,7 +95,7 @@ def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
         if opened.format not in ("JPEG", "PNG", "WEBP") or (opened.format == "PNG" and tells_late(data)):
             upright = open_upright(data, max_pixels)[1]
             return upright.height, upright.width
-        # Not by the method of a PNG, which loads the pixels, in case there is EXIF behind them.
+        # Not by the method of a PNG, which loads the pixels, since EXIF may follow them.
         turned = Image.Image.getexif(opened).get(TAG) in LYING
         return (opened.width, opened.height) if turned else (opened.height, opened.width)
 
@@ -103,7 +103,7 @@ def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
 
 
 def container_of(name: str) -> str:
-    """The container that a name's suffix promises."""
+    """The container of a name's suffix."""
     return CONTAINERS[suffix_of(name)]
 
 
@@ -112,7 +112,7 @@ def suffix_of(name: str) -> str:
 
 
 def _opened(data: bytes, max_pixels: int, as_mask: bool = False) -> Image.Image:
-    """A picture whose pixels are not loaded, unless what its file tells of it speaks against it."""
+    """A picture without its pixels loaded. Raises UnsupportedPicture if its header rules it out."""
     read = png_packed.shown(data)
     more = heic.opening() if data[4:8] == b"ftyp" else ()
     opened = Image.open(io.BytesIO(read.data), formats=(*FORMATS, *more))
@@ -124,9 +124,9 @@ def _opened(data: bytes, max_pixels: int, as_mask: bool = False) -> Image.Image:
 
 
 def _loaded(data: bytes, max_pixels: int, as_mask: bool = False) -> tuple[Image.Image, Image.Image, int]:
-    """A picture with its pixels, the same upright, and the orientation with which it is stored."""
+    """A picture with its pixels, the same upright, and the orientation it is stored with."""
     opened = _opened(data, max_pixels, as_mask)
-    orientation = stored_orientation(opened)  # before a TIFF is loaded, which Pillow turns then
+    orientation = stored_orientation(opened)  # before loading, when Pillow turns a TIFF
     opened.load()
     return opened, ImageOps.exif_transpose(opened) if stored_orientation(opened) != 1 else opened, orientation
 
@@ -160,7 +160,7 @@ def _refuse_avif(told: Av1) -> None:
     if told.bits > 8:
         raise UnsupportedPicture(f"its pixels have {told.bits} bits; changing them would narrow them to 8")
     if not told.srgb:
-        raise UnsupportedPicture("its colour space is told outside a profile; it would be lost when it is written")
+        raise UnsupportedPicture("its colour space is given outside a profile and would be lost on writing")
 
 
 def _deep(opened: Image.Image, data: bytes) -> np.ndarray:
@@ -175,7 +175,7 @@ def _not_broken(work: Callable[[], T], data: bytes) -> T:
         return work()
     except (UnsupportedPicture, BrokenPicture):
         raise
-    except Exception as error:  # Pillow raises seven kinds for bad input, of every sort
+    except Exception as error:  # Pillow raises seven kinds of exceptions for bad input
         raise BrokenPicture(_reason(data, error)) from error
 
 

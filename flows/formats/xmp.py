@@ -1,6 +1,6 @@
-"""Places in an XMP packet, so that a part of it can be taken out and every other byte stays as it is.
+"""Positions in an XMP packet, so that a part can be removed and every other byte stays as it is.
 
-By hand over expat, which tells at which byte each tag begins: libraries for XMP write a packet anew, and regular
+By hand on expat, which reports the byte at which each tag begins: XMP libraries rewrite a packet, and regular
 expressions that look for a tag or an attribute take time with the square of the white space that packets are padded by.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from xml.parsers import expat
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-# One attribute with the white space before it. It is matched from a known place on, in a tag that expat found whole.
+# One attribute and the white space before it, matched from a known position in a tag that expat found complete.
 ATTRIBUTE = re.compile(rb"""\s+([^\s=/>]+)\s*=\s*("[^"]*"|'[^']*')""")
 END = re.compile(rb"</(?:[^\s>:]+:)?RDF\s*>")
 NAME = re.compile(rb"<[^\s/>]+")
@@ -21,13 +21,13 @@ Name = tuple[str, str]  # namespace ("" for none) and local name
 
 
 class Unreadable(ValueError):
-    """A packet that no reader of XMP could read, or that declares entities, by which a few bytes become gigabytes."""
+    """An invalid XMP packet, or one that declares entities, which can turn a few bytes into gigabytes."""
 
 
 @dataclass
 class Packet:
-    """An XMP packet read once: `parts` to be taken out (begin and end byte), their `names`, where its RDF ends (-1: it
-    has none), and the subject of its first description, with its quotes.
+    """An XMP packet read once: `parts` to remove (begin and end byte), their `names`, where its RDF ends (-1: it has
+    none), and the subject of its first description, with its quotes.
     """
 
     data: bytes
@@ -37,7 +37,7 @@ class Packet:
     names: set[Name] = field(default_factory=set)
 
     def without(self, more: bytes = b"") -> bytes:
-        """The packet with its `parts` taken out, and something more at the end of its RDF."""
+        """The packet without its `parts`, and with an addition at the end of its RDF."""
         kept, at = [], 0
         for begin, end in sorted([*self.parts, *([(self.end, self.end)] if more else [])]):
             kept += [self.data[at:begin], more if begin == end else b""]
@@ -46,7 +46,7 @@ class Packet:
 
 
 def read(xmp: bytes, goes: Callable[[Name], bool]) -> Packet:
-    """Read a packet; `parts` are the elements and attributes whose names go. Raises Unreadable."""
+    """Read a packet; `parts` are the elements and attributes with names to remove. Raises Unreadable."""
     data = xmp.rstrip(b"\0").removeprefix(b"\xef\xbb\xbf")
     reader = _Reader(Packet(data), goes)
     try:
@@ -65,7 +65,7 @@ class _Reader:
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.StartDoctypeDeclHandler = self._doctype
-        self.depth, self.told = 0, False  # how deep within an element that goes; whether a subject was found
+        self.depth, self.told = 0, False  # depth within an element to remove; whether a subject was found
 
     def _doctype(self, *_: object) -> None:
         raise Unreadable("it declares a document type")
@@ -85,7 +85,7 @@ class _Reader:
             self._attributes(names)
 
     def _attributes(self, names: list[Name]) -> None:
-        """Find in a tag the bytes of its attributes, which expat tells in the same order, declarations apart."""
+        """Find the bytes of a tag's attributes, which expat reports in order, without namespace declarations."""
         at = self.parser.CurrentByteIndex
         found = NAME.match(self.packet.data, at)
         left = iter(names)
@@ -105,13 +105,13 @@ class _Reader:
             self.depth -= 1
             if not self.depth:
                 begin, opened = self.opened
-                whole = data.endswith(b"/>", begin, opened)  # an element that is one tag: expat tells the place after
+                whole = data.endswith(b"/>", begin, opened)  # an empty-element tag: expat reports the position after it
                 self.packet.parts.append((begin, opened if whole else data.index(b">", at) + 1))
         elif _name(name) == (RDF, "RDF") and END.match(data, at):
             self.packet.end = at
 
     def _after(self, at: int) -> int:
-        """Where the tag ends that begins at a byte."""
+        """The end of the tag that begins at a byte."""
         found = NAME.match(self.packet.data, at)
         while found and (further := ATTRIBUTE.match(self.packet.data, found.end())):
             found = further

@@ -1,1 +1,1 @@
-"""The review page and the picking page: what is on them, how they are written and served."""
+"""The review page and the picking page: their contents, and how they are written."""

@@ -1,4 +1,4 @@
-"""The page itself: one HTML file with its style and scripts inside, for reviewing a result or picking in a source."""
+"""The page itself: one HTML file with its style and scripts inside, to review a result or to pick in a source."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK = 1000  # rows of one script file: about half a megabyte
 
 @dataclass(frozen=True)
 class Page:
-    """What a page knows beside its rows. `key` names its place in the browser's storage, `files` hold further rows.
+    """The facts of a page beside its rows. `key` names its place in the browser's storage, `files` hold further rows.
 
     A server that shows the page fills in `save`, where decisions go, and `originals`, where the source's pictures are.
     """
@@ -44,12 +44,12 @@ def render(page: Page, rows: str) -> str:
 
 
 def as_json(value: Any) -> str:
-    """JSON in ASCII that can neither end a script element nor a line of JavaScript."""
+    """JSON in ASCII that can end neither a script element nor a line of JavaScript."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def in_chunks(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Rows as scripts that hand them to the page, in their order."""
+    """Rows as scripts that hand them to the page, in order."""
     rows = iter(rows)
     while some := list(islice(rows, CHUNK)):
         yield f"cleanplate.take({as_json(some)})\n"

@@ -1,4 +1,4 @@
-"""The page for clicking points and boxes before any run. What leaves it is a prompts.jsonl."""
+"""The page for clicking points and boxes before a run. Its result is a prompts.jsonl."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOT_SHOWN = frozenset({".tif", ".tiff", ".heic", ".heif"})  # by browsers
 
 
 def write(source: str, to: Path, prompts: Path, say: Callable[[str], None]) -> Path:
-    """Write `to`/pick.html over the pictures of a source, with the prompts that a prompts.jsonl has. Returns its path.
+    """Write `to`/pick.html for a source, with the prompts of an existing prompts.jsonl. Returns its path.
 
     Pictures are shown from where they are, by a path relative to the page; those that browsers cannot show, or not
     upright, are copied beside it. Raises ValueError for a `to` that lies in the source.
@@ -53,15 +53,15 @@ def write(source: str, to: Path, prompts: Path, say: Callable[[str], None]) -> P
 
 
 def take(prompts: Path, lines: str) -> int:
-    """Put lines of prompts into a prompts.jsonl; a line replaces what was asked of its picture. Returns how many.
+    """Put lines of prompts into a prompts.jsonl; a line replaces its picture's earlier one. Returns how many.
 
-    Raises ValueError, with the line number, for a line that is no row of prompts, and writes nothing then.
+    Raises ValueError, with the line number, for a line that is not a row of prompts; nothing is written then.
     """
     new = [_row(line, number) for number, line in enumerate(lines.split("\n"), 1) if line.strip()]
     told = {row["file_name"] for row in new}
     old = prompts.read_text(encoding="utf-8-sig").split("\n") if prompts.exists() else []
     kept = [line for line in old if line.strip() and json.loads(line)["file_name"] not in told]
-    asked = [json.dumps(row) for row in new if len(row) > 1]  # a name alone takes back what was asked
+    asked = [json.dumps(row) for row in new if len(row) > 1]  # a name alone withdraws its prompts
     write_whole(prompts, "".join(f"{line}\n" for line in (*kept, *asked)).encode())
     return len(new)
 
@@ -79,14 +79,14 @@ def _rows(folders: Folders, before: dict[str, Request]) -> Iterator[dict[str, An
 
 
 def _copied(folders: Folders, name: str, key: str) -> str | None:
-    """Where the page finds a copy of a picture that browsers cannot show, or would not turn upright."""
+    """The path of a copy of a picture that browsers cannot show, or would not turn upright; None for any other."""
     if suffix_of(name) not in NOT_SHOWN | {".webp"}:
         return None
     path = f"{COPIES}/{key}.jpg"
     if not folders.target.has(path):
         try:
             data = folders.source.read(name, MAX_PIXELS)
-            if suffix_of(name) == ".webp" and b"EXIF" not in data:  # where a WebP says how it is turned
+            if suffix_of(name) == ".webp" and b"EXIF" not in data:  # where a WebP keeps its orientation
                 return None
             folders.target.write(path, encode_image(decode(data).image, "JPEG"))
         except (BrokenPicture, UnsupportedPicture, TooLarge, Unsettled):
@@ -97,7 +97,7 @@ def _copied(folders: Folders, name: str, key: str) -> str | None:
 def _row(line: str, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
-        request_of_row(row, number, may_be_empty=True)  # which takes back what was asked
+        request_of_row(row, number, may_be_empty=True)  # which withdraws its prompts
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"prompts, line {number}: {plain(error)}") from error
     return {key: row[key] for key in ("file_name", "text", "points", "boxes") if row.get(key)}

@@ -1,4 +1,4 @@
-"""The review page of a target: its rows become report.html, worst first, and nothing in it asks another machine."""
+"""The review page of a target: its rows become report.html, worst first. It loads nothing from other machines."""
 
 from __future__ import annotations
 
@@ -24,8 +24,15 @@ from flows.steps import thumbnails
 
 PAGE = "report.html"
 ROWS = f"{REPORT}/rows"
-INLINE = 500  # pictures whose thumbnails stand in the page itself; only the first so many are made afterwards
-LEFT_OUT = {"file_name", "mask_file_name", "sha256_in", "sha256_out", "settings", "revision"}  # of no use to an eye
+INLINE = 500  # pictures whose thumbnails are in the page itself; missing ones are made for only so many
+LEFT_OUT = {
+    "file_name",
+    "mask_file_name",
+    "sha256_in",
+    "sha256_out",
+    "settings",
+    "revision",
+}  # nothing that a person would look at
 OF_AN_ATTEMPT = ("method", "seed", "dilate", "verdict", "doubt", "reason", "review", "note")
 
 
@@ -38,9 +45,9 @@ def write(
 ) -> Path:
     """Write report.html of a target's rows (`Outcome.row()`), worst first. Returns its path on this machine.
 
-    Up to 500 pictures stand in the file itself; more are loaded from .cleanplate/report/. Without `originals` neither
-    the page nor what it loads shows a pixel of the source that is not in the result. `place` is where the target will
-    be, when it is made elsewhere.
+    Up to 500 pictures are in the file itself; more are loaded from .cleanplate/report/. Without `originals` neither the
+    page nor what it loads shows a pixel of the source that is not in the result. `place` is the target's final path
+    while it is still built elsewhere.
     """
     ordered = sorted((*urgency(row), json.dumps(_known(row))) for row in rows)
     found = thumbnails.find(target)
@@ -74,13 +81,13 @@ def rewrite(target: Path) -> Path:
 
 
 def source_of(target: Path) -> Path | None:
-    """The folder of the originals, when it can be reached from here."""
+    """The folder of the originals, or None if it cannot be reached from here."""
     source = opened_source(target)
     return source.root if source else None
 
 
 def opened_source(target: Path) -> Source | None:
-    """The source that the job of a target names, when it can be reached from here."""
+    """The source named in a target's job, or None if it cannot be reached from here."""
     try:
         return open_folders(tomllib.loads((target / "job.toml").read_text())["source"], str(target)).source
     except (OSError, ValueError, KeyError, TypeError):
@@ -88,7 +95,7 @@ def opened_source(target: Path) -> Source | None:
 
 
 def urgency(row: Mapping[str, Any]) -> tuple[int, float, str]:
-    """What a person should look at first: what failed, what is doubtful, what waits for a second look, the rest."""
+    """The sorting key of a row: failed, doubtful, waiting for a second look, the rest, accepted."""
     review, doubtful = row["review"], row["verdict"] == "doubtful"
     if review == "accept":
         rank = 5
@@ -105,7 +112,7 @@ def urgency(row: Mapping[str, Any]) -> tuple[int, float, str]:
 
 @dataclass(frozen=True)
 class _About:
-    """What is known of a target's pictures beside their rows."""
+    """The facts about a target's pictures that are not in their rows."""
 
     target: Target
     thumbnails: dict[str, dict[str, str]]
@@ -116,7 +123,7 @@ class _About:
     inline: bool
 
     def entry(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A row as the page takes it: what is known of it, what shows it, and its name as part of an address."""
+        """A row for the page: its facts, its pictures, and its name as part of an address."""
         source = row["source"]
         entry = {key: value for key, value in row.items() if key not in LEFT_OUT}
         entry |= {"id": thumbnails.identity(row), "there": "file_name" in row}
@@ -162,7 +169,7 @@ def _known(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write_chunks(target: Target, entries: Iterator[dict[str, Any]]) -> Iterator[str]:
-    """Rows as scripts, since a page from file:// may load nothing else. Named by content: a page keeps its own."""
+    """Rows as scripts: a page from file:// may load nothing else. Named by content, so an open page keeps its own."""
     for data in in_chunks(entries):
         path = f"{ROWS}/{digest(data)}.js"
         target.write(path, data.encode())
@@ -186,7 +193,7 @@ def _attempts(target: Target) -> dict[str, list[int]]:
 
 
 def _edits(target: Target) -> dict[str, list[Any]]:
-    """What was edited about masks since they were found, by the identity of the result that they are of."""
+    """The edits of masks since they were found, by the identity of their result."""
     found: dict[str, list[Any]] = {}
     for name in target.below(DECIDED):
         if name.endswith("/edits.json"):
@@ -199,7 +206,7 @@ def _edits(target: Target) -> dict[str, list[Any]]:
 
 
 def _way_to_source(source: Source, target: Target) -> str | None:
-    """The source's folder as an address relative to the page, for a link that a person may follow."""
+    """The source's folder as an address relative to the page, for links to the originals."""
     if source.root is None:
         return None
     return quote(os.fsencode(os.path.relpath(source.root.resolve(), target.root.resolve()))) + "/"

@@ -1,1 +1,1 @@
-"""Where folders lie: on this machine's disks, or in a store of objects."""
+"""Folders on this machine's disks or in an object store."""

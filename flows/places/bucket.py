@@ -1,4 +1,4 @@
-"""A folder in a store of objects (S3, GCS, memory, ...) by fsspec: one request a file, and no rename anywhere."""
+"""A folder in an object store (S3, GCS, memory, ...) through fsspec: one request a file, and no renames."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from flows.places.disk import inside
 from flows.places.listing import Listing
 from flows.settings.paths import local_path
 
-# Of what a store says of an object, the first of these tells one content from another; times come last.
+# The first of these that a store reports tells one content of an object from another; times come last.
 STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "content_md5", "LastModified", "updated", "mtime", "modified", "created")
 
 
-LISTINGS: dict[str, Listing] = {}  # by address; the steps of a run open the target again and again
-GUARDS: dict[str, Callable[[], None]] = {}  # by address: called before anything is changed; raises if it is not ours
+LISTINGS: dict[str, Listing] = {}  # by address, since the steps of a run open the target again and again
+GUARDS: dict[str, Callable[[], None]] = {}  # by address: called before every change; raises if it is not ours
 MISSING = (-1, -1)
 CREATING = frozenset({"s3", "s3a", "gs", "gcs", "memory"})  # stores that can create what is not there and nothing else
 SWAPPING = frozenset({"s3", "s3a"})  # ... and put a new object in the place of one version of the old
-REPLACING = Lock()  # what is in the memory of a process is replaced by one thread at a time
+REPLACING = Lock()  # objects in a process's memory are replaced by one thread at a time
 CHANGED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})  # in S3's words
 
 
@@ -34,19 +34,19 @@ def is_url(place: str) -> bool:
 
 
 def whole_path(place: str) -> str:
-    """A place as it is understood anywhere: a URL, or a path from the root of this machine."""
+    """A place as a URL or an absolute path, so that it means the same in any working directory."""
     return place if is_url(place) else str(local_path(place).absolute())
 
 
 class Bucket:
     """The files below one URL. An object store shows an object whole or not at all, so a write is one request.
 
-    Every method raises FileNotFoundError for what is not there, PermissionError for what may not be seen, and
+    Every method raises FileNotFoundError for a missing object, PermissionError for one that may not be read, and
     EnvironmentFault when the store does not answer.
     """
 
     def __init__(self, url: str):
-        """Raises UsageError for an address of no known store, EnvironmentFault when its library is missing."""
+        """Raises UsageError for a URL of an unknown kind, EnvironmentFault when the library for it is missing."""
         self.url = url.rstrip("/")
         try:
             from fsspec.core import url_to_fs
@@ -87,7 +87,7 @@ class Bucket:
 
     @property
     def known(self) -> Listing | None:
-        """What is remembered of this address, by whoever in this process."""
+        """The listing of this address that this process remembers, if any."""
         return LISTINGS.get(self.url)
 
     def is_file(self) -> bool:
@@ -106,15 +106,15 @@ class Bucket:
             return bool(self.fs.exists(self._path(name)))
 
     def below(self, folder: str) -> list[str]:
-        """The names of all files below a folder, as seen from it."""
+        """The names of all files below a folder, relative to it."""
         names = self.known.below(folder) if self.known else sorted(self.find(folder))
         return [name.removeprefix(f"{folder}/") for name in names]
 
     @contextmanager
     def listed(self) -> Iterator[None]:
-        """One listing answers for all single questions until the block ends. Only for who alone writes here.
+        """Answer all questions about single files from one listing until the block ends. Only for the sole writer here.
 
-        What others change by hand meanwhile is noticed by the next listing.
+        Changes that others make meanwhile are noticed by the next listing.
         """
         if self.known:
             yield
@@ -129,7 +129,7 @@ class Bucket:
         return BytesIO(self.read(name))
 
     def write(self, name: str, data: bytes | bytearray) -> None:
-        """Put a file in its place, over what is there. Raises ValueError for a name that would lie outside."""
+        """Write a file, over an existing one. Raises ValueError for a name that would lie outside."""
         GUARDS.get(self.url, _nobodys)()
         with self._asked(name, changing=True):
             self.fs.pipe_file(self._path(name), bytes(data))
@@ -137,25 +137,26 @@ class Bucket:
             self.known.put(name, (len(data), None))
 
     def create(self, name: str, data: bytes) -> bool:
-        """Put a file where there is none. Raises FileExistsError where there is one.
+        """Write a new file. Raises FileExistsError if there is one.
 
-        Returns whether the store sees to it that of two at once one alone does; elsewhere the later one wins.
+        Returns True if the store guarantees that only one of two simultaneous writers succeeds; otherwise the later one
+        wins.
         """
         with self._asked(name, changing=True):
             self.fs.pipe_file(self._path(name), data, mode="create")
         return self._is_one_of(CREATING)
 
     def read_version(self, name: str) -> tuple[bytes, str]:
-        """A file, and what `replace` needs to find it unchanged."""
+        """A file's content, and the version that `replace` needs."""
         if not self._is_one_of(SWAPPING):
             data = self.read(name)
             return data, hashlib.sha256(data).hexdigest()
-        with self._asked(name):  # the version first: should it change in between, it is the older one, and refused
+        with self._asked(name):  # the version first: if the file changes in between, the older version is refused
             version = str(self.fs.info(self._path(name))["ETag"])
         return self.read(name), version
 
     def replace(self, name: str, data: bytes, version: str) -> bool:
-        """Put a file in the place of that version of it. Raises FileExistsError for another one, FileNotFoundError.
+        """Replace that version of a file. Raises FileExistsError for another version, FileNotFoundError for none.
 
         Returns whether the store sees to it that of two at once one alone does; elsewhere the later one wins.
         """
@@ -176,14 +177,14 @@ class Bucket:
         return self._is_one_of({"memory"})
 
     def move(self, name: str, to: str) -> None:
-        """Give a file another name: stores have no rename, so the new one is made whole before the old one goes."""
+        """Rename a file. Stores cannot rename, so the copy is complete before the old file is removed."""
         self.write(to, self.read(name))
         self.remove(name)
 
     def remove(self, name: str) -> None:
-        """Take a file away, if it is there."""
+        """Remove a file, if it is there."""
         GUARDS.get(self.url, _nobodys)()
-        if not self.has(name):  # some stores complain of what is not there, and some do not
+        if not self.has(name):  # some stores raise for a missing file, and some do not
             return
         with self._asked(name, changing=True):
             self.fs.rm_file(self._path(name))
@@ -191,12 +192,12 @@ class Bucket:
             self.known.drop(name)
 
     def clear(self, folder: str) -> None:
-        """Take a folder and all that is in it away, if it is there."""
+        """Remove a folder with everything in it, if it is there."""
         for name in self.below(folder):
             self.remove(f"{folder}/{name}")
 
     def _is_one_of(self, stores: Collection[str]) -> bool:
-        names = self.fs.protocol  # one, or all that the store goes by
+        names = self.fs.protocol  # one name, or all of the store's
         return any(name in stores for name in ([names] if isinstance(names, str) else names))
 
     def _path(self, name: str) -> str:
@@ -205,9 +206,9 @@ class Bucket:
 
     @contextmanager
     def _asked(self, what: str, changing: bool = False) -> Iterator[None]:
-        """What a store answers in its many ways becomes what a folder would say.
+        """Turn a store's many kinds of errors into those of a folder.
 
-        Who may not read one object may read others; who may not write one may write none.
+        A refused read concerns that object alone; a refused write concerns all of them.
         """
         try:
             yield
@@ -224,11 +225,11 @@ class Bucket:
 
 
 def _nobodys() -> None:
-    """The guard of an address that no run holds."""
+    """The guard of an address that is not held by a run."""
 
 
 def _codes_of(error: BaseException | None) -> set[str]:
-    """What a store calls an error, from all that it led to."""
+    """The store's own codes of an error, from the whole chain of exceptions."""
     codes = set()
     while error is not None:
         answer = getattr(error, "response", None)
@@ -239,7 +240,7 @@ def _codes_of(error: BaseException | None) -> set[str]:
 
 
 def stamp(info: dict[str, Any]) -> int:
-    """A number that is another one when the object holds something else, from what its store says of it."""
+    """A number that changes with an object's content, from its store's metadata."""
     said = next((info[key] for key in STAMPS if info.get(key) is not None), "")
     if isinstance(said, datetime.datetime):
         said = said.timestamp()

@@ -1,4 +1,4 @@
-"""A folder of this machine's file systems, written so that a file appears whole or not at all, and never by a link."""
+"""A folder on this machine, written so that a file appears whole or not at all, and never through a link."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from typing import BinaryIO
 
 from flows.errors import EnvironmentFault, LedAway, Obstructed
 
-PART = re.compile(r"\.cleanplate-\w{8}\.part")  # as `appearing` names what it has not published
-UMASK = os.umask(0)  # a published file is as readable as any other
+PART = re.compile(r"\.cleanplate-\w{8}\.part")  # the name of a file that is not complete yet, see `_appearing`
+UMASK = os.umask(0)  # published files get the usual permissions
 os.umask(UMASK)
-FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)  # to go through it is enough
+FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)  # permission to pass through is enough
 LACKING = frozenset({errno.ENOENT, errno.ENAMETOOLONG, errno.EISDIR})  # no such file, as `unlink` says it
 
 
 class Disk:
     """The files below one folder. `Bucket` has the same methods.
 
-    What is not there raises FileNotFoundError; what cannot be written raises EnvironmentFault, or Obstructed where
-    something stands in the way. The folder itself may be a link. Below it nothing is written, moved or removed through
-    one, also when it appears in that moment: every folder on the way is opened from the one above it.
+    A missing file raises FileNotFoundError; one that cannot be written raises EnvironmentFault, or Obstructed where
+    something is in the way. The folder itself may be a link. Below it nothing is written, moved or removed through one,
+    even if it appears at that very moment: every folder on the way is opened from the one above it.
     """
 
     def __init__(self, root: Path):
         self.root = root
 
     def path(self, relative: str) -> Path:
-        """Where a file is; one that would lie outside raises ValueError."""
+        """The path of a file. Raises ValueError for one that would lie outside."""
         inside(relative)
         return self.root / relative
 
@@ -50,21 +50,21 @@ class Disk:
         return seen.st_size, seen.st_mtime_ns
 
     def has(self, relative: str) -> bool:
-        return os.path.isfile(self.path(relative))  # a name too long for the file system is not there either
+        return os.path.isfile(self.path(relative))  # False for a name too long for the file system
 
     def below(self, relative: str) -> Iterator[str]:
-        """The names of all files below a folder, as seen from it; none where there is no such folder."""
+        """The names of all files below a folder, relative to it; none where there is no such folder."""
         top = os.path.join(self.path(relative), "")
         for directory, _, files in os.walk(top):
             yield from (os.path.join(directory, name)[len(top) :] for name in files)
 
     def write(self, relative: str, data: bytes | bytearray) -> None:
-        """Put a file in its place, whole or not at all. Raises ValueError for a name that is too long."""
+        """Write a file, whole or not at all. Raises ValueError for a name that is too long."""
         with self._writing(relative, "cannot be written") as file:
             file.write(data)
 
     def bring(self, source: Path, relative: str) -> bool:
-        """Copy a file, whole or not at all, with its time. Returns False where that was done already."""
+        """Copy a file, whole or not at all, with its modification time. Returns False if that was done before."""
         path, seen = self.path(relative), source.stat()
         if path.is_file() and self.stat(relative) == (seen.st_size, seen.st_mtime_ns):
             return False
@@ -75,7 +75,7 @@ class Disk:
         return True
 
     def move(self, relative: str, to: str) -> None:
-        """Give a file another name, at once or not at all. Raises FileNotFoundError where there is none."""
+        """Rename a file, atomically. Raises FileNotFoundError if there is none."""
         with (
             self._in_words(to, "cannot be written"),
             self._folder_of(relative) as (folder, name),
@@ -89,7 +89,7 @@ class Disk:
                 _copy(folder, name, into, new)
 
     def remove(self, relative: str) -> None:
-        """Take a file away, if it is there; a link goes itself, and what lies behind one is not there."""
+        """Remove a file, if it is there. A link itself is removed; a file behind a linked folder counts as missing."""
         try:
             with self._folder_of(relative) as (folder, name):
                 os.unlink(name, dir_fd=folder)
@@ -100,7 +100,7 @@ class Disk:
                 raise EnvironmentFault(f"{self.path(relative)} cannot be removed: {error.strerror or error}") from error
 
     def remove_empty_folders(self, relative: str) -> None:
-        """Remove the folders above a file that is gone, as far as nothing is left in them."""
+        """Remove the folders above a removed file as long as they are empty."""
         above = PurePosixPath(relative).parent
         while above.name:
             try:
@@ -111,13 +111,13 @@ class Disk:
             above = above.parent
 
     def refuse_obstacles(self, relative: str) -> None:
-        """Raises Obstructed where no file of that name could be put, though nothing is written now."""
+        """Raises Obstructed if no file of that name could be written. Writes nothing."""
         with contextlib.suppress(OSError), self._folder_of(relative) as (folder, name):
             if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 raise _a_folder(self.path(relative))
 
     def clear(self, relative: str) -> None:
-        """Take a folder with all that is in it away, if it is there and no link."""
+        """Remove a folder with everything in it, if it is there and not a link."""
         try:
             with self._folder_of(relative) as (folder, name):
                 if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
@@ -129,7 +129,7 @@ class Disk:
                 raise EnvironmentFault(f"{self.path(relative)} cannot be removed: {error.strerror or error}") from error
 
     def sweep(self) -> None:
-        """Remove what killed runs left half-written. Only for who holds the target: others write as well."""
+        """Remove the half-written files of killed runs. Only for the holder of the target: others may be writing."""
         for name in self.below("."):
             if PART.fullmatch(PurePosixPath(name).name):
                 self.remove(name)
@@ -193,7 +193,7 @@ def _a_folder(path: Path) -> Obstructed:
 
 
 def _obstacle(root: Path, relative: str) -> Obstructed:
-    """What stands where a folder of a target belongs: a link, or a file."""
+    """The error for a link or a file where a folder of the target belongs."""
     path = root / relative
     if not path.is_symlink():
         return Obstructed(f"{path} is a file, and a folder belongs there; rename it, or the picture")
@@ -203,7 +203,7 @@ def _obstacle(root: Path, relative: str) -> Obstructed:
 
 
 def leads_out(root: Path, path: Path) -> bool:
-    """True if a link leads out of a folder, or nowhere."""
+    """True if a link leads out of a folder or nowhere."""
     try:
         return not path.resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError):  # a link to itself
@@ -223,7 +223,7 @@ def write_whole(path: Path, data: bytes | bytearray) -> None:
 
 @contextlib.contextmanager
 def _appearing(folder: int, name: str) -> Iterator[BinaryIO]:
-    """A file to be written, which takes its name when the block ends well, and else was never there.
+    """A file that gets its name when the block ends without an error; otherwise it never existed.
 
     By rename, so that neither a link nor a hard link in its place is written through. By hand, since atomicwrites is
     unmaintained.
@@ -243,7 +243,7 @@ def _appearing(folder: int, name: str) -> Iterator[BinaryIO]:
 
 
 def _copy(folder: int, name: str, into: int, new: str) -> None:
-    """Move a file to another file system: the new one is whole before the old one goes."""
+    """Move a file to another file system: the copy is complete before the old file is removed."""
     with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder), "rb") as read:
         seen = os.fstat(read.fileno())
         with _appearing(into, new) as file:
@@ -254,7 +254,7 @@ def _copy(folder: int, name: str, into: int, new: str) -> None:
 
 
 def inside(relative: str) -> None:
-    """Raises ValueError for a path that would lie outside the folder that it is relative to."""
+    """Raises ValueError for a relative path that leads out of its folder."""
     parts = PurePosixPath(relative)
     if parts.is_absolute() or ".." in parts.parts:
         raise ValueError(f"{relative!r} would be outside the target")

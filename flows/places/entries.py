@@ -1,4 +1,4 @@
-"""What lies in a folder, listed once for all who ask for names in it."""
+"""The entries of a folder, listed once for all who ask for names in it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SECOND = 1_000_000_000  # nanoseconds
-SETTLED = 2 * SECOND  # after which a folder's time tells of every change; the clocks of disks are coarse
+SETTLED = 2 * SECOND  # after that, a folder's time shows every change; the clocks of disks are coarse
 
 
 @dataclass(frozen=True)
 class Entries:
-    """The entries of a folder that are not hidden: `paths` by their composed names, which are in order in `names`."""
+    """The visible entries of a folder: `paths` by their composed names (NFC), `names` in order."""
 
     paths: dict[str, Path]
     names: list[str]
 
     def get(self, name: str) -> Path | None:
-        """The entry of this name, whether or not its letters and accents are one there."""
+        """The entry of this name, composed or decomposed."""
         return self.paths.get(compose(name))
 
     def starting(self, start: str) -> Iterator[Path]:
-        """The entries whose names begin so, in order."""
+        """The entries whose names begin with this, in order."""
         begin = compose(start)
         for place in range(bisect_left(self.names, begin), len(self.names)):
             if not self.names[place].startswith(begin):
@@ -45,12 +45,12 @@ def entries(folder: Path) -> Entries:
 
 
 def compose(name: str) -> str:
-    """A name whose letters and accents are one (NFC), as a Mac does not write them."""
+    """A name with composed letters and accents (NFC); a Mac writes them decomposed."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 @functools.lru_cache(maxsize=64)
 def _listed(folder: Path, changed: int, second: int) -> Entries:
-    """As it was at that time; within the same `second`, as long as its time may not tell of a change."""
+    """The entries as of the time `changed`, kept for a `second` while that time may not show every change."""
     paths = {compose(name): folder / name for name in os.listdir(folder) if not name.startswith(".")}
     return Entries(paths, sorted(paths))

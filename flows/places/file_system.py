@@ -1,4 +1,4 @@
-"""Whether a folder's file system can hold a target: files that appear whole, a lock, and SQLite's log."""
+"""A test of a folder's file system: can it hold a target, with atomic renames, a lock, and SQLite's log?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flows.places.disk import write_whole
 
 
 def try_out(folder: Path) -> None:
-    """Do in a temporary folder of it what a run does in a target. Raises OSError or sqlite3.Error where that fails."""
+    """Do in a temporary folder there what a run does in a target. Raises OSError or sqlite3.Error if that fails."""
     with tempfile.TemporaryDirectory(prefix=".cleanplate-", dir=folder) as name:
         place = Path(name)
         for data in (b"first", b"second"):

@@ -1,4 +1,4 @@
-"""Where a target keeps the files of a picture. The only place that knows them all, and so the one that forgets none."""
+"""The paths of a picture's files in a target. Only this file knows them all, so that none is forgotten."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ PENDING = f"{PRIVATE}/pending"
 ATTEMPTS = f"{PRIVATE}/attempts"
 DECIDED = f"{PRIVATE}/decided"
 REPORT = f"{PRIVATE}/report"
-STAGE = f"{PRIVATE}/redo"  # takes the place of the target while pictures are done again
-THUMBNAILS = {"before": "jpg", "after": "jpg", "mask": "png"}  # kinds, with their suffixes
+STAGE = f"{PRIVATE}/redo"  # the target of pictures that are done again
+THUMBNAILS = {"before": "jpg", "after": "jpg", "mask": "png"}  # kinds and their suffixes
 SUFFIXES_OF = {
     "png": (".png",),
     "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "webp": (".webp",),
-}  # the first when converted
+}  # a converted picture gets the first
 
 
 @dataclass(frozen=True)
 class PictureFiles:
-    """Paths below a target of what there may be of the picture `name` of the source."""
+    """Paths below a target of all files that the source's picture `name` may have."""
 
     name: str
     container: str = "same"
@@ -35,17 +35,17 @@ class PictureFiles:
 
     @property
     def image(self) -> str:
-        """Where it is published, unless it had to stay as it is."""
+        """The published picture, unless it had to keep its own format."""
         return self.base + image_name(suffixed(self.name, self.container))
 
     @property
     def mask(self) -> str:
-        """Its mask, which its row tells of or somebody made by hand."""
+        """Its mask: its row's, or one made by hand."""
         return f"{self.base}{MASKS}/{self.name}.png"
 
     @property
     def pending_mask(self) -> str:
-        """Where its mask waits until its row is committed."""
+        """Its mask until its row is committed."""
         return f"{self.base}{PENDING}/{self.name}.png"
 
     @property
@@ -59,7 +59,7 @@ class PictureFiles:
 
     @property
     def process(self) -> str:
-        return f"{self.base}{PROCESS}/{self.name}.gif"  # with its own suffix too: a.jpg and a.png are two pictures
+        return f"{self.base}{PROCESS}/{self.name}.gif"  # after its own suffix, since a.jpg and a.png are two pictures
 
     @property
     def attempts(self) -> str:
@@ -88,27 +88,27 @@ class PictureFiles:
 
     @property
     def thumbnails(self) -> dict[str, str]:
-        """What the paths of its thumbnails begin with, by kind."""
+        """The beginnings of its thumbnails' paths, by kind."""
         owner = digest(self.name)
         return {kind: f"{self.base}{REPORT}/{kind}/{owner[:2]}/{owner}." for kind in THUMBNAILS}
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Every path that is a file's own."""
+        """Every path of a single file."""
         return self.image, self.mask, self.pending_mask, self.protected, self.strip, self.process
 
     def staged(self) -> PictureFiles:
-        """The same of a result that is not published yet."""
+        """The same for a result that is not published yet."""
         return replace(self, base=f"{STAGE}/")
 
 
 def files_of(name: str, container: str = "same") -> PictureFiles:
-    """The files of a picture that is published as a `container` of SUFFIXES_OF, or as what it is."""
+    """The files of a picture that is published as a `container` of SUFFIXES_OF, or in its own format (`same`)."""
     return PictureFiles(name, container)
 
 
 def image_name(name: str) -> str:
-    """Where a file of the source lies in the target under its own name."""
+    """The path in the target of a file of the source that keeps its name."""
     return f"{IMAGES}/{name}"
 
 
@@ -133,9 +133,9 @@ def refuse_collisions(names: list[str], container: str) -> None:
 
 
 def in_the_way(names: list[str], container: str) -> dict[str, str]:
-    """Pictures of which a file would take the place of a folder that others need, with the reason.
+    """Pictures with a file in the place of a folder that others need, with the reason.
 
-    Such as a.jpg beside a folder a.jpg.png: masks/a.jpg.png cannot be both.
+    An example: a.jpg beside a folder a.jpg.png, since masks/a.jpg.png cannot be both.
     """
     folders = {folder for name in names for path in (name, suffixed(name, container)) for folder in _above(path)}
     if not folders:
@@ -144,12 +144,12 @@ def in_the_way(names: list[str], container: str) -> dict[str, str]:
     for name in names:
         for path in (suffixed(name, container), f"{name}.png", name):
             if path in folders:
-                found[name] = f"its files have no place beside the folder {path}; rename the picture, or that folder"
+                found[name] = f"its files would collide with the folder {path}; rename the picture, or that folder"
     return found
 
 
 def _above(name: str) -> Iterator[str]:
-    """The folders that a name lies in."""
+    """The folders above a name."""
     while "/" in name:
         name = name.rpartition("/")[0]
         yield name

@@ -1,4 +1,4 @@
-"""What is refused of a target before a run: links that lead out of it, and files in the places of its folders."""
+"""Checks of a target before a run: no links that lead out of it, and no files in place of its folders."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from flows.places.layout import FOLDERS, RECORDS
 
 
 def refuse_links(target: Path) -> None:
-    """Raises UsageError for a target of which a folder is, or holds, a link that leads out of it.
+    """Raises UsageError for a target with a folder that is, or holds, a link that leads out of it.
 
-    A run would write there, and remove what is there. The target itself may be a link, and its folders may be mounts;
-    links that stay inside are left alone, and nothing is written through them. Raises EnvironmentFault for a file where
-    a folder belongs, or the reverse: no picture could be finished.
+    A run would write and remove files there. The target itself may be a link, and its folders may be mounts; links that
+    stay inside are left alone, and nothing is written through them. Raises EnvironmentFault for a file where a folder
+    belongs, or the reverse: no picture could be finished.
     """
     for name in FOLDERS:
         path = target / name
@@ -41,7 +41,7 @@ def refuse_links(target: Path) -> None:
 
 
 def links(place: Path) -> Iterator[Path]:
-    """A path, if it is a link, or else all links below it; none is followed."""
+    """The path itself if it is a link, else all links below it; none is followed."""
     if place.is_symlink():
         yield place
         return

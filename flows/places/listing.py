@@ -1,4 +1,4 @@
-"""What lies below an address, remembered while one run alone writes there: no request for what is known."""
+"""The files below an address, remembered while a single run writes there, to save requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Seen = tuple[int, int | None]  # size, and the stamp where it was asked for
 
 
 class Listing:
-    """The files of an address and their folders, kept up to date by who writes. Threads may use it together."""
+    """The files of an address and their folders, kept up to date by the writer. Safe for threads."""
 
     def __init__(self, files: Mapping[str, Seen]):
         self.files: dict[str, Seen] = {}

@@ -1,4 +1,4 @@
-"""One picture to one file: which targets are one file, where its records lie, and what is refused of it."""
+"""One picture to one file: targets that are a single file, the place of their records, and their checks."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from flows.places.disk import Disk
 from flows.places.layout import PRIVATE, SUFFIXES_OF
 from flows.settings.paths import local_path
 
-ENDING = PRIVATE  # a file's records lie in the folder of its name with this at its end
+ENDING = PRIVATE  # appended to a file's name, it names the folder of its records
 UNWRITTEN = frozenset({".jp2", ".j2k", ".jxl", ".tga", ".psd", ".ppm", ".pgm", ".pdf", ".svg", ".exr", ".dng"})
 PICTURES = SUFFIXES | heic.SUFFIXES | UNWRITTEN
 
 
 def records_place(target: str) -> str:
-    """Where the records of a target are: the target itself, or the folder beside it where the target is one file."""
+    """The folder of a target's records: the target itself, or the folder beside a target that is one file."""
     beside = f"{target}{ENDING}"
     return beside if _is_picture(target) and not _is_folder(target) and _is_folder(beside) else target
 
 
 def to_one_file(job: Job) -> Job:
-    """A job that makes one file of one picture, with the folder of its records as its target and the file's format.
+    """The job that turns one picture into one file: its target is the folder of the records, its format the file's.
 
-    Any other job as it is. Raises UsageError for a file that cannot be the target, before anything is touched.
+    Any other job is returned unchanged. Raises UsageError for a file that cannot be the target, before anything is
+    touched.
     """
     named = _is_picture(job.target) and not _is_folder(job.target)
     file = job.target if named else file_of(job.target)
@@ -48,7 +49,7 @@ def to_one_file(job: Job) -> Job:
 
 
 def refuse_without_records(target: str) -> None:
-    """Raises UsageError for a file, such as one whose records were removed, where the records of a target are asked."""
+    """Raises UsageError for a file that has no records, since a target with records is needed."""
     if not is_url(target) and local_path(target).is_file():
         raise UsageError(
             f"{target} is a file, and {target}{ENDING} with the records of a result is not there; give the target of a "
@@ -63,7 +64,7 @@ def file_of(records: str) -> str | None:
 
 
 class ResultFile:
-    """The one file that a picture becomes, beside its records: it holds what the picture's row tells of, or is gone."""
+    """The one file that a picture becomes, beside its records: it holds the result of the picture's row, or is gone."""
 
     def __init__(self, file: str):
         self.address = file
@@ -76,13 +77,13 @@ class ResultFile:
             self.files, self.name = Disk(path.parent), path.name
 
     def exists(self) -> bool:
-        """True if there is anything of that name, also a link that leads nowhere."""
+        """True if there is anything of that name, even a broken link."""
         if isinstance(self.files, Bucket):
             return self.files.has(self.name)
         return os.path.lexists(self.files.path(self.name))
 
     def sha256(self) -> str | None:
-        """Of what the file holds; None where there is none, and "" for a link or what is no file."""
+        """The SHA-256 of the file; None if there is none, and "" for a link or anything but a file."""
         if not self.exists():
             return None
         if isinstance(self.files, Disk):
@@ -100,13 +101,13 @@ class ResultFile:
         self.files.remove(self.name)
 
     def _refuse_lost(self) -> None:
-        """In a store the run holds the folder of the records, and with it the file."""
+        """In a store, a run's lease on the folder of the records covers the file."""
         if guard := GUARDS.get(f"{self.address}{ENDING}"):
             guard()
 
 
 def _format(job: Job, file: str) -> str:
-    """The format that a file's suffix asks for: `same` where it is of the source's container."""
+    """The format of a file's suffix: `same` if it is the source's own."""
     suffix = suffix_of(file)
     wanted = next((name for name, suffixes in SUFFIXES_OF.items() if suffix in suffixes), None)
     same = suffix in CONTAINERS and CONTAINERS[suffix] == CONTAINERS.get(suffix_of(job.source))
@@ -114,8 +115,8 @@ def _format(job: Job, file: str) -> str:
         if job.format == wanted:
             return job.format
         raise UsageError(
-            f"--format {job.format} and the target {file} say two things: leave out --format, or end the name in "
-            f"{SUFFIXES_OF[job.format][0]}"
+            f"--format {job.format} and the target {file} contradict each other; leave out --format, or end the name "
+            f"in {SUFFIXES_OF[job.format][0]}"
         )
     if same or wanted:
         return "same" if same else str(wanted)

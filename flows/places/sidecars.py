@@ -1,4 +1,4 @@
-"""Files of a source that are no pictures, such as captions beside them: copied as they are."""
+"""Files of a source that are not pictures, such as captions: copied unchanged."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from flows.places.unread import is_left_out
 
 
 def copy_sidecars(source: Path, target: Target) -> int:
-    """Copy what is missing or has another size or time to images/, byte for byte. Returns how many files that were.
+    """Copy files that are missing or have another size or time to images/, byte for byte. Returns how many.
 
-    Hidden files and links are left out, as among pictures.
+    Hidden files and links are left out, as they are among pictures.
     """
     return sum(target.bring(source / name, image_name(name)) for name in _others(source))
 

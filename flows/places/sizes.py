@@ -1,20 +1,20 @@
-"""How large a file may be that is read as a whole: larger ones are no pictures, and would take all memory."""
+"""Limits on the size of files that are read whole: larger ones are not pictures, and could use up all memory."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-PER_PIXEL = 8  # bytes of one in a file that is not packed: 16 bits of red, green, blue and alpha
+PER_PIXEL = 8  # bytes a pixel in an uncompressed file: 16 bits of red, green, blue and alpha
 BESIDE = 64 << 20  # bytes of profile, EXIF, XMP and videos beside the pixels
 LIST = 2 << 30  # bytes of a file of prompts or annotations
 
 
 class TooLarge(OSError):
-    """A file that is not read, since it is larger than one of its kind can be; the message says the bound."""
+    """The file is larger than one of its kind can be, and is not read; the message gives the limit."""
 
 
 def refuse_larger_picture(size: int, max_pixels: int) -> None:
-    """Raise TooLarge for a file that has more bytes than a picture or mask of so many pixels takes."""
+    """Raises TooLarge for a file with more bytes than a picture or mask of so many pixels can have."""
     most = PER_PIXEL * max_pixels + BESIDE
     if size > most:
         raise TooLarge(
@@ -24,13 +24,13 @@ def refuse_larger_picture(size: int, max_pixels: int) -> None:
 
 
 def read_picture(file: Path, max_pixels: int) -> bytes:
-    """The bytes of a picture or mask of the user's. Raises TooLarge."""
+    """The bytes of a user's picture or mask. Raises TooLarge."""
     refuse_larger_picture(file.stat().st_size, max_pixels)
     return file.read_bytes()
 
 
 def read_list(file: Path) -> str:
-    """The text (UTF-8) of a file of prompts or annotations. Raises ValueError for one that is too large to be read."""
+    """The text (UTF-8) of a file of prompts or annotations. Raises ValueError for one that is too large."""
     if (size := file.stat().st_size) > LIST:
         raise ValueError(
             f"{file} has {size:,} bytes; it is read as a whole, and of more than {LIST:,} not at all: split it"

@@ -75,7 +75,7 @@ class LocalSource:
 
 
 class StoredSource:
-    """The pictures below a URL, or one picture. A survey's listing answers `stat`: no request for each picture."""
+    """The pictures below a URL, or one picture. A survey's listing answers `stat`, without more requests."""
 
     def __init__(self, source: str):
         """Raises ValueError for what is not there or no picture, EnvironmentFault when the store does not answer."""
@@ -115,12 +115,12 @@ class StoredSource:
 
 
 def read_settled(file: Path, follow: bool = False, max_pixels: int | None = None) -> bytes:
-    """The bytes of a file that nobody changes meanwhile.
+    """The bytes of a file that does not change meanwhile.
 
-    Raises Unsettled when somebody does, OSError when it is none, or a link and not to be followed, and TooLarge for
-    more bytes than a picture of `max_pixels` takes, before one is read.
+    Raises Unsettled if it does, OSError for anything but a file, and for a link unless `follow`. Raises TooLarge,
+    before reading, for more bytes than a picture of `max_pixels` can have.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe that took its place would be waited for
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # do not wait for a pipe that took its place
     with open(os.open(file, flags | (0 if follow else os.O_NOFOLLOW)), "rb") as opened:
         before = os.fstat(opened.fileno())
         if not stat.S_ISREG(before.st_mode):

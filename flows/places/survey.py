@@ -1,4 +1,4 @@
-"""A survey of a source: which pictures are in it, and what else there is that a row or a message is owed to."""
+"""A survey of a source: its pictures, and everything else in it that gets a row or a message."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SPECIAL = "it is not a file but a pipe, a socket or a device; put a picture in i
 
 @dataclass
 class Survey:
-    """Everything that is called like a picture: `names` of pictures, `rejected` by name with the reason why not.
+    """Every file with a picture's suffix: `names` of pictures, and `rejected` names with their reasons.
 
-    `barred` are pictures whose results would have no place, with the reason. `links` are links to folders: whatever is
-    behind them is left out. `unread` counts by suffix the files that are neither pictures nor what lies beside them.
+    `barred` are pictures without a place for their results, with the reason. `links` are links to folders, which are
+    left out. `unread` counts other files by suffix, except the kinds that usually lie beside pictures.
     """
 
     names: list[str] = field(default_factory=list)
@@ -34,12 +34,12 @@ class Survey:
 
     @property
     def all(self) -> set[str]:
-        """What a row is owed to."""
+        """Every name that gets a row."""
         return {*self.names, *self.rejected, *self.barred}
 
 
 def is_file_name(name: str) -> bool:
-    """True if a file of a folder can be called so. A store keeps a//b.png and a/b.png apart; a folder does not."""
+    """True if a file in a folder can have this name. A store keeps a//b.png and a/b.png apart; a folder does not."""
     return not any(part in ("", ".", "..") for part in name.split("/"))
 
 
@@ -48,9 +48,9 @@ def is_passed_over(name: str) -> bool:
 
 
 def survey(source: Path) -> Survey:
-    """Look through a folder and all below it, but for what is hidden; nothing is opened.
+    """Survey a folder and everything below it that is not hidden; no file is opened.
 
-    Raises EnvironmentFault for a folder that cannot be read, whose pictures would be left out.
+    Raises EnvironmentFault for a folder that cannot be read, since its pictures would be left out.
     """
     found, below = Survey(), [source]
     while below:
@@ -67,7 +67,7 @@ def survey(source: Path) -> Survey:
 
 
 def _enter(found: Survey, entry: os.DirEntry[str], source: Path) -> bool:
-    """Enter a thing in a survey. Returns whether it is a folder to go through."""
+    """Add an entry to a survey. Returns True for a folder to go through."""
     if unread.is_left_out(entry.name):
         return False
     name = Path(entry.path).relative_to(source).as_posix()

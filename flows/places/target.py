@@ -41,7 +41,7 @@ class Target:
         return cls(str(target))
 
     def image_name(self, name: str, as_it_is: bool = False) -> str:
-        """Where a picture is published: with another suffix where it is converted, unless it stays `as_it_is`."""
+        """The path of a published picture, with another suffix if it is converted, unless it stays `as_it_is`."""
         return image_name(name) if as_it_is else files_of(name, self.container).image
 
     def write(self, relative: str, data: bytes | bytearray) -> str:
@@ -50,7 +50,7 @@ class Target:
         return hashlib.sha256(data).hexdigest()
 
     def bring(self, file: Path, relative: str) -> bool:
-        """Copy a file here, whole or not at all, with its time. Returns False where that was done already."""
+        """Copy a file here, whole or not at all, with its modification time. Returns False if that was done before."""
         return Disk(self.root).bring(file, relative)
 
     def has(self, relative: str) -> bool:
@@ -70,31 +70,31 @@ class Target:
         return self.files.stat(_known(relative))
 
     def below(self, relative: str) -> Iterable[str]:
-        """The names of all files below a folder of the target, as seen from it, in any order."""
+        """The names of all files below a folder of the target, relative to it, in any order."""
         return self.files.below(relative)
 
     def move(self, relative: str, to: str) -> None:
-        """Give a file of the target another name there; the old one goes when the new one is whole."""
+        """Rename a file of the target; the old one is removed once the new one is complete."""
         self.files.move(relative, to)
 
     def mask(self, name: str) -> str:
-        """Where a picture's mask is in the target: the one that its row does not know yet, or the one in masks/."""
+        """The path of a picture's mask: the one that its row does not know yet, or the one in masks/."""
         files = files_of(name)
         return files.pending_mask if self.has(files.pending_mask) else files.mask
 
     @contextmanager
     def listed(self) -> Iterator[None]:
-        """Until the block ends, one listing of a target in a store answers what is asked of single files."""
+        """Answer questions about single files of a target in a store from one listing until the block ends."""
         with self.files.listed() if isinstance(self.files, Bucket) else nullcontext():
             yield
 
     def pending_masks(self) -> list[tuple[str, str]]:
-        """Names of pictures whose masks their rows do not know yet, with the paths of these masks."""
+        """Names of pictures with masks that their rows do not know yet, and the paths of these masks."""
         files = sorted(file for file in self.below(PENDING) if file.endswith(".png"))
         return [(file.removesuffix(".png"), f"{PENDING}/{file}") for file in files]
 
     def sweep(self) -> None:
-        """Remove what killed runs left half-written. Only for who holds the target: another's would be in progress."""
+        """Remove the half-written files of killed runs. Only for the holder of the target: others may be writing."""
         if isinstance(self.files, Disk):  # in a store nothing is ever half-written
             self.files.sweep()
 
@@ -105,27 +105,27 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What the target is called by people."""
+        """The target's name for people."""
         return self.address.rpartition("/")[2]
 
     def path(self, relative: str) -> Path:
-        """A path in the target, for what works on folders of this machine only. One outside it raises ValueError."""
+        """A path in the target, for work that needs a folder on this machine. Raises ValueError for one outside it."""
         if isinstance(self.files, Bucket):
             raise UsageError(f"{self.address} is in a store; copy it to a folder of this machine for that")
         return Disk(self.root).path(relative)
 
     def remove(self, relative: str) -> None:
-        """Take a file out of the target, if it is there."""
-        if is_file_name(relative):  # else it would be another picture's
+        """Remove a file from the target, if it is there."""
+        if is_file_name(relative):  # otherwise it would be another picture's
             self.files.remove(relative)
 
     def clear(self, relative: str) -> None:
-        """Take a folder with all that is in it out of the target, if it is there."""
+        """Remove a folder of the target with everything in it, if it is there."""
         if is_file_name(relative):
             self.files.clear(relative)
 
     def remove_thumbnails(self, files: PictureFiles, but: Collection[str] = ()) -> None:
-        """Take a picture's thumbnails away, whichever result they show."""
+        """Remove a picture's thumbnails, whichever result they show."""
         for start in files.thumbnails.values():
             place, _, owner = start.rpartition("/")
             for name in self.below(place):
@@ -133,7 +133,7 @@ class Target:
                     self.remove(f"{place}/{name}")
 
     def remove_traces(self, name: str) -> None:
-        """Remove what shows how an earlier result of a picture came about."""
+        """Remove the strip, the process, the attempts and the thumbnails of an earlier result."""
         files = files_of(name)
         self.remove(files.strip)
         self.remove(files.process)
@@ -141,7 +141,7 @@ class Target:
         self.remove_thumbnails(files)
 
     def remove_picture(self, name: str, published: Iterable[str], but: Set[str]) -> None:
-        """Remove everything there is of a picture, also what it was `published` as, except the paths in `but`."""
+        """Remove every file of a picture, also what it was `published` as, except the paths in `but`."""
         files = files_of(name, self.container)
         self.remove_traces(name)
         self.clear(files.decided)
@@ -156,20 +156,20 @@ class Target:
                 self.files.remove_empty_folders(path)
 
     def refuse_obstacles(self, relative: str) -> None:
-        """Raises Obstructed where a file of the target could not be put, such as at the name of a folder."""
+        """Raises Obstructed if a file could not be written there, such as over a folder."""
         if isinstance(self.files, Disk):
             self.files.refuse_obstacles(relative)
 
 
 def _known(relative: str) -> str:
-    """Raises FileNotFoundError for what can be no file of a target."""
+    """Raises FileNotFoundError for a name that no file of a target can have."""
     if not is_file_name(relative):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), relative)
     return relative
 
 
 def _files_of(target: str) -> tuple[Disk | Bucket, Path]:
-    """What holds a target's files, and the folder of this machine that holds its ledger: the same, but for a store."""
+    """The holder of a target's files, and the folder on this machine with its ledger."""
     if is_url(target):
         return Bucket(target), ledger_place(target)
     path = local_path(target)
@@ -179,5 +179,5 @@ def _files_of(target: str) -> tuple[Disk | Bucket, Path]:
 
 
 def ledger_place(url: str) -> Path:
-    """The folder where the ledger of a target in a store is worked on, since SQLite needs a disk."""
+    """The folder for the ledger of a target in a store, since SQLite needs a disk."""
     return cache_folder("targets") / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]

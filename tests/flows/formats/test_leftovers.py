@@ -107,7 +107,7 @@ def test_bytes_behind_the_end_do_not_come_into_the_result_and_the_row_says_that_
     run(small(tmp_path, pictures=0))
     row = rows(tmp_path / "out")[f"a.{suffix}"]
     assert row["status"] == "removed"
-    assert f"{len(more)} bytes behind its end were left out" in row["reason"]
+    assert f"{len(more)} bytes after its end were left out" in row["reason"]
     written = (tmp_path / "out/images" / f"a.{suffix}").read_bytes()
     assert more not in written
     Image.open(io.BytesIO(written)).load()

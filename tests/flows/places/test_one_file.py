@@ -195,7 +195,7 @@ def test_a_container_that_nothing_is_converted_to_is_refused_in_words(target):
 
 
 def test_a_format_that_says_another_thing_than_the_suffix_is_refused():
-    with pytest.raises(UsageError, match=r"--format webp and the target clean.png say two things"):
+    with pytest.raises(UsageError, match=r"--format webp and the target clean.png contradict each other"):
         run(job(format="webp"))
     run(job("clean.webp", format="webp"))
     assert decode(Path("clean.webp").read_bytes()).format == "WEBP"

@@ -1,1 +1,1 @@
-"""What is done, by which settings, and who may write it."""
+"""The ledger of a target: finished work, its settings, and the lock on it."""

@@ -1,4 +1,4 @@
-"""Shards beside each other: what they refuse of one another."""
+"""Shards of one target: checks that they fit together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flows.settings.job_file import job_of
 
 
 def refuse_beside(job: Job, target: Path) -> None:
-    """Refuse what the shards beside it have against a job that is one. Raises UsageError."""
+    """Raises UsageError for a shard that does not fit the other shards of its target."""
     own, others = parse_shard(job.shard), shards_of(target)
     if own is None:
         return
@@ -25,13 +25,13 @@ def refuse_beside(job: Job, target: Path) -> None:
 
 
 def shard_job(target: Path, shard: Shard) -> Job | None:
-    """The job of a shard; None for one that did not come to begin."""
+    """The job of a shard; None for one that never began."""
     file = target / f"{records_of(shard)}job.toml"
     return job_of(str(file), {}) if file.exists() else None
 
 
 def agreed(jobs: dict[Shard, Job]) -> Job:
-    """The first of some jobs, which paint alike. Raises UsageError where they do not."""
+    """The first of several jobs. Raises UsageError unless all of them paint alike."""
     (first, job), *rest = jobs.items()
     for shard, other in rest:
         theirs = other.settings

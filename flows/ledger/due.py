@@ -1,4 +1,4 @@
-"""Which pictures are due: missing, changed, asked for differently, or under a mask that somebody corrected by hand."""
+"""Pictures that are due: missing, changed, with another request, or with a mask corrected by hand."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ CORRECTED = "its mask was made by hand"
 def waiting(
     manifest: Manifest, folders: Folders, names: list[str], requests: Requests, job: Job, masks_only: bool = False
 ) -> Iterator[str]:
-    """The names that are due. Opens no picture and no mask of the same size and time."""
+    """The names that are due. Opens no picture or mask whose size and time are unchanged."""
     known = manifest.known()
     least = manifest.settings.round if job.existing == "overwrite" else 0
-    due_with = functools.cache(lambda status: settings_digest(status, job))  # a digest a status, not one a picture
+    due_with = functools.cache(
+        lambda status: settings_digest(status, job)
+    )  # one digest per status rather than per picture
     for name in names:
         row = known.get(name)
         if (
@@ -40,9 +42,9 @@ def waiting(
 
 
 def masked(manifest: Manifest, folders: Folders, names: list[str], requests: Requests, job: Job) -> dict[str, Outcome]:
-    """Rows of those names that need no mask found: `masks` left one for this very picture, or somebody made one.
+    """Rows of the names that have a mask already: left by `masks` for this very picture, or made by hand.
 
-    What was made by hand stays also when existing pictures are overwritten; the file can be removed instead.
+    Masks made by hand stay even when existing pictures are overwritten; remove the file to have one found anew.
     """
     ready = {}
     for name in names:
@@ -71,7 +73,7 @@ def _masked(manifest: Manifest, folders: Folders, name: str, requests: Requests,
 
 
 def _without_row(source: Source, name: str, job: Job) -> Outcome | None:
-    """The row of a picture whose mask no row tells of: what is ours in masks/ has one, so somebody made it."""
+    """The row of a picture that has a mask and no row: every mask of ours has a row, so a person made this one."""
     data = source.read(name)
     try:
         height, width = measure(data, job.max_pixels)
@@ -108,7 +110,7 @@ def _is_up_to_date(
     try:
         if not _same(manifest, folders.source, name, row):
             return False
-        if row.status == "masked":  # its mask may have been corrected; that is the run's business
+        if row.status == "masked":  # a mask that was corrected is handled by the run
             return folders.target.has(files_of(name).mask)
         if row.status not in ("failed", "skipped") and _published_size(folders.target, name, row) != row.out_size:
             return False
@@ -122,7 +124,7 @@ def _published_size(target: Target, name: str, row: LedgerEntry) -> int:
 
 
 def _same(manifest: Manifest, source: Source, name: str, row: LedgerEntry) -> bool:
-    """True if a picture holds the bytes of its row: size and time tell, or SHA-256 when only its time changed."""
+    """True if a picture still has the bytes of its row, by size and time, or by SHA-256 if only the time changed."""
     size, mtime = source.stat(name)
     if (size, mtime) == (row.size, row.mtime):
         return True
@@ -134,15 +136,15 @@ def _same(manifest: Manifest, source: Source, name: str, row: LedgerEntry) -> bo
 
 
 def _other_mask(manifest: Manifest, target: Target, name: str, row: LedgerEntry) -> bool:
-    """True if the mask file is not the one of the row: corrected by hand, removed, or drawn where none was."""
+    """True if the mask file is not the row's: corrected by hand, removed, or drawn where there was none."""
     there = target.has(files_of(name).mask)
     if there and row.mask_sha is None and row.mask_size != NO_MASK:
-        return False  # made by a version that did not ask
+        return False  # made by a version that did not record it
     return _corrected(manifest, target, name, row) if there else row.mask_sha is not None
 
 
 def _corrected(manifest: Manifest, target: Target, name: str, row: LedgerEntry) -> bool:
-    """True if the mask file (which is there) holds other bytes than that of the row."""
+    """True if the bytes of the mask file, which exists, are not the row's."""
     size, mtime = target.stat(files_of(name).mask)
     if row.mask_size is None or (size, mtime) == (row.mask_size, row.mask_mtime):
         return False

@@ -1,4 +1,4 @@
-"""The ledger's entry of a picture: how it, its request, its settings and its files were when its row was written."""
+"""The ledger's entry of a picture: the state of its source, request, settings and files when its row was written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flows.places.source import Source
 from flows.places.target import Target
 from flows.requests.job_requests import Requests
 
-NO_MASK = -1  # as the size of a mask file that is not there; null where an early version did not ask
+NO_MASK = -1  # the size of a missing mask file; null in rows of an early version
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Fingerprint:
     wanted: str
 
 
-ABSENT = Fingerprint(-1, -1, "")  # of a row that is due as soon as there is a picture
+ABSENT = Fingerprint(-1, -1, "")  # of a row that is due as soon as its picture exists
 
 
 class LedgerEntry(NamedTuple):
-    """The state in which a picture was done: its fingerprint, the settings, and the files that came of it."""
+    """The state in which a picture was done: its fingerprint, the settings, and the files that resulted."""
 
     status: str
     size: int
@@ -60,7 +60,7 @@ def fingerprints(source: Source, names: list[str], requests: Requests) -> dict[s
 
 
 def settings_digest(status: str, job: Job) -> str:
-    """A digest of the settings that a row depends on: where nothing was painted, the removal's do not matter.
+    """A digest of the settings that a row depends on: without painting, those of the removal do not matter.
 
     A picture that failed may be done with more pixels allowed.
     """
@@ -75,7 +75,7 @@ def digest_of_settings(status: str, settings: dict[str, Any]) -> str:
 
 
 def mask_of(target: Target, outcome: Outcome) -> tuple[int, int, str | None]:
-    """Size, time and SHA-256 of the mask that a row was made with; no time when another one lies there by now."""
+    """Size, time and SHA-256 of the mask that a row was made with; no time if another one has taken its place."""
     if outcome.mask_file_name is None:
         return NO_MASK, NO_MASK, None
     file = target.mask(outcome.source)

@@ -1,4 +1,4 @@
-"""Who holds a lease, as the lock object says it, and whether somebody still stands behind it."""
+"""The holder of a lease, as the lock object describes it, and a check that the holder is still alive."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 STALE_AFTER = 15 * 60.0  # seconds without a renewal; clocks of two machines may differ by some minutes
-HELD: set[str] = set()  # by runs of this process
-PROCESS = uuid.uuid4().hex  # tells this process from an earlier one of its number, as in a container that restarts
+HELD: set[str] = set()  # held by runs of this process
+PROCESS = uuid.uuid4().hex  # tells this process from an earlier one with its number, as in a restarted container
 
 Holder = dict[str, Any]
 
@@ -24,7 +24,7 @@ def described(run: str) -> bytes:
 
 
 def holder_of(data: bytes) -> Holder:
-    """What a lock object says; empty where it is none of ours, whatever it is."""
+    """The holder that a lock object describes; empty for any other object."""
     try:
         said = json.loads(data)
     except (ValueError, RecursionError):
@@ -37,7 +37,7 @@ def in_words(holder: Holder) -> str:
 
 
 def is_void(holder: Holder) -> bool:
-    """True if nobody stands behind a lease: its process on this machine is gone, or it was not renewed for long."""
+    """True if a lease has no living holder: its process on this machine is gone, or it was not renewed for too long."""
     pid = holder.get("pid")
     if _is_here(holder) and isinstance(pid, int) and pid > 0:
         if pid == os.getpid():
@@ -46,20 +46,21 @@ def is_void(holder: Holder) -> bool:
     renewed = holder.get("renewed")
     if isinstance(renewed, bool) or not isinstance(renewed, (int, float)):
         return True
-    # Stores refuse whoever's clock is off by as much, so a time that far in the future is no living run's either.
-    return not abs(time.time() - renewed) <= STALE_AFTER  # nan is neither more nor less than anything
+    # Stores refuse clients whose clocks are off this far, so a time that far in the future is no living run's either.
+    return not abs(time.time() - renewed) <= STALE_AFTER  # NaN is neither more nor less than anything
 
 
 def _is_here(holder: Holder) -> bool:
-    """True if the process number of a holder can be looked up here. Containers often share their host's name, and each
-    counts its processes anew; machines made of one image share it too."""
+    """True if a holder's process number is one of this machine's. Containers often share their host's name, and each
+    numbers its own processes; machines made from one image share it too.
+    """
     here = _machine()
     known = bool(here) and all(holder.get(key, value) == value for key, value in here.items())
     return known and holder.get("host") == socket.gethostname()
 
 
 def _machine() -> dict[str, str]:
-    """Which kernel this is since when, and within which processes are counted; empty where that cannot be said."""
+    """The kernel, its boot, and the namespace of process numbers; empty if that is unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return {"boot": boot, "pids": os.readlink("/proc/self/ns/pid")}
@@ -68,7 +69,7 @@ def _machine() -> dict[str, str]:
 
 
 def _lives(pid: int, started: object) -> bool:
-    """True if a process runs, or is stopped, that began at this time."""
+    """True if a process that began at this time still exists."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -80,7 +81,7 @@ def _lives(pid: int, started: object) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """When a process began, in ticks since the machine did: another process of its number began later."""
+    """The start of a process, in ticks since boot: another process with its number began later."""
     try:
         after_its_name = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         return after_its_name[19]  # field 22 of proc_pid_stat(5)

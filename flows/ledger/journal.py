@@ -1,8 +1,8 @@
-"""The pictures in progress, on disk so that they outlive the process: how a deadly picture is told from bad luck.
+"""The pictures in progress, kept on disk to outlive the process, so that a deadly picture can be told from bad luck.
 
-A picture can kill the process that works on it (a decoder's crash, the out-of-memory killer) or hang it for good. Which
-one it was, nobody can say afterwards; but the names in progress stand here, and the next run takes them last and one at
-a time. One that was alone in progress at two deaths is set aside.
+A picture can kill the process that works on it (a decoder's crash, the out-of-memory killer) or hang it for good.
+Nobody can say afterwards which one it was; but the names in progress are recorded here, and the next run takes them
+last and one at a time. One that was alone in progress at two deaths is set aside.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ ENOUGH = 2  # deaths alone: one may be a power cut
 
 
 class Journal:
-    """The names in progress, in the manifest's file. `flying` is how many were so together, 0 when they are not."""
+    """The names in progress, in the manifest's file. `flying` is how many were in progress together, 0 for none."""
 
     def __init__(self, file: sqlite3.Connection):
         self.file = file
 
     def look_back(self) -> None:
-        """Count what a run that died had in progress. Call it once a run, before anything is."""
+        """Count the pictures that a dead run had in progress. Call it once per run, before any work."""
         with self.file:
             self.file.execute(
                 "update flights set deaths = deaths + 1, alone = alone + (flying = 1), flying = 0 where flying > 0"
             )
 
     def suspects(self) -> dict[str, int]:
-        """Names in progress when a run died, and how often each was alone then; the least suspected first."""
+        """Names in progress when a run died, and how often each was alone; the least suspected first."""
         rows = self.file.execute("select name, alone from flights where deaths > 0 order by alone, name")
         return {os.fsdecode(name): alone for name, alone in rows}
 
     @contextmanager
     def in_progress(self, names: list[str]) -> Iterator[None]:
-        """These are in progress until the block ends, however it ends, unless the process dies in it."""
+        """Mark names as in progress until the block ends in any way, unless the process dies in it."""
         with self.file:
             self.file.executemany(
                 "insert into flights values (?, 0, 0, ?) on conflict(name) do update set flying = excluded.flying",
@@ -53,9 +53,9 @@ class Journal:
                 self.file.executemany("delete from flights where deaths = 0 and name = ?", _keys(names))
 
     def hangs(self) -> list[str]:
-        """Note that the process ends itself because of what is in progress, and name it.
+        """Note that the process ends itself because a picture in progress hangs. Returns the names in progress.
 
-        One alone that was in progress at a death before need not hang alone twice: a call that hangs is no power cut.
+        A picture alone in progress that was so at an earlier death need not hang twice: a hang is not a power cut.
         """
         with self.file:
             self.file.execute("update flights set alone = alone + 1 where flying = 1 and deaths > 0")
@@ -64,7 +64,7 @@ class Journal:
 
 
 def forget(file: sqlite3.Connection, name: str) -> None:
-    """Take a picture out, within the transaction that commits its row."""
+    """Remove a picture, within the transaction that commits its row."""
     file.execute("delete from flights where name = ?", (os.fsencode(name),))
 
 

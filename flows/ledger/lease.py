@@ -1,7 +1,7 @@
-"""The lock of a target in a store: an object that only one run can make, renewed for as long as that run lives.
+"""The lock of a target in a store: an object that only one run can create, renewed for as long as that run lives.
 
-Making it and taking it over from a run that died are each one conditional request, so that of two runs one alone wins.
-Where a store has no such requests, or ignores the condition, who has written looks again after a while.
+Creating it, and taking it over from a dead run, are single conditional requests, so that only one of two runs wins. If
+a store has no such requests, or ignores the condition, the writer checks again after a while.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from flows.ledger.lock import Busy
 from flows.places.bucket import Bucket
 
 RENEWED_EVERY = 60.0  # seconds
-SURE_FOR = 3 * RENEWED_EVERY  # after that a renewal comes before anything is written; far less than STALE_AFTER
-SETTLED_AFTER = 5.0  # seconds; by then a write that began before ours has come to its end
+SURE_FOR = 3 * RENEWED_EVERY  # seconds after which it is renewed before anything is written; far less than STALE_AFTER
+SETTLED_AFTER = 5.0  # seconds; by then a write that began before ours has ended
 
 
 class Lease:
@@ -30,7 +30,7 @@ class Lease:
         self.run = uuid.uuid4().hex
         self.lost = False
         self._renewal = threading.Lock()
-        self._sure = _clock()  # when the store last said that it is ours
+        self._sure = _clock()  # when the store last confirmed it
         HELD.add(self.run)
         try:
             self._acquire()
@@ -42,19 +42,19 @@ class Lease:
         self._renewing.start()
 
     def check(self) -> None:
-        """Raises EnvironmentFault when another run took this for dead and went on in its place.
+        """Raises EnvironmentFault if another run took this one for dead and continued in its place.
 
-        A process that was stopped for a while, or whose machine was, has to ask the store first.
+        A process that was suspended for a while has to ask the store first.
         """
         if not self.lost and _clock() - self._sure > SURE_FOR:
             self._renew()
         if self.lost:
             raise EnvironmentFault(
-                f"another run took over {self.bucket.url}, since this one was silent too long; this one ends here"
+                f"another run took over {self.bucket.url}, since this one was silent for too long; this one ends here"
             )
 
     def release(self) -> None:
-        """Let the next run have it at once."""
+        """Release it, so that the next run can have it at once."""
         self._ended.set()
         self._renewing.join()
         HELD.discard(self.run)
@@ -70,7 +70,7 @@ class Lease:
             try:
                 sure = put()
             except (FileNotFoundError, FileExistsError) as error:
-                if not self._is_ours():  # else it was asked twice, since the first answer got lost
+                if not self._is_ours():  # otherwise the request was repeated, since the first answer got lost
                     raise self._too_late() from error
                 sure = True
         if not (sure and _is_refused(put)):
@@ -83,7 +83,7 @@ class Lease:
         return self.bucket.create(self.name, described(self.run))
 
     def _in_place_of_a_dead_one(self) -> Callable[[], bool]:
-        """Puts this run's lease in the place of the one that is there. Raises Busy when somebody stands behind that."""
+        """Replace the existing lease by this run's. Raises Busy if its holder is alive."""
         try:
             data, version = self.bucket.read_version(self.name)
         except FileNotFoundError as error:
@@ -105,7 +105,7 @@ class Lease:
             return False
 
     def _renew(self) -> None:
-        """Renew the lease, or find that it is lost. Raises EnvironmentFault or OSError when the store is away."""
+        """Renew the lease, or note that it is lost. Raises EnvironmentFault or OSError if the store does not answer."""
         with self._renewal:
             began = _clock()
             try:
@@ -114,7 +114,7 @@ class Lease:
                 if not self.lost:
                     self.bucket.replace(self.name, described(self.run), version)
                     self._sure = began
-            except FileNotFoundError:  # who took it away may have let another run begin and end
+            except FileNotFoundError:  # after it was taken, another run may have begun and ended
                 self.lost = True
             except FileExistsError:
                 self.lost = not self._is_ours()
@@ -124,11 +124,11 @@ class Lease:
             try:
                 self._renew()
             except (OSError, EnvironmentFault):
-                continue  # a store may be away for a while; the next picture's own request says so
+                continue  # a store may be unavailable for a while; the next picture's own request will report it
 
 
 def _is_refused(put: Callable[[], bool]) -> bool:
-    """True if what has worked once does not work again. Some stores that speak S3 ignore all conditions."""
+    """True if the store refuses to create the object twice. Some S3-compatible stores ignore all conditions."""
     try:
         put()
     except FileExistsError:
@@ -137,6 +137,6 @@ def _is_refused(put: Callable[[], bool]) -> bool:
 
 
 def _clock() -> float:
-    """Seconds that go on while the machine is suspended, as those of `time.monotonic` do not on Linux."""
+    """A clock in seconds that continues while the machine is suspended, unlike `time.monotonic` on Linux."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot is None else time.clock_gettime(boot)

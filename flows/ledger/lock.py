@@ -1,6 +1,6 @@
 """One run at a time on a target: a lock that the kernel frees when its process dies.
 
-By hand, since filelock can neither only look at a lock nor leave a target untouched that has none.
+By hand, since filelock cannot look at a lock without taking it, nor leave a target without one untouched.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Busy(Stop):
 
 
 def hold(target: Path, shard: Shard | None = None, only_look: bool = False, merging: bool = False) -> list[int]:
-    """Lock a target for one run: descriptors to be freed. Shards hold it together, and each its own records alone.
+    """Lock a target for one run. Returns descriptors to `free`. Shards share it, and each locks its own records.
 
-    Raises Busy when another process has it; UsageError for who is not `merging` when there are shards to be merged.
+    Raises Busy if another process has it; UsageError if there are shards to merge, unless `merging`.
     """
     locks = [_take(target / PRIVATE, f"{target}", only_look, shared=shard is not None)]
     try:
@@ -38,7 +38,7 @@ def hold(target: Path, shard: Shard | None = None, only_look: bool = False, merg
 
 
 def is_held(target: Path, lock: int) -> bool:
-    """True if the lock of a target is still the file that was locked; -1 stands for none."""
+    """True if a target's lock is still the file that was locked; -1 means no lock."""
     if lock < 0:
         return True
     try:
@@ -54,7 +54,7 @@ def free(locks: list[int]) -> None:
 
 
 def _take(place: Path, held: str, only_look: bool, shared: bool = False) -> int:
-    """Lock a folder by a file in it, made if need be; with `only_look` nothing is made, and -1 stands for no file."""
+    """Lock a folder by a file in it, created if needed; with `only_look` nothing is created, and -1 means no file."""
     flags = os.O_RDONLY
     if not only_look:
         place.mkdir(parents=True, exist_ok=True)

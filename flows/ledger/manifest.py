@@ -1,4 +1,4 @@
-"""What is done: one SQLite file in the target with one writer, and a lock."""
+"""The ledger of finished work: one SQLite file in the target with one writer, and a lock."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from flows.outcome import Outcome
 from flows.places.links import refuse_links
 from flows.places.target import Target
 
-Then = Callable[[sqlite3.Connection, str], None]  # what is noted of a picture in the transaction of its row
+Then = Callable[[sqlite3.Connection, str], None]  # further notes on a picture, in the transaction of its row
 
 
 class Manifest:
-    """The ledger of a target. A picture is published first and its row committed after, so a row never lies."""
+    """The ledger of a target. A picture is published before its row is committed, so that a row is never wrong."""
 
     def __init__(self, target: Path, only_look: bool = False, shard: Shard | None = None, merging: bool = False):
-        """Take the lock, of a shard its own; with `only_look` open a copy, and touch nothing.
+        """Take the lock, or a shard's own; with `only_look` open a copy, and touch nothing.
 
         Raises Busy when another run has it, UsageError when links lead out of it, or when the records of shards are
         newer and this is not to merge them, EnvironmentFault when the target cannot be written.
@@ -58,7 +58,7 @@ class Manifest:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Give the target back. What the machine raised in the block, such as a full disk, is an EnvironmentFault."""
+        """Release the target. Turn the machine's errors in the block, such as a full disk, into EnvironmentFault."""
         with contextlib.suppress(sqlite3.Error):
             self.file.close()
         lock.free(self.locks)
@@ -69,7 +69,7 @@ class Manifest:
             raise_if_moved(error)
 
     def refuse_moved(self) -> None:
-        """Raises EnvironmentFault when somebody moved or removed the target since it was opened."""
+        """Raises EnvironmentFault if the target was moved or removed since it was opened."""
         if not lock.is_held(self.place, self.locks[0]):
             raise EnvironmentFault(
                 f"{self.place} was moved or removed while the run went on; put it back or leave it, then run the same "
@@ -87,26 +87,26 @@ class Manifest:
         return LedgerEntry(*found) if found else None
 
     def outcome(self, name: str) -> Outcome | None:
-        """The row of a picture, or None; any string may be asked for."""
+        """The row of a picture, or None; for any string."""
         try:
             key = os.fsencode(name)
-        except UnicodeEncodeError:  # no file can be called so
+        except UnicodeEncodeError:  # no file can have this name
             return None
         found = self.file.execute("select row from pictures where name = ?", (key,)).fetchone()
         return Outcome.of(json.loads(found[0])) if found else None
 
     def amend(self, outcome: Outcome) -> None:
-        """Change what a row says without another look at its picture. The caller commits."""
+        """Change a row without looking at its picture again. The caller commits."""
         row = (json.dumps(outcome.entry()), os.fsencode(outcome.source))
         self.file.execute("update pictures set row = ? where name = ?", row)
 
     def touched(self, name: str, mtime: int) -> None:
-        """Note that the same bytes have another modification time."""
+        """Note the new modification time of a picture with the same bytes."""
         with self.file:
             self.file.execute("update pictures set mtime = ? where name = ?", (mtime, os.fsencode(name)))
 
     def touched_mask(self, name: str, mtime: int) -> None:
-        """Note that the same mask has another modification time."""
+        """Note the new modification time of a mask with the same bytes."""
         with self.file:
             self.file.execute("update pictures set mask_mtime = ? where name = ?", (mtime, os.fsencode(name)))
 
@@ -119,11 +119,11 @@ class Manifest:
         staged: Path | None = None,
         then: Then = void,
     ) -> Outcome:
-        """Commit the row of a picture that is already in its place, or lies `staged` and will be put there next.
+        """Commit the row of a picture that is already in its place, or is `staged` and will be put there next.
 
-        What is to be noted of it besides, `then` does in the same transaction; a run forgets what held for it alone.
-        Returns the row: that of a failure, due again, where somebody took the picture away. Raises EnvironmentFault
-        when it cannot be committed.
+        `then` makes further notes in the same transaction; a run forgets the overrides of the picture. Returns the row,
+        or a failure's row, due again, if somebody removed the picture. Raises EnvironmentFault if it cannot be
+        committed.
         """
         self.refuse_moved()
         out_size = staged.stat().st_size if staged else None
@@ -146,7 +146,7 @@ class Manifest:
         return outcome
 
     def _commit(self, outcome: Outcome, row: tuple, then: Then) -> None:
-        """Everything that a picture's row changes, in one transaction."""
+        """Commit everything that a picture's row changes, in one transaction."""
         try:
             with self.file:
                 if outcome.settings is not None:
@@ -160,17 +160,17 @@ class Manifest:
             raise EnvironmentFault(tables.in_words(error, self.place / tables.ledger_of(self.shard))) from error
 
     def sync(self) -> None:
-        """Have the disk hold every row, and put the masks in their places that these rows tell of.
+        """Flush every row to the disk, then put these rows' masks in their places.
 
-        A commit outlives its process, but not a power cut; a mask that no row knows would be taken for one made by
-        hand. Waiting for the disk at every row took longer than all else that is done for a picture beside the model.
+        A commit survives its process, but not a power cut; a mask without a row would be taken for one made by hand.
+        Waiting for the disk at every row took longer than all other work on a picture beside the model.
         """
         self.file.execute("pragma wal_checkpoint")
         self.pending.put()
 
     def tidy(self, target: Target) -> None:
-        """Clear up after a run that died, if one did: half-written files, masks without a row, names in progress."""
-        if self.rows_in_records() is None and self.shard is None:  # what is half-written may be another shard's
+        """Clean up after a run that died, if any: half-written files, masks without a row, names in progress."""
+        if self.rows_in_records() is None and self.shard is None:  # half-written files may be another shard's
             target.sweep()
         ours = self.shard.holds if self.shard else lambda _: True
         end_pending(target, ours, lambda name: row.mask_sha if (row := self.known_of(name)) else None)
@@ -178,23 +178,23 @@ class Manifest:
         self.journal.look_back()
 
     def counts(self, present: set[str] | None) -> dict[str, int]:
-        """How many rows there are of each status, of the names in `present` or of all (None)."""
+        """The number of rows by status, for the names in `present` or for all (None)."""
         rows = self.file.execute("select name, status from pictures")
         return dict(Counter(status for name, status in rows if present is None or os.fsdecode(name) in present))
 
     def doubtful(self, present: set[str] | None) -> int:
-        """How many of these names have a result that may have failed."""
+        """The number of these names with a doubtful result."""
         doubted = self.file.execute("select name from pictures where json_extract(row, '$.verdict') = 'doubtful'")
         return sum(present is None or os.fsdecode(name) in present for (name,) in doubted)
 
     def outcomes(self, present: set[str] | None) -> Iterator[Outcome]:
-        """The rows of the names in `present`, or of all (None). Those of pictures that went away wait for them."""
+        """The rows of the names in `present`, or all (None). Rows of pictures that left the source stay in the ledger."""
         for name, row in self.file.execute("select name, row from pictures order by name"):
             if present is None or os.fsdecode(name) in present:
                 yield Outcome.of(json.loads(row))
 
     def rows_in_records(self) -> int | None:
-        """How many rows the record files hold; None when a run that wrote rows did not come to write them."""
+        """The number of rows in the record files; None if they lag behind the ledger."""
         rows = int(self.fact("published") or -1)
         return None if rows < 0 else rows
 
@@ -203,7 +203,7 @@ class Manifest:
         self.remember("published", "-1")
 
     def mark_records_written(self, rows: int) -> None:
-        """Note that the record files hold so many rows, which are all."""
+        """Note that the record files are complete, with so many rows."""
         self.remember("published", str(rows))
 
     def fact(self, key: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The ledger of a target in a store: SQLite needs a disk, so it is copied here, and back from time to time."""
+"""The ledger of a target in a store: SQLite needs a disk, so it is copied here, and back at intervals."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from flows.places.layout import PRIVATE
 from flows.places.target import Target
 
 LOCK = f"{PRIVATE}/lock"
-TOKEN = f"{PRIVATE}/manifest.token"  # which copy of the ledger the store holds
+TOKEN = f"{PRIVATE}/manifest.token"  # identifies the copy of the ledger in the store
 EVERY = 60.0  # seconds between two copies; what a lost machine did since the last one is done again
-SHARE = 20  # ... and a copy takes at most one part in so many of the time
+SHARE = 20  # ... and copying takes at most one part in so many of the time
 
 
 @contextmanager
 def mirror(target: Target, only_look: bool = False) -> Iterator[None]:
-    """Within this block, the ledger of a target in a store is worked on at `folder.target`, and the target is ours.
+    """Within this block, the ledger of a target in a store is at `target.root`, and the target is locked.
 
-    For a target on this machine nothing is to be done. With `only_look` the target is not locked and nothing is taken
+    For a target on this machine there is nothing to do. With `only_look` the target is not locked and nothing is copied
     back. Raises Busy when another run holds the target, EnvironmentFault when the store does not answer.
     """
     store = target.files
@@ -37,7 +37,7 @@ def mirror(target: Target, only_look: bool = False) -> Iterator[None]:
         yield
         return
     if only_look:
-        held = lock.hold(target.root, only_look=True)  # a run of this machine works on what is there
+        held = lock.hold(target.root, only_look=True)  # a run on this machine is using the local copy
         try:
             _bring(store, target.root)
         finally:
@@ -57,7 +57,7 @@ def mirror(target: Target, only_look: bool = False) -> Iterator[None]:
 
 
 def _bring(store: Bucket, place: Path) -> None:
-    """The store's ledger at `place`, unless the one there goes on from it: of a run that died on this machine."""
+    """Copy the store's ledger to `place`, unless the one there is newer: left by a run that died on this machine."""
     token = store.read(TOKEN).decode() if store.has(TOKEN) else None
     if token is not None and token == _token_of(place):
         return
@@ -70,13 +70,13 @@ def _bring(store: Bucket, place: Path) -> None:
 
 
 def _take_back(store: Bucket, place: Path) -> None:
-    """Put a copy of the ledger into the store, and after it the token that says which one it is."""
+    """Copy the ledger to the store, and then the token that identifies the copy."""
     token = uuid.uuid4().hex
     with closing(sqlite3.connect(place / LEDGER, timeout=60)) as ledger:
         with ledger:
             ledger.execute("insert or replace into facts values ('carried', ?)", (token,))
         with closing(sqlite3.connect(":memory:")) as whole:
-            ledger.backup(whole)  # with what is still in its log
+            ledger.backup(whole)  # including its log
             data = whole.serialize()
     store.write(LEDGER, data)
     store.write(TOKEN, token.encode())
@@ -93,14 +93,14 @@ def _token_of(place: Path) -> str | None:
 
 @contextmanager
 def _copying(store: Bucket, place: Path) -> Iterator[None]:
-    """Copies of the ledger go to the store from time to time, beside the work."""
+    """Copy the ledger to the store at intervals, beside the work."""
     ended = Event()
 
     def copy() -> None:
         pause = EVERY
         while not ended.wait(pause):
             began = time.monotonic()
-            with contextlib.suppress(EnvironmentFault, OSError, sqlite3.Error):  # the next may go; the work says so
+            with contextlib.suppress(EnvironmentFault, OSError, sqlite3.Error):  # the next copy may go; set by the work
                 if (place / LEDGER).exists():
                     _take_back(store, place)
             pause = max(EVERY, SHARE * (time.monotonic() - began))

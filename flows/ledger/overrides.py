@@ -1,4 +1,4 @@
-"""What holds for single pictures beside the job, kept in the manifest: clicks, a redo's settings, what it has to do."""
+"""Overrides of the job for single pictures, kept in the manifest: clicks, a redo's settings, a redo's plan."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ TABLES = ("clicks", "redone", "planned")
 
 @dataclass(frozen=True)
 class Override:
-    """What holds for one picture: where it was clicked, whether a redo has used that, and its settings.
+    """The overrides of one picture: its clicks, True if a redo has used them, and the redo's settings.
 
-    `attempts` is how many were made, published or not.
+    `attempts` counts all that were made, published or not.
     """
 
     points: list = field(default_factory=list)
@@ -41,7 +41,7 @@ class Override:
 
 
 def click(file: sqlite3.Connection, name: str, points: tuple, boxes: tuple) -> None:
-    """Remember where a picture's object is, for its redo; without points and boxes, forget what none has used yet."""
+    """Remember where a picture's object is, for its redo; without points and boxes, forget unused clicks."""
     key = os.fsencode(name)
     if points or boxes:
         row = (key, json.dumps(points), json.dumps(boxes), False)
@@ -56,7 +56,7 @@ def unclick(file: sqlite3.Connection, name: str) -> None:
 
 
 def overrides(file: sqlite3.Connection) -> dict[str, Override]:
-    """Every picture for which something holds beside the job, by name."""
+    """The overrides of all pictures that have any, by name."""
     found = {os.fsdecode(name): Override(settings=json.loads(s), attempts=n) for name, n, s in _all(file, "redone")}
     for name, points, boxes, used in _all(file, "clicks"):
         kept = found.get(os.fsdecode(name), Override())
@@ -67,32 +67,32 @@ def overrides(file: sqlite3.Connection) -> dict[str, Override]:
 
 
 def void(file: sqlite3.Connection, name: str) -> None:
-    """Forget all that holds for a picture, since the job has done it anew."""
+    """Forget a picture's overrides, since the job has done it anew."""
     for table in TABLES:
         file.execute(f"delete from {table} where name = ?", (os.fsencode(name),))
 
 
 def plan(file: sqlite3.Connection, task: str, names: Iterable[str]) -> None:
-    """Note what a redo has to do, in the place of what another one did not come to."""
+    """Note what a redo has to do, in place of an unfinished earlier plan."""
     with file:
         file.execute("delete from planned")
         file.executemany("insert into planned values (?, ?)", [(os.fsencode(name), task) for name in names])
 
 
 def planned(file: sqlite3.Connection, task: str) -> set[str]:
-    """What a redo that was interrupted has still to do."""
+    """The remaining plan of an interrupted redo."""
     return {os.fsdecode(name) for name, of in _all(file, "planned") if of == task}
 
 
 def done(file: sqlite3.Connection, name: str, attempts: int, settings: dict[str, Any]) -> None:
-    """Note that a picture was done again, with these settings besides the job's."""
+    """Note that a picture was done again, with these settings in addition to the job's."""
     key = os.fsencode(name)
     file.execute("delete from planned where name = ?", (key,))
     file.execute("insert or replace into redone values (?, ?, ?)", (key, attempts, json.dumps(settings)))
 
 
 def use(file: sqlite3.Connection, name: str) -> None:
-    """Note that the published result is the one of what was clicked."""
+    """Note that the published result is the one of the clicks."""
     file.execute("update clicks set used = true where name = ?", (os.fsencode(name),))
 
 

@@ -1,4 +1,4 @@
-"""Masks that wait for the disk to hold their rows, before they are put in their places in masks/."""
+"""Masks that wait until their rows are on the disk before they are moved to masks/."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PendingMasks:
         self._noted.append((target, name, _stat(target, name)))
 
     def put(self) -> None:
-        """Put the masks in their places; but where somebody corrected one meanwhile, the next run uses that."""
+        """Move the masks to their places; one that was corrected meanwhile stays, and the next run uses it."""
         while self._noted:
             folder, name, before = self._noted.pop()
             files = files_of(name)
@@ -37,10 +37,10 @@ class PendingMasks:
 
 
 def end_pending(target: Target, ours: Callable[[str], bool], sha_of: Callable[[str], str | None]) -> None:
-    """Put the masks in their places whose rows were committed just before their run died, and forget the others.
+    """Move the masks whose rows were committed just before their run died to their places, and remove the others.
 
-    So masks/ holds nothing but what a row tells of, and what somebody made by hand. `ours` says whether a picture is of
-    this shard, `sha_of` the SHA-256 of the mask that its row tells of.
+    So masks/ holds nothing but masks with rows and masks made by hand. `ours` is true for this shard's pictures,
+    `sha_of` gives the SHA-256 of a row's mask.
     """
     for name, pending in target.pending_masks():
         if not ours(name):

@@ -1,4 +1,4 @@
-"""--prune: the results of pictures that left the source are removed."""
+"""--prune: removes the results of pictures that left the source."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from flows.places.target import Target
 
 
 def prune(manifest: Manifest, target: Target, present: set[str]) -> int:
-    """Remove everything there is of a picture that is not among the names in `present`. Returns how many.
+    """Remove all files of the pictures that are not in `present`. Returns how many pictures.
 
-    Also of what was in progress when a run died. The files go first and the row last: what a killed run leaves behind
-    is then found again.
+    Includes pictures in progress when a run died. The files go first and the row last, so that a killed run's leftovers
+    are found again.
     """
     published, told = _published(manifest, target, present)
     gone = (published.keys() | manifest.journal.suspects().keys()) - present
@@ -26,13 +26,13 @@ def prune(manifest: Manifest, target: Target, present: set[str]) -> int:
             for table in ("pictures", *OVERRIDES, *JOURNAL):
                 manifest.file.execute(f"delete from {table} where name = ?", (os.fsencode(name),))
     if gone:
-        manifest.file.execute("vacuum")  # or earlier rows would still be in its free pages
+        manifest.file.execute("vacuum")  # otherwise deleted rows would stay in its free pages
         manifest.file.execute("pragma wal_checkpoint(truncate)")
     return len(gone)
 
 
 def _published(manifest: Manifest, target: Target, present: set[str]) -> tuple[dict[str, list[str]], set[str]]:
-    """What each picture with a row was published as, and what those in `present` are or would be."""
+    """The published paths of each picture with a row, and the current or future paths of those in `present`."""
     published: dict[str, list[str]] = {}
     told = {target.image_name(name) for name in present}
     for outcome in manifest.outcomes(None):

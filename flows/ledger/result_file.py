@@ -1,4 +1,4 @@
-"""One file to one file: the file beside its records follows the picture's row, and is never somebody else's."""
+"""One file to one file: the file beside its records follows its picture's row, and is never somebody else's."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from flows.ledger.manifest import Manifest
 from flows.places.folders import Folders
 from flows.places.one_file import ResultFile
 
-DELIVERED = "delivered"  # the fact with the SHA-256 of what was last put there: the row may be newer
+DELIVERED = "delivered"  # the fact with the SHA-256 of what was last written there; the row may be newer
 
 
 def refuse_another(manifest: Manifest, folders: Folders) -> None:
-    """Raises UsageError where the file that a target is has not been written by it, or for another picture."""
+    """Raises UsageError if a target's one file was made by somebody else, or from another picture."""
     file, name = folders.result_file, folders.source.single
     if file is None or name is None:
         return
@@ -30,9 +30,9 @@ def refuse_another(manifest: Manifest, folders: Folders) -> None:
 
 
 def deliver(manifest: Manifest, folders: Folders) -> None:
-    """Have the file hold what the row of its picture tells of; where that has no result, there is no file.
+    """Make the file match its picture's row; without a result, there is no file.
 
-    Raises EnvironmentFault where somebody else has written it meanwhile, or it cannot be written.
+    Raises EnvironmentFault if somebody changed it meanwhile, or if it cannot be written.
     """
     file, name = folders.result_file, folders.source.single
     if file is None or name is None:

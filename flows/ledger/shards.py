@@ -1,7 +1,7 @@
 """Shards: a folder's pictures dealt out to several runs, each with a lock and records of its own until `merge`.
 
-Names are dealt by their hash, not by their place in the list: a stride over sorted names would deal every later picture
-anew when one is added, and shards would do each other's work again.
+Names are dealt by their hash, not by their place in the list: a stride over sorted names would deal all later pictures
+anew when one is added, and shards would repeat each other's work.
 """
 
 from __future__ import annotations
@@ -37,36 +37,36 @@ class Shard:
         return f"{SHARDS}/{self.index}-of-{self.count}"
 
     def deal(self, there: Survey) -> Survey:
-        """Its share of what is in a folder."""
+        """Its share of a survey."""
         names = [name for name in there.names if self.holds(name)]
         rejected = {name: why for name, why in there.rejected.items() if self.holds(name)}
         barred = {name: why for name, why in there.barred.items() if self.holds(name)}
         return Survey(names, rejected, there.links, barred, there.unread)
 
     def holds(self, name: str) -> bool:
-        """True if a picture is of this share."""
+        """True if a picture belongs to this share."""
         return self == holder(name, self.count)
 
 
 def holder(name: str, count: int) -> Shard:
-    """The shard that holds a picture: decided by its name alone, the same on every machine."""
+    """The shard of a picture, by its name alone, so that it is the same on every machine."""
     number = int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big")
     return Shard(count, number % count + 1)
 
 
 def records_of(shard: Shard | None) -> str:
-    """Where below the target a run keeps its record files: in the target itself, or in its shard's own folder."""
+    """The folder of a run's record files, below the target: "" for the target itself, or its shard's own."""
     return f"{shard.records}/" if shard else ""
 
 
 def parse_shard(text: str) -> Shard | None:
-    """The shard that "2/8" names; none for "". Raises ValueError for what names none."""
+    """The shard that a text such as "2/8" names; None for "". Raises ValueError for anything else."""
     part = parse_part(text)
     return Shard(part[1], part[0]) if part else None
 
 
 def shards_of(target: Path) -> list[Shard]:
-    """The shards of a target that have records which are not merged yet, in order."""
+    """The shards of a target whose records are not merged yet, in order."""
     place = target / SHARDS
     found = [FOLDER.fullmatch(entry.name) for entry in place.iterdir()] if place.is_dir() else []
     return sorted(Shard(int(one[2]), int(one[1])) for one in found if one)

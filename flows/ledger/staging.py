@@ -1,4 +1,4 @@
-"""Where a picture that is done again lies until its row is committed: the earlier result stays published till then."""
+"""The place of a picture that is done again, until its row is committed. The earlier result stays published meanwhile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flows.steps import thumbnails
 
 
 def publish(target: Target, outcome: Outcome) -> None:
-    """Put what is staged of a picture in its place, once its row is committed; nothing of the earlier result stays."""
+    """Move a picture's staged files to their places once its row is committed; nothing of the earlier result stays."""
     files = files_of(outcome.source)
     staged = files.staged()
     for new, old in ((staged.strip, files.strip), (staged.process, files.process)):
@@ -21,17 +21,17 @@ def publish(target: Target, outcome: Outcome) -> None:
             target.move(new, old)
         else:
             target.remove(old)
-    for attempt in sorted(target.below(staged.attempts)):  # made on the way to the staged one, and archived
+    for attempt in sorted(target.below(staged.attempts)):  # archived attempts on the way to the staged result
         target.move(f"{staged.attempts}/{attempt}", f"{files.attempts}/{attempt}")
     if outcome.mask_file_name is None:
         target.remove(files.mask)
     thumbnails.adopt(target, outcome.source)
-    if outcome.file_name:  # last: while it is staged, `end_moves` knows that there is more to put
+    if outcome.file_name:  # last: while it is staged, `end_moves` knows that there is more to move
         target.move(f"{STAGE}/{outcome.file_name}", outcome.file_name)
 
 
 def end_moves(target: Target, row: Callable[[str], Outcome | None]) -> None:
-    """Publish the pictures whose rows were committed just before their redo died, and forget the others."""
+    """Publish the pictures whose rows were committed just before their redo died, and remove the others."""
     for name in sorted(target.below(f"{STAGE}/images")):
         outcome = row(f"images/{name}")
         if outcome and outcome.sha256_out == hashlib.sha256(target.read(f"{STAGE}/images/{name}")).hexdigest():

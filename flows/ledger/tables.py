@@ -1,4 +1,4 @@
-"""The manifest's file: SQLite, opened to be written, or copied to be looked at."""
+"""The manifest's file: SQLite, opened for writing, or copied for reading."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ create table if not exists pictures (
 );
 create table if not exists facts (key text primary key, value text);
 """
-LATER = ("mask_size integer", "mask_mtime integer", "mask_sha text", "round integer")  # columns that came after
+LATER = ("mask_size integer", "mask_mtime integer", "mask_sha text", "round integer")  # columns that were added later
 
 
 def ledger_of(shard: Shard | None) -> str:
-    """Where below the target the ledger of a run is."""
+    """The path of a run's ledger, below the target."""
     return f"{shard.records}/manifest.sqlite" if shard else LEDGER
 
 
 def opened(file: Path, only_look: bool = False) -> sqlite3.Connection:
-    """A ledger with every table and column; one of an earlier version is widened.
+    """A ledger with every table and column; missing columns are added.
 
-    With `only_look` it is a copy in memory: not a byte is written beside the file. Raises OSError or sqlite3.Error.
+    With `only_look` it is a copy in memory, and not a byte is written beside the file. Raises OSError or sqlite3.Error.
     """
     if only_look:
         ledger = _copy(file)
@@ -54,7 +54,7 @@ def opened(file: Path, only_look: bool = False) -> sqlite3.Connection:
 
 
 def in_words(error: sqlite3.Error, file: Path) -> str:
-    """What to say of an error of a ledger: how to go on, and what is kept where it is damaged."""
+    """A message for an error of a ledger: how to go on, and what is kept if it is damaged."""
     if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return (
             f"{file} is damaged ({error}). Pictures, masks, and the reviews and notes in metadata.jsonl are kept: move "
@@ -65,7 +65,7 @@ def in_words(error: sqlite3.Error, file: Path) -> str:
 
 
 def _own(file: Path) -> None:
-    """Part a ledger from its hard links, such as in a backup by `cp -al`: SQLite writes into the files themselves."""
+    """Separate a ledger from its hard links, such as a backup by `cp -al`: SQLite writes into the files themselves."""
     for one in (file, *(file.with_name(f"{file.name}-{log}") for log in ("wal", "shm"))):
         if one.exists() and one.stat().st_nlink > 1:
             write_whole(one, one.read_bytes())
@@ -78,7 +78,7 @@ def _copy(file: Path) -> sqlite3.Connection:
     with tempfile.TemporaryDirectory(prefix="cleanplate-") as place:
         log = file.with_name(f"{file.name}-wal")
         mode = "ro&immutable=1"
-        if log.exists():  # left by a run that died; SQLite would take it up where it lies
+        if log.exists():  # left by a run that died; SQLite would apply it in place
             mode, file = "rw", Path(shutil.copy(file, place))
             shutil.copy(log, place)
         with closing(sqlite3.connect(f"file:{quote(os.fsencode(file))}?mode={mode}", uri=True)) as ledger:
@@ -99,18 +99,18 @@ def remember(ledger: sqlite3.Connection, key: str, value: str) -> None:
 
 
 def count(ledger: sqlite3.Connection, condition: str = "1") -> int:
-    """How many pictures have a row of which an SQL condition is true."""
+    """The number of pictures whose rows meet an SQL condition."""
     return ledger.execute(f"select count(*) from pictures where {condition}").fetchone()[0]
 
 
 def take_up(ledger: sqlite3.Connection, file: Path, holds: Callable[[str], bool] = lambda name: True) -> None:
-    """Copy what another ledger says of the names that `holds` tells, in place of what this one says of them."""
+    """Copy another ledger's entries of the names that `holds` accepts, in place of this one's."""
     ledger.create_function("held", 1, lambda name: holds(os.fsdecode(name)))
     ledger.execute("attach database ? as other", (os.fsencode(file),))
     try:
         with ledger:
             tables = "select name from other.sqlite_master where type = 'table' and name != 'facts'"
-            for (table,) in ledger.execute(tables).fetchall():  # each has a row for a name
+            for (table,) in ledger.execute(tables).fetchall():  # each has one row per name
                 columns = ", ".join(row[1] for row in ledger.execute(f"pragma other.table_info({table})"))
                 rows = f"select {columns} from other.{table} where held(name)"
                 ledger.execute(f"insert or replace into {table} ({columns}) {rows}")

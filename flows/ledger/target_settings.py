@@ -31,7 +31,7 @@ class TargetSettings:
     def refuse(self, job: Job) -> None:
         """Compare the job's settings with those of the target.
 
-        A setting that the target was made before has its default there. Raises OtherSettings when they differ, unless
+        A setting that is newer than the target counts as its default there. Raises OtherSettings if they differ, unless
         existing pictures are to be overwritten.
         """
         before = self.before()
@@ -51,7 +51,7 @@ class TargetSettings:
         """Note the job's settings, which `refuse` let pass, and the round of overwriting, for `write`."""
         before, now = self.before(), job.settings
         if before is not None and before.keys() != now.keys() and Job().settings | before == now:
-            with self.file:  # only settings that are newer than the target were added, at their defaults
+            with self.file:  # the only new settings are younger than the target, at their defaults
                 for status in ("removed", "masked"):
                     self.file.execute(
                         "update pictures set settings = ? where settings = ?",
@@ -59,13 +59,15 @@ class TargetSettings:
                     )
         self.unwritten = {"job": json.dumps(now)}
         task = digest([now, masks_only])
-        if job.existing == "overwrite" and tables.fact(self.file, "overwriting") != task:  # else it goes on with that
+        if (
+            job.existing == "overwrite" and tables.fact(self.file, "overwriting") != task
+        ):  # otherwise that round continues
             self.unwritten |= {"round": str(self.round + 1), "overwriting": task}
 
     def write(self) -> None:
-        """Take the settings of `adopt` for the target's. The first row does, or the end of a run without any.
+        """Make the settings of `adopt` the target's. Called for the first row, or at the end of a run without any.
 
-        A run that never came to a row, since its models could not be loaded, has changed nothing.
+        A run that never reached a row, such as one whose models could not be loaded, changes nothing.
         """
         with self.file:
             self.write_here()
@@ -82,5 +84,5 @@ class TargetSettings:
 
     @property
     def round(self) -> int:
-        """How often this target was overwritten; a row of an earlier round is due while that goes on."""
+        """How often this target was overwritten; rows of an earlier round are due while that continues."""
         return int(self.unwritten.get("round") or tables.fact(self.file, "round") or 0)

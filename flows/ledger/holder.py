@@ -51,9 +51,7 @@ def is_void(holder: Holder) -> bool:
 
 
 def _is_here(holder: Holder) -> bool:
-    """True if a holder's process number is one of this machine's. Containers often share their host's name, and each
-    numbers its own processes; machines made from one image share it too.
-    """
+    """True if a holder's process is one of this machine's. Containers and cloned machines may share a host's name."""
     here = _machine()
     known = bool(here) and all(holder.get(key, value) == value for key, value in here.items())
     return known and holder.get("host") == socket.gethostname()

@@ -188,7 +188,7 @@ class Manifest:
         return sum(present is None or os.fsdecode(name) in present for (name,) in doubted)
 
     def outcomes(self, present: set[str] | None) -> Iterator[Outcome]:
-        """The rows of the names in `present`, or all (None). Rows of pictures that left the source stay in the ledger."""
+        """The rows of the names in `present`, or all (None). The ledger keeps rows of pictures that left the source."""
         for name, row in self.file.execute("select name, row from pictures order by name"):
             if present is None or os.fsdecode(name) in present:
                 yield Outcome.of(json.loads(row))

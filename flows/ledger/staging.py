@@ -1,4 +1,4 @@
-"""The place of a picture that is done again, until its row is committed. The earlier result stays published meanwhile."""
+"""The place of a picture that is done again, until its row is committed. The earlier result stays published."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a target says of itself: its rows, its data-set card, its status."""
+"""The records of a target: its rows, its data-set card, its status."""

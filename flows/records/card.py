@@ -1,4 +1,4 @@
-"""What a finished target says of itself: its records, its data-set card and the job that made it."""
+"""The records of a target: its rows, its data-set card and the job that made it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WHAT = (
     "mask_alpha",
     "protect",
 )
-ONCE = {"existing", "limit", "shard"}  # said for one run, not for its repetition
+ONCE = {"existing", "limit", "shard"}  # for one run, not for a repetition
 Painters = Counter[tuple[str | None, str | None]]
 FILES_OF_A_SHARD = ("metadata.jsonl", "failures.jsonl", "job.toml")
 
@@ -60,21 +60,21 @@ def _counting(painters: Painters, outcomes: Iterable[Outcome]) -> Iterator[Outco
 
 
 def painters_of(rows: Iterable[Mapping[str, Any]]) -> Painters:
-    """How many pictures were painted by each model and method; the model is None for what uses no weights."""
+    """The number of pictures painted by each model and method; the model is None for methods without weights."""
     return Counter((row["model"], row["method"]) for row in rows if row["status"] == "removed")
 
 
 def write_job(target: Target, job: Job, place: str = "") -> None:
-    """Write job.toml: what a repetition of this run needs to be told."""
+    """Write job.toml: the settings for a repetition of this run."""
     repeated = job.model_dump(mode="json", exclude=ONCE)
     target.write(f"{place}job.toml", to_toml(repeated).encode(errors="backslashreplace"))
 
 
 def write_rows(target: Target, outcomes: Iterable[Outcome], place: str = "") -> tuple[Counter[str], int]:
-    """Write metadata.jsonl and failures.jsonl. Returns how many rows there are by status, and how many are doubtful."""
+    """Write metadata.jsonl and failures.jsonl. Returns the number of rows by status, and of doubtful ones."""
     counts: Counter[str] = Counter()
     doubtful = 0
-    delivered, failures = bytearray(), bytearray()  # 1 KB a picture; strings to be joined would be three times that
+    delivered, failures = bytearray(), bytearray()  # 1 KB a picture; a list of strings would take three times as much
     for outcome in outcomes:
         counts[outcome.status] += 1
         doubtful += outcome.verdict == "doubtful"
@@ -86,12 +86,12 @@ def write_rows(target: Target, outcomes: Iterable[Outcome], place: str = "") -> 
 
 
 def are_there(target: Target, place: str = "") -> bool:
-    """True if nobody took a record file away; a shard has fewer of them in its own place."""
+    """True if no record file was removed; a shard's own folder has fewer of them."""
     return all(target.has(f"{place}{name}") for name in (RECORDS if not place else FILES_OF_A_SHARD))
 
 
 def read_job(target: Target) -> dict[str, Any] | None:
-    """What an earlier run of this target was asked to remove, or None."""
+    """The settings of an earlier run that say what to remove, or None."""
     if not target.has("job.toml"):
         return None
     job = tomllib.loads(target.read("job.toml").decode())
@@ -99,7 +99,7 @@ def read_job(target: Target) -> dict[str, Any] | None:
 
 
 def job_of(target: Target, place: str = "") -> Job | None:
-    """The job of an earlier run, from its job.toml; None where there is none, or none that can be read."""
+    """The job of an earlier run, from its job.toml; None without a readable one."""
     try:
         return Job(**tomllib.loads(target.read(f"{place}job.toml").decode()))
     except (OSError, ValueError, TypeError):
@@ -108,8 +108,8 @@ def job_of(target: Target, place: str = "") -> Job | None:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a target stands: its pictures by status, how many are doubtful or rejected, how many of the doubtful
-    nobody has reviewed, the rows of the failed ones, and what is wrong, the worst first.
+    """The state of a target: pictures by status, and how many are doubtful, rejected, and doubtful without a review;
+    the rows of the failed ones, and the troubles, the worst first.
     """
 
     counts: dict[str, int]
@@ -121,12 +121,12 @@ class Standing:
 
 
 def standing_of(job: Job) -> Standing:
-    """How the pictures of a job stand: those of its target, or of its shard."""
+    """The state of a job's pictures: those of its target, or of its shard."""
     return standing("/".join(filter(None, [whole_path(records_place(job.target)), records_of(parse_shard(job.shard))])))
 
 
 def standing(target: Path | str) -> Standing:
-    """How a target stands, from its records. Raises UsageError when there are none."""
+    """The state of a target, from its records. Raises UsageError if there are none."""
     counts: Counter[str] = Counter()
     doubtful, to_review, failures, troubles = 0, 0, [], Troubles()
     for row in read_rows(target):
@@ -161,7 +161,7 @@ def read_rows(target: Path | str) -> Iterator[dict[str, Any]]:
 
 
 def next_steps(target: Path | str, found: Standing) -> list[str]:
-    """The commands that a target in this state asks for, the most pressing first."""
+    """The next commands for a target in this state, the most urgent first."""
     steps = []
     if found.counts.get("masked") or not found.counts:
         told = tomllib.loads(Target.existing(target).read("job.toml").decode())
@@ -175,20 +175,20 @@ def next_steps(target: Path | str, found: Standing) -> list[str]:
 
 
 def counted(counts: Mapping[str, int], doubtful: int) -> list[tuple[str, int]]:
-    """What there is, and of each how many; a result's doubts stand beside it."""
+    """The counts by status in words, with the doubtful ones after the results."""
     remark = f" ({doubtful} doubtful)" if doubtful else ""
     return [(status + remark * (status == "removed"), count) for status, count in sorted(counts.items())]
 
 
 def in_words(counts: Mapping[str, int], doubtful: int) -> str:
-    """Such as "1 failed, 7 removed (2 doubtful)"."""
+    """The counts in one line, such as "1 failed, 7 removed (2 doubtful)"."""
     return ", ".join(f"{count} {status}" for status, count in counted(counts, doubtful)) or "no pictures"
 
 
 def to_toml(settings: dict[str, Any]) -> str:
-    """A flat dict as TOML; a JSON string or list of strings is one already. None is left out: TOML has no null.
+    """A flat dict as TOML; JSON strings and lists of strings are valid TOML. None is left out, since TOML has no null.
 
-    By hand, since Python only reads TOML, and a library that writes it would be fetched for this line.
+    By hand, since Python only reads TOML, and a library that writes it would be one more dependency for this line.
     """
     return "".join(
         f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in settings.items() if value is not None
@@ -201,7 +201,7 @@ A_PART = "`metadata.jsonl` has a row for every picture in `images/`."
 
 
 def card(job: Job, counts: Mapping[str, int], doubtful: int, painters: Mapping[Any, int], whole: bool = True) -> str:
-    """A data-set card in Markdown, of the whole target or of what was exported of it. `painters` as `painters_of`."""
+    """A data-set card in Markdown, of a whole target or of an export. `painters` as `painters_of` returns them."""
     unsaid = {*PATHS, "report_url", *ONCE} | (
         {"model", "revision"} if painters and not any(m for m, _ in painters) else set()
     )
@@ -230,7 +230,7 @@ Settings: {f"{as_code(json.dumps(changed, sort_keys=True))}; all others are" if 
 
 
 def _waiting(counts: Mapping[str, int]) -> str:
-    """What to do where masks wait for somebody to look at them."""
+    """The next step for masks that wait for painting."""
     if not (waiting := counts.get("masked")):
         return ""
     pictures = "1 picture has its mask" if waiting == 1 else f"{waiting} pictures have their masks"

@@ -1,4 +1,4 @@
-"""What a run would take: time, from what earlier pictures of the target took, and room on the disk."""
+"""A forecast of a run: its time, from the target's earlier pictures, and its space on the disk."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MASK = 20_000  # bytes of a mask file at 12 megapixels; smaller pictures have sm
 
 @dataclass(frozen=True)
 class Forecast:
-    """`seconds` is None until a picture of the target was painted; `size` and `free` are bytes of its disk.
+    """`seconds` is None until a picture of the target was painted; `size` and `free` are bytes on its disk.
 
-    A store has no end: `free` is None. `download` are bytes of weights to fetch first, as far as their size is known.
+    For a store, `free` is None. `download` are bytes of weights to fetch first, as far as their sizes are known.
     """
 
     pictures: int
@@ -43,15 +43,15 @@ class Forecast:
 
 
 def pace_of(manifest: Manifest) -> float | None:
-    """Seconds that a painted picture of a target took on average; None before there is one."""
+    """Mean seconds for a painted picture of a target; None before the first."""
     times = "select avg(json_extract(row, '$.seconds')) from pictures where status = 'removed'"
     return manifest.file.execute(times).fetchone()[0]
 
 
 def forecast(job: Job, folders: Folders, due: list[str], pace: float | None, download: int = 0) -> Forecast:
-    """What the pictures in `due` would take: each its source's size again, a mask, and twice its size for its strip.
+    """The forecast for the pictures in `due`: each takes its source's size, a mask, and twice its size for a strip.
 
-    `pace`: seconds a picture took so far, or None.
+    `pace` is the mean seconds a picture so far, or None.
     """
     sources = sum(_size(folders.source, name) for name in due)
     size = sources * (3 if job.concat else 1) + MASK * len(due)

@@ -1,4 +1,4 @@
-"""A ledger that was lost is built again from the record files, so that nothing that people did is forgotten."""
+"""Rebuilds a lost ledger from the record files, so that nothing that people did is forgotten."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from flows.places.target import Target
 from flows.records.card import job_of
 from flows.requests.job_requests import Requests
 
-UNKNOWN = "?"  # what is wanted of a row that was read from the records, until `complete` has compared it
+UNKNOWN = "?"  # the request digest of a row from the records, until `complete` has compared it
 GIVEN = ("masks", "mask_pattern", "coco", "category")  # settings that say where masks come from
 WRITTEN = "records"  # the fact that says when the record files were written, in nanoseconds
 FIELDS = frozenset(field.name for field in fields(Outcome))
@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 def opened(
     target: Target, say: Say, only_look: bool = False, shard: Shard | None = None, merging: bool = False
 ) -> Manifest:
-    """The manifest of a target; where it was lost, with the rows, reviews and notes that the record files hold.
+    """The manifest of a target; a lost one with the rows, reviews and notes of the record files.
 
     Raises UsageError for record files that cannot be read, and whatever Manifest does.
     """
@@ -71,7 +71,7 @@ def _rebuild(manifest: Manifest, target: Target, say: Say) -> None:
 
 
 def read(target: Target, place: str = "") -> Iterator[Outcome]:
-    """The rows of the record files in a place of a target. Raises UsageError, with the line, for what is none."""
+    """The rows of the record files in a folder of a target. Raises UsageError, with the line, for an invalid one."""
     for name in (f"{place}metadata.jsonl", f"{place}failures.jsonl"):
         if not target.has(name):
             continue
@@ -95,7 +95,7 @@ def _row(row: dict) -> Outcome:
 
 
 def take_up(manifest: Manifest, target: Target, place: str) -> int:
-    """Put the rows of record files into a manifest. Returns how many; what they are true of, `complete` finds out."""
+    """Put the rows of record files into a manifest. Returns how many; `complete` finds out whether they still hold."""
     shard = None if place else manifest.shard
     unknown = (-1, -1, UNKNOWN, "", None, 0, NO_MASK, "", 0)
     lines = [
@@ -115,9 +115,9 @@ def take_up(manifest: Manifest, target: Target, place: str) -> int:
 
 
 def complete(manifest: Manifest, folders: Folders, names: list[str], requests: Requests, job: Job) -> None:
-    """Find out of rows that were read from the records what they are true of, by the SHA-256 of their files.
+    """Complete rows that were read from the records, by comparing the SHA-256 of their files.
 
-    What differs is due as ever. Raises OtherSettings where nothing but the rows tells that the settings are others.
+    Pictures that differ are due as usual. Raises OtherSettings if only the rows show that the settings are different.
     """
     asked = set(names)
     found = manifest.file.execute("select name from pictures where wanted = ?", (UNKNOWN,)).fetchall()
@@ -158,7 +158,7 @@ def _picture(source: Source, outcome: Outcome) -> tuple[int, int]:
 
 
 def _size(target: Target, outcome: Outcome) -> int | None:
-    """The size of a published picture that is the one of its row; -1 for another."""
+    """The size of a published picture if it is its row's; -1 for another."""
     if not outcome.file_name:
         return None
     try:
@@ -169,9 +169,9 @@ def _size(target: Target, outcome: Outcome) -> int | None:
 
 
 def _mask(target: Target, outcome: Outcome, since: int) -> tuple[int, int, str | None]:
-    """Size, time and SHA-256 of a mask that is the one of its row, as far as its area and its time tell.
+    """Size, time and SHA-256 of a mask if it is its row's, judged by its area and time.
 
-    With another SHA-256 it is taken for one made by hand, which no run overwrites.
+    Otherwise the SHA-256 is made to differ: the mask counts as made by hand, and no run overwrites it.
     """
     if outcome.mask_file_name is None:
         return NO_MASK, NO_MASK, None
@@ -187,7 +187,7 @@ def _mask(target: Target, outcome: Outcome, since: int) -> tuple[int, int, str |
 
 
 def _same_request(job: Job, before: Job | None, requests: Requests, outcome: Outcome, since: int) -> bool:
-    """True if a row is of what is wanted now; of masks and annotations, whether their file is older than the row."""
+    """True if a row is of the present request; for masks and annotations, if their file is older than the row."""
     request = requests.of(outcome.source)
     if request.given:
         files = request.masks or (Path(job.coco).expanduser(),)
@@ -198,7 +198,7 @@ def _same_request(job: Job, before: Job | None, requests: Requests, outcome: Out
 
 
 def _time(target: Target, relative: str) -> int | None:
-    """When a file was last changed, in nanoseconds; not known of a store."""
+    """The time of a file's last change, in nanoseconds; None in a store."""
     return None if isinstance(target.files, Bucket) else target.stat(relative)[1]
 
 

@@ -1,4 +1,4 @@
-"""Rows read from record files, which an older or newer version may have written, or somebody by hand."""
+"""Rows from record files, which may be of an older or newer version, or edited by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEYS = [*Outcome("", "").row()]
 
 
 def rows_of(lines: Iterable[str | bytes], name: str) -> Iterator[dict[str, Any]]:
-    """The rows of a record file called `name`, with null for keys that it lacks. Raises UsageError with the line."""
+    """The rows of a record file called `name`, with null for missing keys. Raises UsageError with the line."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

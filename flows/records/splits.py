@@ -1,7 +1,7 @@
-"""How `datasets.load_dataset(TARGET)` reads a target: the head of its card, and a list for each of train/, val/, test/.
+"""Support for `datasets.load_dataset(TARGET)`: the head of the card, and a list for each of train/, val/, test/.
 
-The package takes every file of a folder for a sample, and the words train and val anywhere in a path for a split,
-unless the card names the files. A list of pictures must lie above them, and hold the same types as every other list.
+Unless the card names the files, the package takes every file of a folder for a sample, and the words train and val
+anywhere in a path for a split. A list of pictures must lie above them, and have the same types as all other lists.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SPLITS = {
 
 
 def write_splits(target: Target, rows: Iterable[dict[str, Any]]) -> str:
-    """Write a list of each split, where all pictures lie in folders of such names. Returns the head of the card."""
+    """Write a list for each split, if all pictures lie in folders with such names. Returns the head of the card."""
     by_split: dict[str, list[str]] = {}
     pictures = _pictures(target)
     for earlier in {*SPLITS.values()}:
         target.remove(_list_of(earlier))
     for row in rows:
         split = SPLITS.get(row["source"].split("/")[0].lower()) if "/" in row["source"] else None
-        if split is None:  # some picture is of no split, and then there are none
+        if split is None:  # one picture outside the splits means that there are none
             return _head({"train": ["metadata.jsonl", pictures]})
         by_split.setdefault(split, []).append(json.dumps(_line(target, row)))
     if not by_split:
@@ -42,14 +42,14 @@ def write_splits(target: Target, rows: Iterable[dict[str, Any]]) -> str:
 
 
 def split_of(source: str) -> str:
-    """The split of a picture, by the folder that it lies in; train where that says nothing."""
+    """The split of a picture, by its folder; train by default."""
     return SPLITS.get(source.split("/")[0].lower(), "train") if "/" in source else "train"
 
 
 def _pictures(target: Target) -> str:
-    """Some pictures, so that the package knows by their suffixes what it loads; the lists name them all.
+    """A pattern for some pictures, whose suffixes tell the package what to load; the lists name all of them.
 
-    Not images/** where there are masks: a list of the source's own may have been copied there.
+    Not images/** if there are masks: a list of the source's own may have been copied there.
     """
     return "masks/**" if any(name.endswith(".png") for name in target.below(MASKS)) else "images/**"
 
@@ -59,7 +59,7 @@ def _list_of(split: str) -> str:
 
 
 def _line(target: Target, row: dict[str, Any]) -> dict[str, Any]:
-    """What a list tells of a picture: only what has one type throughout, and a black mask where nothing was removed."""
+    """A picture's line in a list: keys that have one type throughout, and a black mask if nothing was removed."""
     mask = row["mask_file_name"] or _black(target, row["width"], row["height"])
     told = {"file_name": row["file_name"], "mask_file_name": mask, "source": row["source"], "status": row["status"]}
     return {**told, "text": ", ".join(row["text"] or [])}

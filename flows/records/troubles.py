@@ -1,4 +1,4 @@
-"""What is wrong with the pictures of a target, alike reasons together: failed first, then rejected, then doubtful."""
+"""The troubles of a target's pictures, grouped by similar reasons: failed first, then rejected, then doubtful."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 KINDS = ("failed", "rejected", "doubtful")
-# Paths, quoted names and numbers, which differ from row to row. A path is looked for from the beginning of a word on.
+# Paths, quoted names and numbers, which differ from row to row. A path begins at the start of a word.
 PARTICULAR = re.compile(r"(?<![^\s/])[^\s/]*/\S+|'[^']*'|\d+(\.\d+)?")
 
 
 @dataclass
 class Trouble:
-    """A reason in the words of the first picture that has it, and how many have it."""
+    """A reason, in the words of the first picture that has it, and the number of pictures with it."""
 
     kind: str
     reason: str
@@ -23,7 +23,7 @@ class Trouble:
 
 
 class Troubles:
-    """Groups rows as they are read, so that a hundred thousand of them take the room of their reasons."""
+    """Groups rows as they are read, so that memory grows with the reasons and not with the rows."""
 
     def __init__(self) -> None:
         self.groups: dict[tuple[str, str], Trouble] = {}

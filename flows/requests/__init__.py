@@ -1,1 +1,1 @@
-"""What is asked of every picture: prompts, masks that somebody made, or annotations."""
+"""Requests: what to remove from every picture, by prompts, given masks, or annotations."""

@@ -1,4 +1,4 @@
-"""What is asked of every picture of a job: its own prompts, rows of a file, annotations, or masks."""
+"""The requests of a job's pictures: common prompts, rows of a file, annotations, or masks."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ from flows.settings.paths import local_path
 
 @dataclass(frozen=True)
 class Requests:
-    """What is asked of every picture: rows of a `file`, masks, or the same for all.
+    """The requests of all pictures: rows of a `file`, masks, or the same for all.
 
-    `names` gives those of all pictures, by which a row or a mask with another name is told to belong to one of them. It
-    is called only where one may.
+    `names` returns the names of all pictures, to match rows and masks with other names. It is called only if needed.
     """
 
     all: Request
     rows: dict[str, Request] = field(default_factory=dict)
     file: str = ""
-    annotated: bool = False  # whether the rows are annotations, which may be named by the end of a path
+    annotated: bool = False  # True for annotations, which may name a picture by the end of its path
     masks: MaskFolder | None = None
     names: Callable[[], Collection[str]] = tuple
     said: tuple[str, ...] = ()
@@ -56,13 +55,13 @@ class Requests:
         return partners(self.rows, self.names(), self.annotated)
 
     def lost(self) -> list[tuple[str, Request]]:
-        """The rows that are no picture's."""
+        """The rows that belong to no picture."""
         found = {*self._partners.values()}
         return [(name, row) for name, row in self.rows.items() if name not in found]
 
 
 def read_requests(job: Job) -> Requests:
-    """The requests of a job. Raises ValueError, with the line number for a row of a prompts file, if they are wrong."""
+    """The requests of a job. Raises ValueError for a faulty one, with the line number for a row of a prompts file."""
     if job.masks:
         read = Request(labels=tuple(job.mask_label), clear=job.mask_alpha == "clear")
         return Requests(read, masks=_masks(job))
@@ -83,7 +82,7 @@ def read_requests(job: Job) -> Requests:
 
 
 def without_masks(found: Survey, source: Path | None, requests: Requests) -> Survey:
-    """What lies in a source without the masks that lie there too: in a folder of their own, or among the pictures."""
+    """A survey of a source without the masks in it, which may be in a folder of their own or among the pictures."""
     if requests.masks is None or source is None or not requests.masks.place.resolve().is_relative_to(source.resolve()):
         return found
     place = requests.masks.place.resolve().relative_to(source.resolve()).as_posix()
@@ -98,7 +97,7 @@ def without_masks(found: Survey, source: Path | None, requests: Requests) -> Sur
 def without_a_partner(requests: Requests) -> list[str]:
     """A message for every row whose file is not among the pictures, and one for pictures that have no mask.
 
-    Raises UsageError where no picture has a row or a mask, with a name that was looked for and one that is there.
+    Raises UsageError if no picture has a row or a mask, with a name that was looked for and one that is there.
     """
     names, lost = sorted(requests.names()), requests.lost()
     if requests.masks is not None and names:

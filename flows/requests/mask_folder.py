@@ -1,4 +1,4 @@
-"""A folder of masks, and which of its files are a picture's: one, or several that add up."""
+"""A folder of masks, and the files in it that belong to a picture: one, or several that add up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flows.places.entries import compose, entries
 class MaskFolder:
     """Masks in a `place` of their own, `among` the pictures, or one file for all; found by name, or by a `pattern`.
 
-    `names` gives those of all pictures: a_2_1.png is a mask of a_2.jpg, and not of a.jpg, where both are there.
+    `names` returns the names of all pictures: a_2_1.png is a mask of a_2.jpg, and not of a.jpg, if there are both.
     """
 
     place: Path
@@ -29,7 +29,7 @@ class MaskFolder:
     def of(self, name: str) -> tuple[Path, ...]:
         """A picture's masks: {name}.png or its own name with a picture's suffix, and all of {stem}_* and {stem}/*.
 
-        Among the pictures only {name}.png or {stem}_mask, since all else is a picture there.
+        Among the pictures only {name}.png or {stem}_mask, since everything else there is a picture.
         """
         if self.place.is_file():
             return (self.place,)
@@ -44,7 +44,7 @@ class MaskFolder:
         return tuple(dict.fromkeys(own if self.among else [*own, *self._several(whole, folder)]))
 
     def why_none(self, name: str) -> str:
-        """What to say where no picture has a mask: where that of one was looked for, and what is there instead."""
+        """A message for a folder in which no picture has a mask: the names tried for one picture, and what is there."""
         whole = PurePosixPath(name)
         stem, added = whole.stem, f"{whole.name}.png"
         looked_for = [f"{stem}.png", added, f"{stem}_*.png", f"{stem}/*.png"]
@@ -79,7 +79,7 @@ class MaskFolder:
         yield from self._not_of_others(whole, found, name.start()) if name else found
 
     def _not_of_others(self, whole: PurePosixPath, files: list[Path], at: int) -> Iterator[Path]:
-        """Those files whose names do not go on, from `at`, as that of a picture with a longer name than `whole`."""
+        """The files that do not belong to a picture with a longer name than `whole`, compared from `at` on."""
         stems = self._stems.get(compose(whole.parent.as_posix()), set()) if files else set()
         own = len(compose(whole.stem))
         for file in files:
@@ -121,7 +121,7 @@ def _is_picture(file: Path) -> bool:
 
 
 def _pictures_below(folder: Path) -> Iterator[str]:
-    """The pictures below a folder, as seen from it, in the order of their names."""
+    """The pictures below a folder, relative to it, in the order of their names."""
     for place, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):

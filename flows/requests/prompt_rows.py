@@ -1,4 +1,4 @@
-"""Rows of a prompts.jsonl: what to find in which picture, in pixels of the upright picture."""
+"""Rows of a prompts.jsonl: what to find in each picture, in pixels of the upright picture."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_prompts(file: Path) -> dict[str, Request]:
 
 @functools.lru_cache(maxsize=2)
 def _read_prompts(file: Path, size: int, mtime: int) -> dict[str, Request]:
-    """As it was at that size and time: every portion of a run asks again."""
+    """Cached for a file of that size and time, since every portion of a run asks again."""
     try:
         lines = read_list(file).split("\n")
     except UnicodeDecodeError as error:
@@ -53,9 +53,9 @@ def _read_prompts(file: Path, size: int, mtime: int) -> dict[str, Request]:
 
 
 def request_of_row(row: Any, number: int, may_be_empty: bool = False) -> tuple[str, Request]:
-    """A row of a prompts.jsonl: whose it is, and what it asks for. Raises ValueError for what is none.
+    """The picture and the request of a row of a prompts.jsonl. Raises ValueError for an invalid row.
 
-    One that asks for nothing is refused, unless it `may_be_empty`.
+    A row that asks for nothing is refused, unless it `may_be_empty`.
     """
     if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
         raise ValueError('a row is an object with "file_name" and "text", "points" or "boxes"')
@@ -75,7 +75,7 @@ def request_of_row(row: Any, number: int, may_be_empty: bool = False) -> tuple[s
 
 
 def _choice(row: dict) -> tuple[tuple[str, Any], ...]:
-    """What a row says of which finds are meant, checked as the job's own settings are."""
+    """A row's selection among the finds, checked like the job's own settings."""
     if wrong := next((key for key in OF_THE_JOB if key in row), None):
         raise ValueError(f'"{wrong}" is a setting of the whole job, not of single pictures')
     said = {key: row[key] for key in CHOICE if row.get(key) is not None}
@@ -89,7 +89,7 @@ def _choice(row: dict) -> tuple[tuple[str, Any], ...]:
 
 
 def _with_thresholds(texts: tuple[str, ...], thresholds: list) -> tuple[str, ...]:
-    """Phrases with a threshold of their own each, where it is not null: as they would be written for `--text`."""
+    """Phrases with their own thresholds, unless null, as they would be written for `--text`."""
     if not thresholds:
         return texts
     if len(thresholds) != len(texts) or not all(each is None or type(each) in (int, float) for each in thresholds):
@@ -100,7 +100,7 @@ def _with_thresholds(texts: tuple[str, ...], thresholds: list) -> tuple[str, ...
 
 
 def shapes(row: dict, line: int) -> Request:
-    """The points and boxes of a row. Raises ValueError for what is none."""
+    """The points and boxes of a row. Raises ValueError for invalid ones."""
     points = tuple(_numbers("points", point, (2, 3)) for point in _listed(row, "points"))
     boxes = tuple(_numbers("boxes", box, (4,)) for box in _listed(row, "boxes"))
     request = Request(points=points, boxes=boxes, line=line)
@@ -124,7 +124,7 @@ def _numbers(key: str, value: Any, lengths: tuple[int, ...]) -> tuple:
 
 
 def plain(error: Exception) -> str:
-    """What is wrong with a line of JSON, in words."""
+    """A message for a faulty line of JSON."""
     if isinstance(error, json.JSONDecodeError):
         return f"not JSON ({error.msg} at column {error.colno})"
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)

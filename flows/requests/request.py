@@ -1,4 +1,4 @@
-"""What is asked of one picture: prompts, masks that somebody made, or annotations."""
+"""The request of one picture: prompts, given masks, or annotations."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from masks.selection import Selection
 
 @dataclass(frozen=True)
 class Request:
-    """What to remove from one picture: prompts, the paths of masks, or annotations. Empty when nothing was asked.
+    """What to remove from one picture: prompts, the paths of masks, or annotations.
 
-    Of label maps `labels` are meant, or every one; of masks with an alpha channel what is opaque, or what is `clear`.
+    Empty if nothing was asked. Of label maps, `labels` are meant, or all; of masks with an alpha channel, the opaque
+    pixels, or the transparent ones if `clear`.
     """
 
     texts: tuple[str, ...] = ()
@@ -30,16 +31,16 @@ class Request:
     choice: tuple[tuple[str, Any], ...] = ()  # settings of the selection that differ from the job's, and a region
 
     def selection(self, usual: Selection) -> Selection:
-        """Which of the finds are meant: as the job says, but for what this picture's own row says."""
+        """The selection among the finds: the job's, overridden by the picture's own row."""
         return replace(usual, **{key: value for key, value in self.choice if key != "region"})
 
     def where(self, usual: str) -> str:
-        """The region that is looked at, as it is written; "" for the whole picture."""
+        """The region to search, as it was written; "" for the whole picture."""
         return dict(self.choice).get("region", usual)
 
     @property
     def prompts(self) -> list[Prompt]:
-        """Every phrase and box is found on its own; points are all on one object."""
+        """Every phrase and box is a prompt of its own; all points are on one object."""
         found: list[Prompt] = [TextPrompt.parse(text) for text in self.texts]
         if self.points:
             found.append(PointPrompt(self.points))
@@ -47,12 +48,12 @@ class Request:
 
     @property
     def given(self) -> bool:
-        """True if somebody drew what is to go, so that nothing has to be found."""
+        """True if a mask or annotation is given, so that nothing has to be found."""
         return bool(self.masks) or self.region is not None
 
     @property
     def key(self) -> str:
-        """Changes when something else is asked of the picture."""
+        """A digest that changes with the request."""
         if self.region is not None:
             return self.region.key
         seen = [[stat.st_size, stat.st_mtime_ns] for stat in (mask.stat() for mask in self.masks)]

@@ -1,4 +1,4 @@
-"""The denoising of a picture as an animation: what is to go, the picture after every step, and the result."""
+"""The denoising of a picture as an animation: the marked object, the picture after every step, and the result."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ COLOUR = np.array([230, 0, 90])  # of what is to go, mixed half and half
 
 
 def animate(target: Target, kept: Attempt) -> None:
-    """Write process/NAME.gif: how the result of an attempt that was published came about.
+    """Write process/NAME.gif: the denoising steps of a published attempt.
 
-    Takes another pass of its model. A failure here is a warning, since the picture itself is finished. Raises
+    Takes another pass of the model. A failure here is a warning, since the picture itself is finished. Raises
     EnvironmentFault when the machine is at fault.
     """
     name, picture, mask = kept.masked.outcome.source, kept.masked.picture, kept.masked.mask

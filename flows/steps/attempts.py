@@ -1,4 +1,4 @@
-"""Best of n: every picture is tried once, and the doubtful ones again, up the ladder. The best attempt is kept."""
+"""Best of n: every picture is tried once, doubtful ones again with the next rungs of the ladder. The best is kept."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from removal.crops.device_turn import seconds_waited
 from removal.painting.blank import Blank, refuse_black
 from removal.removers import with_effects
 
-FADES = 4  # one part in so many of the dilation: farther in, the object's own shadow would come back
+FADES = 4  # one part in so many of the dilation: further in, the object's own shadow would come back
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What would be published (H×W×3 uint8, or the reason why there is nothing), how it was made, and the verdict.
+    """A result (H×W×3 uint8, or the reason why there is none), how it was made, and the verdict.
 
-    `again` is what the segmenter still found. `grown` (H×W bool) is the mask where the method took away more than that
+    `again` is what the segmenter still finds. `grown` (H×W bool) is the mask where the method took away more than that
     of `masked`.
     """
 
@@ -54,9 +54,9 @@ class Attempt:
 
 @dataclass
 class Trial:
-    """One picture's way up the ladder: where it starts, how far it came, its best attempt and trouble with others.
+    """One picture's way up the ladder: its start, the rungs so far, its best attempt and errors of others.
 
-    `seconds` are its share of the time that all of a group took.
+    `seconds` is its share of its group's time.
     """
 
     start: Masked
@@ -68,7 +68,7 @@ class Trial:
 
     @property
     def best(self) -> Attempt:
-        """The attempt to publish, once there is one."""
+        """The attempt to publish."""
         assert self.kept is not None
         return self.kept
 
@@ -79,7 +79,7 @@ class Trial:
         return self.kept.verdict is not None and self.kept.verdict.doubtful and self.made < tries
 
     def next(self, rung: Rung, max_area: float) -> Masked | None:
-        """What a rung would paint; None where that is the same mask again, or more than may be painted."""
+        """The mask that a rung would paint; None if it is the same again, or more than may be painted."""
         if rung.widen is None:
             return self.kept.masked if self.kept else self.start
         wider = rung.widen(self.start)
@@ -88,11 +88,11 @@ class Trial:
 
     @property
     def number(self) -> int:
-        """Of the attempt made last; a picture that is done again goes on from its earlier attempts."""
+        """The number of the last attempt; counting continues when a picture is done again."""
         return (self.start.outcome.attempt or 1) + self.made - 1
 
     def take(self, job: Job, target: Target, attempt: Attempt) -> None:
-        """Keep the better one of an attempt and the best so far, and archive the other."""
+        """Keep the better of an attempt and the best so far, and archive the other."""
         if self.kept is None:
             self.kept = attempt
         elif isinstance(attempt.result, Exception):
@@ -112,7 +112,7 @@ class Trial:
             self.trouble.append(f"attempt {attempt.number} is lost: {error}")
 
     def outcome(self, job: Job) -> Outcome:
-        """The picture's row with how its best attempt was made, before that is published."""
+        """The picture's row with the facts of its best attempt, before that is published."""
         after = f" after {self.made} attempts" if self.made > 1 else ""
         reason = "; ".join([self._reason(self.best, after), *self.trouble])
         return replace(self._row(job, self.best, reason), seconds=round(self.seconds, 3))
@@ -128,7 +128,7 @@ class Trial:
         )  # fmt: skip
 
     def _reason(self, attempt: Attempt, after: str = "") -> str:
-        """What is special about its mask, why this method, and what is wrong with its result."""
+        """The remarks on its mask, the reason for the method, and what is wrong with the result."""
         said = [said for said in (self.start.outcome.reason, attempt.rung.reason, _effects(attempt)) if said]
         if attempt.verdict and attempt.verdict.doubtful:
             said.append(f"doubtful{after}: {', '.join(attempt.verdict.reasons)}")
@@ -136,9 +136,9 @@ class Trial:
 
 
 def climb(job: Job, target: Target, ready: list[Masked], ladder: Iterable[Rung]) -> list[Trial]:
-    """The best of at most `job.tries` attempts at each picture; on every rung, all that come so far are one batch.
+    """The best of at most `job.tries` attempts at each picture; all pictures that reach a rung are one batch.
 
-    What was painted is not yet what will be published: `concluded` makes it that.
+    `concluded` turns a painted picture into the one to publish.
     """
     began = _at_work()
     trials = [Trial(one, one) for one in ready]
@@ -156,14 +156,14 @@ def climb(job: Job, target: Target, ready: list[Masked], ladder: Iterable[Rung])
 
 
 def _at_work() -> float:
-    """Seconds on a clock that stands while another portion is painted."""
+    """Seconds on a clock that stops while another portion is painted."""
     return time.monotonic() - seconds_waited()
 
 
 def concluded(job: Job, trial: Trial) -> Trial:
-    """A trial whose best attempt is what will be published, with its verdict.
+    """A trial whose best attempt is final and has its verdict.
 
-    With several tries it is that already. A single one waits for this, so that the model need not wait for it.
+    With several tries it has that already; a single try is judged here, so that the model need not wait.
     """
     return trial if job.tries > 1 else replace(trial, kept=_made(job, trial.best))
 
@@ -212,7 +212,7 @@ def _effects(attempt: Attempt) -> str:
 
 
 def _made(job: Job, attempt: Attempt) -> Attempt:
-    """What a remover painted becomes what would be published, with the verdict on that."""
+    """The attempt as it would be published, with its verdict."""
     if isinstance(attempt.result, Exception):
         return attempt
     picture, mask = attempt.masked.picture, attempt.mask
@@ -226,7 +226,7 @@ def _made(job: Job, attempt: Attempt) -> Attempt:
 
 
 def archive(target: Target, outcome: Outcome, picture: bytes | bytearray, mask: bytes | bytearray) -> None:
-    """Keep an attempt that is not the published one: PNG files, and its row last, so that one with a row is whole."""
+    """Keep an unpublished attempt: PNG files first, its row last, so that an attempt with a row is complete."""
     place = f"{files_of(outcome.source).attempts}/{outcome.attempt or 1}"
     target.write(f"{place}.png", picture)
     target.write(f"{place}.mask.png", mask)
@@ -235,7 +235,7 @@ def archive(target: Target, outcome: Outcome, picture: bytes | bytearray, mask: 
 
 
 def picture_seed(seed: int, sha256: str | None, attempt: int = 1) -> int:
-    """The seed of an attempt at a picture, from the job's seed and its content: neither order nor name matters."""
+    """The seed of an attempt at a picture, from the job's seed and the picture's content; not from order or name."""
     words = f"{seed}:{sha256}" if attempt == 1 else f"{seed}:{sha256}:{attempt}"
     return int(hashlib.sha256(words.encode()).hexdigest()[:8], 16)
 

@@ -1,4 +1,4 @@
-"""The first step: what is to be removed becomes mask files, which can be looked at and corrected. Stateless."""
+"""The first step: writes masks of what to remove as files, which can be inspected and corrected. Stateless."""
 
 from __future__ import annotations
 
@@ -36,32 +36,33 @@ from masks.selection import TooManyFound, select
 from masks.tiles import Tiled
 from removal import PRESETS
 
-TOGETHER = 8  # pictures that are looked at together
-Looked = Found | Exception | None  # what was found, why it could not be looked for, or None where nothing was asked
+TOGETHER = 8  # pictures in one call of the segmenter
+Looked = Found | Exception | None  # the find, the reason why there is none, or None if nothing was asked
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A picture of the source, what is asked of it, and its row so far.
+    """A picture of the source, its request, and its row so far.
 
-    Without the picture where nobody looks at it, since its mask is given: decoding it is the most work of this step.
+    The picture is left out if its mask is given: decoding is most of the work of this step.
     """
 
     request: Request
     outcome: Outcome
     picture: Picture | None = None
-    orientation: int = 1  # with which the picture is stored
+    orientation: int = 1  # as the picture is stored
 
     @property
     def image(self) -> np.ndarray:
-        """H×W×3 uint8, or nothing of a picture that is not looked at."""
+        """H×W×3 uint8; empty for a picture that is not decoded."""
         return self.picture.image if self.picture else np.empty((0, 0, 3), np.uint8)
 
 
 def find_masks(job: Job, names: list[str]) -> list[Outcome]:
-    """Write the mask of every picture to masks/. Returns rows with status `masked`, or what came instead.
+    """Write the mask of every picture to masks/.
 
-    While the model is at one group of pictures, the next is read and the masks of the one before are written.
+    Returns rows with status `masked`, or another outcome. While the model works on one group of pictures, the next is
+    read and the masks of the previous one are written.
     """
     folders = open_folders(job.source, job.target, job.format)
     requests = read_requests(job).among(cache(folders.names))
@@ -90,9 +91,9 @@ def _open(job: Job, folders: Folders, name: str, request: Request) -> Opened | O
 
 
 def _find(job: Job, opened: list[Opened]) -> tuple[list[Looked], list[Looked]]:
-    """What was found in each picture (None where a mask is given), and what there is protected.
+    """The finds in each picture (None if a mask is given), and what is protected there.
 
-    All is asked together, so that a picture is encoded once for everything that is asked of it.
+    Both are asked in one call, so that a picture is encoded only once.
     """
     asked = [[] if one.request.given else one.request.prompts for one in opened]
     images = [one.image for one in opened]
@@ -105,7 +106,7 @@ def _find(job: Job, opened: list[Opened]) -> tuple[list[Looked], list[Looked]]:
 
 
 def look_for(job: Job, images: list[np.ndarray], prompts: list[list[Prompt]]) -> list[Looked]:
-    """What the job's segmenter finds of each picture's prompts; an exception where it could not be looked for.
+    """The job's segmenter's finds for each picture's prompts; an exception if it could not look for them.
 
     The segmenter is loaded when there is something to look for.
     """
@@ -156,7 +157,7 @@ def _masked(job: Job, folders: Folders, looked: tuple[Opened, Looked, Looked] | 
 def _concluded(
     job: Job, folders: Folders, one: Opened, found: Looked, kept: Looked, told: str | None = None
 ) -> Outcome:
-    """The row of a picture that was looked at, with what is `told`, once its mask or its copy is in its place."""
+    """The row of a picture, with the remark `told`, once its mask or its copy is in its place."""
     if isinstance(kept, Exception):
         return failed(folders.target, one.outcome, ValueError(f"what to protect could not be looked for: {kept}"))
     if isinstance(found, Exception):
@@ -180,7 +181,7 @@ def _written(
     job: Job, folders: Folders, one: Opened, found: Found, protected: np.ndarray | None, left_out: str | None = None
 ) -> Outcome:
     given = one.request.given
-    as_it_is = given or job.invert  # what stays is not to be eaten into from around it
+    as_it_is = given or job.invert  # what stays must not shrink from its edges
     dilation = ("0" if as_it_is else "10%") if job.dilate == "auto" else job.dilate
     whole = fill_holes(found.mask) if job.fill_holes and not as_it_is else found.mask
     radius = dilation_radius(dilation, whole)
@@ -209,7 +210,7 @@ def _written(
 
 
 def segmenter_of(job: Job) -> str:
-    """The segmenter asked for, or the one that suits the model."""
+    """The segmenter that the job names, or the one that suits its model."""
     if job.segmenter != "auto":
         return job.segmenter
     return PRESETS[job.model].segmenter if job.model in PRESETS else "grounded-sam"

@@ -1,4 +1,4 @@
-"""Masks that somebody drew or annotated: read and joined, and used as they are."""
+"""Given masks and annotations: read, joined, and used as they are."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from flows.steps.mask_limits import EMPTY
 from masks import Found
 from masks.prompts import nothing, union
 
-Drawn = tuple[np.ndarray, str | None]  # a mask, and what to say of how it was read
+Drawn = tuple[np.ndarray, str | None]  # a mask, and a message about how it was read
 
 
 def read(
     job: Job, request: Request, width: int, height: int, orientation: int = 1
 ) -> tuple[Found | Exception, str | None]:
-    """What is given for an upright picture of that size, which is stored with that orientation, and what to say of how
-    it was read; an exception for what is wrong.
+    """The given mask for an upright picture of that size, stored with that orientation, and a message about how it was
+    read; an exception if it is invalid.
     """
     drawn, told = [], []
     for reading, where in _given(job, request, width, height, orientation):
@@ -42,14 +42,14 @@ def read(
 
 
 def why_empty(request: Request) -> str:
-    """Why nothing is under a mask that could be read."""
+    """The reason why a readable mask is empty."""
     return f"no pixel of its mask has the label {' or '.join(map(str, request.labels))}" if request.labels else EMPTY
 
 
 def _given(
     job: Job, request: Request, width: int, height: int, orientation: int
 ) -> Iterator[tuple[Callable[[], Drawn], Path | str]]:
-    """What reads each mask of a picture, and where that is."""
+    """A reader for each mask of a picture, and the mask's path."""
     if request.region is not None:
         yield partial(request.region.mask, width, height), f"in {job.coco}"
     for file in request.masks:

@@ -1,4 +1,4 @@
-"""The ladder: the ways to remove from a picture, each for those that are still doubtful after the one before."""
+"""The ladder: ways to remove an object, each for the pictures that are still doubtful after the one before."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from removal.fills import patchmatch
 from removal.fills.remover import FillRemover
 from removal.removers import ChosenRemover
 
-MORE = "10%"  # of the object's size, that a doubtful picture's mask is grown by
+MORE = "10%"  # growth of a doubtful picture's mask, as a share of the object's size
 
 
 @dataclass(frozen=True)
 class Masked:
-    """A picture of the source, the mask (H×W bool) of what is to go from it, and its row so far.
+    """A picture of the source, the mask (H×W bool) of what to remove, and its row so far.
 
-    No mask grows into what is `protected` (H×W bool).
+    No mask grows into `protected` (H×W bool).
     """
 
     outcome: Outcome
@@ -34,13 +34,13 @@ class Masked:
     protected: np.ndarray | None = None
 
     def wider(self, mask: np.ndarray) -> np.ndarray:
-        """A mask that this one grew to, without what it gained of what is protected."""
+        """This mask grown to another, except into what is protected."""
         return mask if self.protected is None else mask & (self.mask | ~self.protected)
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One way: what removes, why that, and the mask made from the first one (None: the mask that did best so far)."""
+    """One way: the remover, the reason for it, and how its mask is made from the first (None: the best mask so far)."""
 
     remover: ChosenRemover
     reason: str
@@ -48,13 +48,13 @@ class Rung:
 
 
 def ladder(job: Job, remover: ChosenRemover) -> Iterator[Rung]:
-    """As the job says; with another seed; under a grown mask; under its hull; attentively; and by PatchMatch.
+    """As the job says, with another seed, with a grown mask, with its hull, by attentive, and by PatchMatch.
 
-    What would be the same again is left out. Each way is loaded when its turn comes.
+    Repetitions are left out. Each way is loaded when its turn comes.
     """
     chosen = remover.choice
     yield Rung(remover, chosen.reason)
-    if remover.steps is not None:  # what takes no steps draws nothing at random
+    if remover.steps is not None:  # a remover without steps draws no random numbers
         yield Rung(remover, chosen.reason)
     yield Rung(remover, chosen.reason, grown)
     yield Rung(remover, chosen.reason, hulled)
@@ -66,26 +66,26 @@ def ladder(job: Job, remover: ChosenRemover) -> Iterator[Rung]:
 
 
 def grown(first: Masked) -> Masked:
-    """The same picture under a mask that reaches farther, as for a shadow or a halo that the first one left."""
+    """The same picture with a larger mask, for a shadow or a halo that the first one left."""
     radius = dilation_radius(MORE, first.mask)
     outcome = replace(first.outcome, dilate=(first.outcome.dilate or 0) + radius)
     return replace(first, outcome=outcome, mask=first.wider(dilate(first.mask, radius)))
 
 
 def hulled(first: Masked) -> Masked:
-    """The same under the hulls of a grown mask, from which nobody guesses the outline of what was there."""
+    """The same with the hulls of a grown mask, which hide the object's outline from the model."""
     wider = grown(first)
     return replace(wider, mask=first.wider(hull(wider.mask)))
 
 
 def _attentive(job: Job, chosen: Choice) -> ChosenRemover | None:
-    """The same weights with another method, where that is another and they are available."""
+    """The same weights with the method attentive; None if that is the method already, or if they are unavailable."""
     checkpoint = chosen.checkpoint
     if chosen.method == "attentive" or checkpoint.method or checkpoint.in_channels not in (4, 9):
         return None
     options = job.remover_options | {"method": "attentive", "revision": checkpoint.revision, "compile": "off"}
     try:
         return load_remover(checkpoint.repo, **options)
-    except (OSError, ValueError, ImportError, RuntimeError) as error:  # such as no room for it on the GPU
+    except (OSError, ValueError, ImportError, RuntimeError) as error:  # such as too little memory on the GPU
         raise_if_environment(error)
         return None

@@ -1,4 +1,4 @@
-"""Loading weights: without the libraries' own noise, and with what is missing told apart from a picture's trouble."""
+"""Loads weights without the libraries' own noise, and tells missing weights from a picture's trouble."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ QUIET = {
 
 
 def quiet_libraries() -> None:
-    """Keep the libraries' bars and remarks out of ours. They read these when they are imported, so call it before."""
+    """Silence the libraries' progress bars and remarks. Call it before importing them: they read this only then."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
 
 
 def load(loader: Callable[[], Loaded]) -> Loaded:
-    """Load weights with `loader`. What is missing there is no picture's fault: raises EnvironmentFault."""
+    """Load weights with `loader`. Raises EnvironmentFault for missing weights, which are not a picture's fault."""
     quiet_libraries()
     try:
-        with paused():  # they may be fetched first
+        with paused():  # weights may be fetched first
             return loader()
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise EnvironmentFault(f"the models cannot be loaded: {error}") from error

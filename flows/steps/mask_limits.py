@@ -1,4 +1,4 @@
-"""Masks that make no sense: refused with a guess at what was meant."""
+"""Limits on masks: an absurd one is refused, with a guess at what was meant."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ EMPTY = "its mask is empty: it is black all over"
 
 
 def area_objection(mask: np.ndarray, max_area: float, inverted: bool = False) -> str | None:
-    """Why a mask (H×W bool) is not painted that covers more than a share of its picture, or None where it may be.
+    """The reason why a mask (H×W bool) that covers too large a share of its picture is not painted, or None.
 
-    Of an inverted mask, which covers everything but what was found, the share that stays counts.
+    Of an inverted mask, the share that stays counts.
     """
     area = np.count_nonzero(mask) / mask.size
     if inverted:

@@ -1,4 +1,4 @@
-"""The weights that a job needs: which are here, which are missing, where those come from and how large they are."""
+"""The weights that a job needs: present or missing, with their sizes and sources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from removal import PRESETS, Checkpoint, choose
 
 WAIT = 10  # seconds for a host to answer
 HUB = "https://huggingface.co/"
-FILES = (".json", ".txt", ".model", ".safetensors")  # of a repo of transformers, what is loaded of it
+FILES = (".json", ".txt", ".model", ".safetensors")  # files that are loaded from a transformers repo
 CLASSIC = "--model classic with --point or --box; --method patchmatch or telea with --masks or --coco"
 SMALL = 200e6  # bytes of weights, below which a network takes seconds on a CPU; SD 1.5 has 2 GB in half precision
 UNITS = {"GB": 1e9, "MB": 1e6}
@@ -27,16 +27,16 @@ UNITS = {"GB": 1e9, "MB": 1e6}
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights by name, with their address, their size in bytes (None: not known), and whether they are here.
+    """Weights by name, with their address, their size in bytes (None: unknown), and True if they are here.
 
-    `fetch` brings them, unless they are here; it takes whether fetching is forbidden, and raises OSError.
+    `fetch` gets missing ones; its argument is True if downloads are forbidden. Raises OSError.
     """
 
     name: str
     origin: str
     size: int | None
     fetch: Callable[[bool], Any]
-    finds: bool = False  # whether they find what is to go, rather than put something in its place
+    finds: bool = False  # True for a segmenter's weights, False for a remover's
 
     @property
     def here(self) -> bool:
@@ -51,25 +51,25 @@ class Weights:
 
 
 def in_bytes(size: int) -> str:
-    """Such as 2.1 GB or 375 MB."""
+    """A size in words, such as 2.1 GB or 375 MB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def in_words(weights: list[Weights]) -> str:
-    """Such as "2.5 GB (sd15 2.1 GB, vit_b 375 MB)", with what is known of the sizes."""
+    """The sizes in words, as far as they are known, such as "2.5 GB (sd15 2.1 GB, vit_b 375 MB)"."""
     known = sum(one.size or 0 for one in weights)
     unsure = " and more" if any(one.size is None for one in weights) else ""
     return f"{in_bytes(known)}{unsure} of weights to fetch first: {'; '.join(map(str, weights))}"
 
 
 def needed(job: Job, masks_only: bool = False) -> list[Weights]:
-    """What a job loads from outside the package; nothing that lies in a folder or file of this machine."""
+    """The weights that a job loads from outside the package, except those in a folder or file of this machine."""
     found = [] if (job.masks or job.coco) and not job.protect else list(to_find(segmenter_of(job)))
     return found if masks_only else [*found, *_to_remove(job)]
 
 
 def to_find(segmenter: str) -> Iterator[Weights]:
-    """The weights of a segmenter, those of its detector first."""
+    """The weights of a segmenter, its detector's first."""
     _, weights, detector = split_name(segmenter)
     for one in (detector, weights):
         if one in sam.PUBLISHED:
@@ -112,12 +112,12 @@ def _to_remove(job: Job) -> Iterator[Weights]:
 
 
 def missing(job: Job, masks_only: bool = False) -> list[Weights]:
-    """What a job needs that is not on this machine."""
+    """The weights that a job needs and this machine lacks."""
     return [one for one in needed(job, masks_only) if not one.here]
 
 
 def refuse_unreachable(job: Job, weights: list[Weights]) -> None:
-    """Raise EnvironmentFault with all that has to be known, where missing weights cannot be fetched now."""
+    """Raises EnvironmentFault, with what to do, if missing weights cannot be fetched now."""
     reason = why_unreachable(weights, job.offline)
     if reason is None:
         return
@@ -131,7 +131,7 @@ def refuse_unreachable(job: Job, weights: list[Weights]) -> None:
 
 
 def slow_here(job: Job) -> str:
-    """What a job that paints with diffusion should know of a machine without a GPU; empty where nothing is slow."""
+    """A warning for a diffusion job on a machine without a GPU; empty if nothing is slow."""
     from removal.weights.devices import devices
 
     checkpoint = choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt).checkpoint
@@ -146,7 +146,7 @@ def slow_here(job: Job) -> str:
 
 
 def _is_small(checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint on this machine is a small network, such as those in the package."""
+    """True if a checkpoint on this machine is a small network, such as those in the package."""
     place = Path(checkpoint.repo)
     files = [place] if place.is_file() else [*place.rglob("*.safetensors")]
     return checkpoint.is_local and sum(file.stat().st_size for file in files) < SMALL
@@ -162,7 +162,7 @@ def pull_of(job: Job) -> str:
 
 
 def why_unreachable(weights: list[Weights], offline: bool = False) -> str | None:
-    """Why one of these cannot be fetched, as far as asking their hosts tells; None where nothing speaks against it."""
+    """The reason why one of these cannot be fetched, by asking their hosts; None if there is none."""
     from removal.weights import hub
 
     if not weights:
@@ -199,7 +199,7 @@ def _snapshot(repo: str, chosen: Any, revision: str | None = None) -> Callable[[
 
 
 def _loadable(names: list[str]) -> list[str]:
-    """Of a repo's files those that transformers loads. Raises ValueError where there are no safetensors."""
+    """The files of a repo that transformers loads. Raises ValueError without safetensors."""
     files = [name for name in names if "/" not in name and name.endswith(FILES)]
     if not any(name.endswith(".safetensors") for name in files):
         raise ValueError("has no .safetensors, and other weights can hold code")

@@ -1,4 +1,4 @@
-"""What is never touched: found by phrases of its own, taken out of every mask, and remembered beside the masks."""
+"""Protection: areas found by phrases of their own, taken out of every mask, and kept beside the masks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flows.places.layout import files_of
 from flows.places.target import Target
 from masks import Found, Prompt, TextPrompt, dilate, dilation_radius
 
-MARGIN = "2%"  # of the object's size, but 4 pixels at least: its own edge is blended with what lies behind it
+MARGIN = "2%"  # of the object's size, at least 4 pixels: its edge is blended with what lies behind it
 
 
 def phrases(protect: list[str]) -> list[Prompt]:
@@ -18,16 +18,16 @@ def phrases(protect: list[str]) -> list[Prompt]:
 
 
 def grown(found: Found | None) -> np.ndarray | None:
-    """Where nothing may be painted (H×W bool), with the margin; None where nothing that is protected was found."""
+    """The area that must not be painted (H×W bool), with the margin; None if nothing protected was found."""
     return dilate(found.mask, dilation_radius(MARGIN, found.mask)) if found else None
 
 
 def spare(
     found: np.ndarray, radius: int, protected: np.ndarray | None, protect: list[str]
 ) -> tuple[np.ndarray, str | None]:
-    """The mask of what was found (H×W bool), dilated, without what is protected; and what to say of it.
+    """The mask of a find (H×W bool), dilated, without what is protected; and a message about that.
 
-    It is taken out before the dilation too, or a ring around it would be left to paint.
+    The protected area is also taken out before the dilation, since otherwise a ring around it would be painted.
     """
     if protected is None:
         return dilate(found, radius), None
@@ -40,7 +40,7 @@ def spare(
 
 
 def remember(target: Target, name: str, protected: np.ndarray | None) -> None:
-    """Keep what is protected in a picture for the second step, where a doubtful picture's mask may grow again."""
+    """Keep a picture's protected area for the second step, where a doubtful picture's mask may grow again."""
     if protected is None:
         target.remove(files_of(name).protected)
     else:
@@ -48,7 +48,7 @@ def remember(target: Target, name: str, protected: np.ndarray | None) -> None:
 
 
 def recall(target: Target, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
-    """What is protected in a picture of that shape, as `remember` kept it."""
+    """The protected area of a picture of that shape, as `remember` kept it."""
     if not target.has(files_of(name).protected):
         return None
     protected = decode_mask(target.read(files_of(name).protected))

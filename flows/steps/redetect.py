@@ -13,20 +13,20 @@ from masks import BoxPrompt, Found, PointPrompt, Prompt, TextPrompt, dilate
 from masks.segmenters import SEGMENTERS
 from removal.crops.crop import bounds
 
-CONTEXT = 2.0  # side of what is looked at, as a multiple of the mask's box
-LEAST = 64  # pixels of that side
-CRUMB = 0.1  # of the largest object's area; what is smaller is none of its own
-SAME = 25  # levels in every channel that a colour may differ and be the same
+CONTEXT = 2.0  # side of the window, as a multiple of the mask's box
+LEAST = 64  # pixels of that side for the segmenter
+CRUMB = 0.1  # of the largest object's area; smaller parts are not objects of their own
+SAME = 25  # levels that a colour may differ in every channel and still be the same
 
 Asked = tuple[int, Prompt]  # which picture, and a prompt in pixels of its crop
 Window = tuple[slice, slice]
 
 
 def look_again(job: Job, masked: list[Masked], results: list[np.ndarray] | list) -> list[Redetection | None]:
-    """What the segmenter finds in the results (H×W×3 uint8) of pictures it was asked about, all at once.
+    """The segmenter's finds in the results (H×W×3 uint8) of pictures it was asked about, in one call.
 
-    None where nobody judges, a mask was given, there is no result, or it could not be looked at: the other judge is
-    left then.
+    None without a judgement: verify is off, a mask was given, there is no result, or the segmenter failed. Then the
+    other judge decides alone.
     """
     windows = [_window(one.mask) for one in masked]
     asked = [
@@ -61,7 +61,7 @@ def _again(one: Masked, crop: np.ndarray, window: Window, found: list[tuple[Prom
 
 
 def _places(mask: np.ndarray, dilated: int) -> list[np.ndarray]:
-    """Where every object was: the connected parts of a mask (H×W bool) without what it was dilated by, less crumbs."""
+    """The place of every object: the connected parts of a mask (H×W bool) without its dilation and without crumbs."""
     shrunk = ~dilate(~mask, dilated)
     objects = shrunk if shrunk.any() else mask
     count, labels, stats, _ = cv2.connectedComponentsWithStats(objects.astype(np.uint8))
@@ -70,16 +70,16 @@ def _places(mask: np.ndarray, dilated: int) -> list[np.ndarray]:
 
 
 def _window(mask: np.ndarray) -> Window:
-    """The part of a picture around its mask that is looked at."""
+    """The part of a picture around its mask that the segmenter is shown."""
     top, bottom, left, right = bounds(mask)
     margin = max(round((CONTEXT - 1) / 2 * max(bottom - top, right - left)), LEAST // 2)
     return slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin)
 
 
 def _prompts(one: Masked, window: Window) -> list[Prompt]:
-    """What was asked of a picture, in pixels of its window.
+    """A picture's prompts, in pixels of its window.
 
-    None where its mask was given instead, or found by what sees something everywhere.
+    None if its mask was given, or found by a segmenter that finds something everywhere.
     """
     rows, columns = window
     height, width = one.mask[window].shape

@@ -1,4 +1,4 @@
-"""Where finders look: text in a part of the picture only, and nothing is masked outside it."""
+"""The region that is searched: text is looked for in a part of the picture only, and nothing is masked outside it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Look = Callable[[list[np.ndarray], list[list[Prompt]]], list[Looked]]
 def in_region(
     regions: list[str], images: list[np.ndarray], asked: list[list[Prompt]], kept: list[list[Prompt]], look: Look
 ) -> tuple[list[Looked], list[Looked]]:
-    """What `look` finds of the prompts `asked` within every image's region, and of what is `kept` anywhere in it.
+    """The finds of `look` for the prompts `asked` within every image's region, and for those `kept` anywhere in it.
 
-    Phrases are looked for in the region alone, which also shows small things larger. Points and boxes are told in
-    pixels of the whole picture and answered from it; what they give is cut off at the region's sides.
+    Phrases are looked for in the region alone, which also shows small things larger. Points and boxes are in pixels of
+    the whole picture and answered from it; their finds are cut off at the region's sides.
     """
     parts = [Region.parse(region or WHOLE) for region in regions]
     texts: list[list[Prompt]] = [[prompt for prompt in some if isinstance(prompt, TextPrompt)] for some in asked]

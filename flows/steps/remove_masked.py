@@ -1,4 +1,4 @@
-"""The second step: some pictures are repainted under their mask files and published. Stateless."""
+"""The second step: repaints pictures under their mask files and publishes them. Stateless."""
 
 from __future__ import annotations
 
@@ -33,14 +33,15 @@ from flows.threads.pipeline import ahead, in_groups, threads
 from removal import load_remover
 from removal.removers import ChosenRemover
 
-GROUP = 8  # pictures at least that the model is given at once
+GROUP = 8  # the least pictures in one call of the model
 MOST_PIXELS = 200_000_000  # in a group of several pictures, for each device: some 40 bytes of memory a pixel
 
 
 def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
     """Repaint every picture under its mask file and publish it. Yields a row once its picture is in images/.
 
-    While the model is at one group of pictures, the next is read and the one before is written: three are in memory.
+    While the model works on one group of pictures, the next is read and the previous one is written: three are in
+    memory.
     """
     if not masked:
         return
@@ -50,7 +51,7 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
     with threads() as pool:
         opened = until_interrupted(ahead(pool, partial(_reopen, job, folders), masked, size))
         trials = in_groups(opened, size, Masked, lambda some: climb(job, folders.target, some, ladder(job, remover)))
-        waiting = 0 if job.gif else size  # to show a process takes the model, and so no picture may wait for that
+        waiting = 0 if job.gif else size  # an animation needs the model, so no picture may wait for it meanwhile
         for trial, outcome in ahead(pool, partial(_publish, job, folders.target), trials, waiting):
             if job.gif and trial and outcome.status == "removed":
                 animate(folders.target, trial.best)
@@ -58,14 +59,14 @@ def remove_masked(job: Job, masked: list[Outcome]) -> Iterator[Outcome]:
 
 
 def _group_size(remover: ChosenRemover, masked: list[Outcome]) -> int:
-    """As many pictures as fill whole batches of the remover, where it says how large these are; fewer large ones."""
+    """The number of pictures that fill the remover's batches, if it has a batch size; fewer for large pictures."""
     batch, devices = getattr(remover, "batch_size", 1), getattr(remover, "devices", 1)
     largest = max((row.width or 0) * (row.height or 0) for row in masked)
     return max(1, min(-(-GROUP // batch) * batch, devices * MOST_PIXELS // max(1, largest)))
 
 
 def _reopen(job: Job, folders: Folders, outcome: Outcome) -> Masked | Outcome:
-    """The picture and the mask as its file says now, which may have been corrected by hand."""
+    """The picture, and its mask as the file is now, which may have been corrected by hand."""
     try:
         data = folders.source.read(outcome.source, job.max_pixels)
         if hashlib.sha256(data).hexdigest() != outcome.sha256_in:
@@ -89,7 +90,7 @@ def _reopen(job: Job, folders: Folders, outcome: Outcome) -> Masked | Outcome:
 
 
 def _mask(job: Job, target: Target, outcome: Outcome, picture: Picture) -> tuple[Outcome, np.ndarray]:
-    """The mask of a picture, upright, and its row. A file that is not stored as the picture is, is written again so."""
+    """The mask of a picture, upright, and its row. A file in another orientation than the picture is written again."""
     files, data = files_of(outcome.source), target.read(target.mask(outcome.source))
     mask = decode_mask(data, job.max_pixels)
     if picture.orientation == 1:
@@ -106,7 +107,7 @@ def _mask(job: Job, target: Target, outcome: Outcome, picture: Picture) -> tuple
 
 
 def _publish(job: Job, target: Target, trial: Trial | Outcome) -> tuple[Trial | None, Outcome]:
-    """Put the best attempt in its place, its mask first where that is another than the one it started from."""
+    """Publish the best attempt, its mask first if that differs from the initial one."""
     if isinstance(trial, Outcome):
         return None, trial
     trial = concluded(job, trial)

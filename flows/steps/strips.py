@@ -1,4 +1,4 @@
-"""Original, mask and result side by side, for a look at them; also of pictures that an earlier run finished."""
+"""Strips: original, mask and result side by side, also of pictures that an earlier run finished."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def draw(target: Target, name: str, image: np.ndarray, mask: np.ndarray, result:
 def draw_missing(job: Job, folders: Folders, finished: Iterable[Outcome]) -> tuple[int, list[str]]:
     """Draw the strips of finished pictures that have none, from their files; nothing is painted again.
 
-    Returns how many, and the names of those whose files are no longer those of their rows, which have none still.
+    Returns how many, and the names of pictures whose files are no longer their rows', which get no strip.
     """
     lacking = (
         row for row in finished if row.status == "removed" and not folders.target.has(files_of(row.source).strip)

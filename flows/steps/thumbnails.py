@@ -25,7 +25,7 @@ from flows.threads.pipeline import ahead, threads
 
 SIDE = 480  # pixels of the longer side at most
 AROUND = 2.0  # window side as a multiple of the mask's box, as --context cuts for the model
-LEAST = 0.3  # of the picture's own side; a window on less would not show where it is
+LEAST = 0.3  # of the picture's own side; a smaller window would not show where it is
 MASK_COLOUR = (255, 0, 128)  # rare in photographs
 
 Window = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the upright picture
@@ -35,7 +35,7 @@ Window = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the 
 class Thumbnails:
     """The small pictures of one row: the window that they show, and the path below the target of each kind.
 
-    `middle` is where the mask has its middle in the window, from left to right in percent.
+    `middle` is the mask's horizontal centre in the window, in percent from the left.
     """
 
     window: Window
@@ -51,7 +51,7 @@ def keep(
     mask: np.ndarray | None = None,
     icc: bytes | None = None,
 ) -> None:
-    """Write the thumbnails of a row: images H×W×3 uint8, mask H×W bool, whichever there are. Older ones go.
+    """Write the thumbnails of a row from the given images (H×W×3 uint8) and mask (H×W bool). Older ones are removed.
 
     `icc` is the colour profile of the images: without it they would differ from the picture that the page zooms into.
     """
@@ -70,7 +70,7 @@ def keep(
 
 
 def adopt(target: Target, source: str) -> None:
-    """Take a picture's thumbnails from where it was done again, in place of its own."""
+    """Replace a picture's thumbnails by the staged ones of its redo."""
     files = files_of(source)
     target.remove_thumbnails(files)
     for start in files.staged().thumbnails.values():
@@ -81,7 +81,7 @@ def adopt(target: Target, source: str) -> None:
 
 
 def find(target: Target) -> dict[str, dict[str, str]]:
-    """The thumbnails that a target has: paths by kind, by owner; for `of`."""
+    """The thumbnails of a target: paths by kind, by owner; for `of`."""
     found: dict[str, dict[str, str]] = {}
     for kind in THUMBNAILS:
         for name in target.below(f"{REPORT}/{kind}"):
@@ -91,7 +91,7 @@ def find(target: Target) -> dict[str, dict[str, str]]:
 
 
 def of(found: Mapping[str, dict[str, str]], row: Mapping[str, Any]) -> Thumbnails | None:
-    """Those of a row, unless they show another result than the row's own."""
+    """The thumbnails of a row, or None if they show another result."""
     owner, version = digest(row["source"]), _version(row)
     paths = {kind: path for kind, path in found.get(owner, {}).items() if f"/{owner}.{version}." in path}
     if not paths:
@@ -101,7 +101,7 @@ def of(found: Mapping[str, dict[str, str]], row: Mapping[str, Any]) -> Thumbnail
 
 
 def identity(row: Mapping[str, Any]) -> str:
-    """Names a picture together with the result that it has now; a decision is on both."""
+    """An identifier of a picture with its present result; a decision is about both."""
     return f"{digest(row['source'])}.{_version(row)}"
 
 
@@ -116,7 +116,7 @@ def make(target: Target, rows: Iterable[Mapping[str, Any]], source: Source | Non
 
 
 def window_of(mask: np.ndarray | None, height: int, width: int) -> Window:
-    """What a thumbnail shows: the surroundings of the mask (H×W bool), or everything without one."""
+    """The part that a thumbnail shows: the surroundings of the mask (H×W bool), or everything without one."""
     if mask is None or not mask.any():
         return 0, 0, width, height
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -149,7 +149,7 @@ def _small(image: np.ndarray, window: Window) -> np.ndarray:
 
 
 def _encoded(small: np.ndarray, icc: bytes | None) -> bytes:
-    """A JPEG of an image, or of a mask a PNG that colours what is masked and lets the rest through."""
+    """An image as JPEG, or a mask as PNG that is coloured inside the mask and transparent outside."""
     if small.ndim == 2:
         colour = np.full((*small.shape, 3), MASK_COLOUR, np.uint8)
         return encode(Picture(colour, small, False, "PNG"), colour)
@@ -164,12 +164,12 @@ def _make(target: Target, source: Source | None, row: Mapping[str, Any]) -> None
     mask = _mask(target, outcome)
     was, now = (one.image if one else None for one in (before, after))
     sizes = {one.shape[:2] for one in (was, now, mask) if one is not None}
-    if len(sizes) == 1:  # others are not of one picture: somebody changed a file
+    if len(sizes) == 1:  # otherwise somebody changed a file, and they are not of one picture
         keep(target, outcome, was, now, mask, profile(after or before))
 
 
 def profile(picture: Picture | None) -> bytes | None:
-    """The colour profile to show a picture's image by, which is RGB; a grey picture's would not fit it."""
+    """The colour profile for a picture's RGB image; None for a grey picture, whose profile would not fit."""
     return picture.metadata.icc if picture and not picture.grey else None
 
 
@@ -181,9 +181,9 @@ def _original(source: Source | None, outcome: Outcome) -> bytes | None:
     if source is None or source.root is None or outcome.status not in ("removed", "masked", "failed"):
         return None  # the source is out of reach, or what is in images/ is the original
     if outcome.sha256_in is None:
-        return None  # it could not be read, or has more bytes than fit into memory, which is no better now
+        return None  # it could not be read, or has more bytes than fit into memory
     data = source.read(outcome.source)
-    return data if hashlib.sha256(data).hexdigest() == outcome.sha256_in else None  # it may be another by now
+    return data if hashlib.sha256(data).hexdigest() == outcome.sha256_in else None  # it may have changed
 
 
 def _opened(read: Callable[[], bytes | None]) -> Picture | None:

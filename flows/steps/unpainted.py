@@ -1,4 +1,4 @@
-"""How a picture ends when nothing is painted on it: failed, unsupported, or with nothing to remove."""
+"""The outcomes of pictures that are not painted: failed, unsupported, or with nothing to remove."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ OPENCV_OUT_OF_MEMORY = -4  # the code of its cv2.error
 
 
 def failed(target: Target, outcome: Outcome, error: Exception) -> Outcome:
-    """The row of a picture that could not be done; what an earlier run may have left of it is removed.
+    """The row of a picture that failed; an earlier run's result is removed.
 
-    Raises EnvironmentFault instead when the machine is at fault.
+    Raises EnvironmentFault instead if the machine is at fault.
     """
     raise_if_environment(error)
     target.remove(target.image_name(outcome.source))
@@ -34,13 +34,15 @@ def failed(target: Target, outcome: Outcome, error: Exception) -> Outcome:
 
 
 def passed_over(target: Target, name: str, status: str, reason: str) -> Outcome:
-    """The row of what is not begun: called like a picture and none, such as a link, or without a place for results."""
+    """The row of a file that is not begun: not a picture despite its name, such as a link, or without a place for
+    results.
+    """
     target.remove(target.image_name(name))
     return _without_mask(target, Outcome(name, status, reason))
 
 
 def unsupported(folders: Folders, outcome: Outcome, reason: str) -> Outcome:
-    """The row of a picture that is copied as it is, since changing it would lose something."""
+    """The row of a picture that is copied unchanged, since changing it would lose something."""
     target = folders.target
     name = target.image_name(outcome.source, as_it_is=True)
     if folders.result_file and name != target.image_name(outcome.source):
@@ -53,7 +55,7 @@ def unsupported(folders: Folders, outcome: Outcome, reason: str) -> Outcome:
 
 
 def nothing_found(job: Job, folders: Folders, outcome: Outcome, reason: str | None) -> Outcome:
-    """The row of a picture without anything to remove, which is copied, or left out, as the job says."""
+    """The row of a picture with nothing to remove, which is copied or left out, as the job says."""
     target = folders.target
     outcome = _without_mask(target, outcome)
     if job.nothing_found == "copy":
@@ -65,13 +67,13 @@ def nothing_found(job: Job, folders: Folders, outcome: Outcome, reason: str | No
 
 
 def left_to_a_person(target: Target, outcome: Outcome, reason: str) -> Outcome:
-    """The row of a picture that is neither painted nor copied, since somebody should look at it first."""
+    """The row of a picture that is neither painted nor copied, since a person should look at it first."""
     target.remove(target.image_name(outcome.source))
     return replace(_without_mask(target, outcome), status="skipped", reason=reason)
 
 
 def _published(folders: Folders, outcome: Outcome, name: str, as_asked: Callable[[bytes], bytes]) -> Outcome:
-    """The row of a picture once it is in images/ without a change to its pixels."""
+    """The row of a picture that is published with its pixels unchanged."""
     try:
         data = folders.source.read(outcome.source)
         if outcome.sha256_in != hashlib.sha256(data).hexdigest():

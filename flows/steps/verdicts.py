@@ -1,4 +1,4 @@
-"""Whether what was to go is gone: what speaks against it, and how much."""
+"""Verdicts on results: is the object gone, and what speaks against it?"""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from removal.verify import fit
 
-SHARE = 0.2  # of the object's place; a phrase that names as much of it again is doubted
-OVERLAP = 0.5  # of that place with what a point finds; a seam or a stain may have some of its shape
+SHARE = 0.2  # of the object's place; a result is doubted if its phrase names as much of it again
+OVERLAP = 0.5  # overlap of that place with a point's find; a seam or a stain may have some of its shape
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`doubt` is that of the judge who doubts most: 0 is perfect, up to 1 it is gone. `reasons` say what is wrong."""
+    """`doubt` is the more sceptical judge's: 0 is perfect, above 1 is doubtful. `reasons` say what is wrong."""
 
     doubt: float
     reasons: tuple[str, ...] = ()
@@ -25,17 +25,17 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """As it stands in a row."""
+        """The verdict as rows give it."""
         return "doubtful" if self.doubtful else "gone"
 
 
 @dataclass(frozen=True)
 class Redetection:
-    """What the segmenter found of the same prompts where the object was, in the result.
+    """The segmenter's finds for the same prompts at the object's place in the result.
 
-    `share` of the object's place is found again by its text; `overlap` is the intersection over union of the place and
-    what its points or boxes find now, which is always something; `same` is the share of what was found that has kept
-    its colours. All 0..1.
+    `share` of that place is found again by its text; `overlap` is the intersection over union of the place and the
+    finds of its points or boxes, which always find something; `same` is the share of the find that has kept its
+    colours. All 0..1.
     """
 
     share: float = 0.0
@@ -44,7 +44,7 @@ class Redetection:
 
     @property
     def doubt(self) -> float:
-        """0 when nothing is there, 1 at the limit. What a point finds counts for less where its colours are others."""
+        """0 if nothing is there, 1 at the limit. A point's find counts less if its colours have changed."""
         return max(self.share / SHARE, self.overlap / (OVERLAP - (OVERLAP - SHARE) * self.same))
 
     @property
@@ -56,7 +56,8 @@ class Redetection:
 def judge(result: np.ndarray, mask: np.ndarray, again: Redetection | None = None) -> Verdict:
     """The verdict on a result (H×W×3 uint8) under its mask (H×W bool, not empty).
 
-    Two judges: whether the patch fits, and, where it could be asked, what the segmenter finds `again`.
+    There are two judges: the fit of the patch, and the segmenter's finds `again`, if it could be asked. The more
+    sceptical one wins.
     """
     fits = fit(result, mask)
     if again is None:

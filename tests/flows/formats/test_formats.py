@@ -529,6 +529,6 @@ def test_a_jpeg_of_two_views_is_left_as_it_is(ran):
 
 
 def test_without_its_library_a_heic_gets_a_row_that_says_which(tmp_path, monkeypatch):
-    monkeypatch.setattr("flows.places.source.SUFFIXES", SUFFIXES - heic.SUFFIXES)
+    monkeypatch.setattr("flows.places.survey.SUFFIXES", SUFFIXES - heic.SUFFIXES)
     (tmp_path / "a.HEIC").write_bytes(b"whatever")
     assert survey(tmp_path).rejected == {"a.HEIC": heic.MISSING}

@@ -25,6 +25,7 @@ from flows.requests.job_requests import Requests, read_requests, without_a_partn
 from flows.settings.own_code import refuse_unnamed
 from flows.steps import protection
 from flows.steps.find_masks import segmenter_of
+from flows.steps.introduction import why_this
 from flows.steps.needed_weights import in_words, missing, refuse_unreachable, slow_here
 from masks.segmenters import is_code, load_segmenter, objection, split_name
 from removal import Choice, choose
@@ -127,7 +128,7 @@ def _remembered(job: Job, target: Target) -> Job:
 
 
 def explain(job: Job, requests: Requests, say: Say, masks_only: bool) -> None:
-    """Refuse what cannot work before any weights are loaded, and say what will be used."""
+    """Refuse what cannot work before any weights are loaded, and say what may surprise."""
     segmenter = segmenter_of(job)
     split_name(segmenter)  # an unknown one is refused here
     refuse_unnamed(segmenter)
@@ -140,8 +141,8 @@ def explain(job: Job, requests: Requests, say: Say, masks_only: bool) -> None:
     if masks_only:
         return
     choice = chosen(job)
-    if choice.method != "auto":
-        say(f"{f'{job.model}: ' if choice.uses_weights else ''}{choice.method} ({choice.reason})")
+    if why := why_this(job, choice):
+        say(why)
     if segmenter == "bundled" and choice.uses_weights:
         say("the bundled models know only the sample scenes; on photos they find and fill poorly")
 

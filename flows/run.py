@@ -23,6 +23,7 @@ from flows.portions import HERE, Steps, Work, outcomes, rejected
 from flows.preflight import Task, due_of, opened, preflight, refuse_missing_weights
 from flows.records import card as cards
 from flows.records.forecast import Forecast, forecast, pace_of
+from flows.steps.introduction import introduction
 from flows.steps.needed_weights import in_words, missing, slow_here
 from flows.steps.remove_masked import GROUP
 from flows.threads.interrupts import interrupted, request_stop
@@ -89,6 +90,8 @@ def run(job: Job, watch: Watch = SILENT, steps: Steps = HERE, masks_only: bool =
         waiting = due_of(task, manifest)
         _prune(task, manifest, watch)
         begun = waiting[: job.limit or None]
+        if begun:
+            watch.say(introduction(job, masks_only, bool(steps.elsewhere)))
         if begun and not steps.elsewhere:
             refuse_missing_weights(task, manifest, begun, watch.say)
         watch.begin(len(begun), len(task.there.names) - len(waiting))
@@ -126,6 +129,8 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
     finished = len(names) - len(waiting)
     waiting = waiting[: job.limit or None]
     watch.say(f"{len(names)} pictures: {len(waiting)} to do, {finished} finished already")
+    if waiting:
+        watch.say(introduction(task.job, masks_only))
     lacking = missing(task.job, masks_only) if waiting else []
     if lacking:
         watch.say(in_words(lacking))

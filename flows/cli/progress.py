@@ -7,13 +7,15 @@ from collections import Counter
 from datetime import timedelta
 from types import TracebackType
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from flows.cli.verbs.talk import TALK, on_terminal, say
 from flows.outcome import Outcome
-from flows.records.card import in_words
+from flows.records.card import counted, in_words
 
 EVERY = 10.0  # seconds between two plain lines
+BAR = 16  # columns, so that what stands behind it fits into 80
+FIRST = ("failed", "removed")
 
 
 class Terminal:
@@ -31,11 +33,8 @@ class Terminal:
         if finished and total:
             self.say(f"{finished} {'picture is' if finished == 1 else 'pictures are'} finished already; {total} to do")
         if total and on_terminal() and not self.quiet:
-            self.bar = Progress(
-                SpinnerColumn("line"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
-                TextColumn("{task.fields[counts]}"), console=TALK,
-            )  # fmt: skip
-            self.bar.add_task("cleaning", total=total, left="", counts="")
+            self.bar = Progress(SpinnerColumn("line"), BarColumn(BAR), TextColumn("{task.fields[line]}"), console=TALK)
+            self.bar.add_task("cleaning", total=total, line=f"0/{total}")
             self.bar.start()
 
     def did(self, outcome: Outcome) -> None:
@@ -49,12 +48,7 @@ class Terminal:
             say(f"{outcome.status}: {outcome.source}{why}")
         done = sum(self.counts.values())
         if self.bar is not None:
-            self.bar.update(
-                self.bar.task_ids[0],
-                completed=done,
-                left=f"{self._left(done)}, {self._rate(done)}",
-                counts=self._counts(),
-            )
+            self.bar.update(self.bar.task_ids[0], completed=done, line=self._line(done))
         elif not self.quiet and time.monotonic() - self.last > EVERY:
             self.last = time.monotonic()
             say(f"{done} of {self.total}: {self._counts()}; about {self._left(done)} left, {self._rate(done)}")
@@ -73,6 +67,11 @@ class Terminal:
         pace = (time.monotonic() - self.began) / done
         return str(timedelta(seconds=round(pace * (self.total - done))))
 
+    def _time(self, done: int) -> str:
+        if done < self.total:
+            return f"{self._left(done)} left"
+        return f"in {timedelta(seconds=round(time.monotonic() - self.began))}"
+
     def _rate(self, done: int) -> str:
         """How many pictures a second, or a minute where that is less than one."""
         rate = done / max(time.monotonic() - self.began, 1e-3)
@@ -80,6 +79,14 @@ class Terminal:
 
     def _counts(self) -> str:
         return in_words(self.counts, self.doubtful)
+
+    def _line(self, done: int) -> str:
+        """What stands beside the bar. Trouble and doubts come first: a narrow terminal cuts the end off."""
+        counted_so_far = counted(self.counts, self.doubtful)
+        told = ", ".join(f"{count} {name}" for name, count in sorted(counted_so_far, key=_telling))
+        line = f"{done}/{self.total} {self._time(done)}, {self._rate(done)}: {told}"
+        room = TALK.width - BAR - 4
+        return line if len(line) <= room else f"{line[: room - 1]}…"
 
     def __enter__(self) -> Terminal:
         return self
@@ -89,3 +96,7 @@ class Terminal:
     ) -> None:
         if self.bar is not None:
             self.bar.stop()
+
+
+def _telling(count: tuple[str, int]) -> int:
+    return next((place for place, name in enumerate(FIRST) if count[0].startswith(name)), len(FIRST))

@@ -19,7 +19,7 @@ from flows.messages.readable import as_code
 from flows.outcome import Outcome
 from flows.places.bucket import is_url, whole_path
 from flows.places.layout import PRIVATE, RECORDS
-from flows.places.one_file import records_place
+from flows.places.one_file import file_of, records_place
 from flows.places.target import Target
 from flows.records.rows import rows_of
 from flows.records.splits import write_splits
@@ -162,16 +162,25 @@ def read_rows(target: Path | str) -> Iterator[dict[str, Any]]:
 
 def next_steps(target: Path | str, found: Standing) -> list[str]:
     """The next commands for a target in this state, the most urgent first."""
-    steps = []
+    steps, named = [], file_of(str(target)) or str(target)
     if found.counts.get("masked") or not found.counts:
-        told = tomllib.loads(Target.existing(target).read("job.toml").decode())
-        flags = [] if is_url(str(target)) else ["--job", f"{target}/job.toml"]
-        steps.append(["run", told["source"], str(target), *flags, "--model", told["model"]])
+        steps.append(after_masks(target))
     if found.to_review:
-        steps.append(["review", str(target)])
+        steps.append(command("review", named))
     if again := [kind for kind, some in (("failed", found.failures), ("rejected", found.rejected)) if some]:
-        steps.append(["redo", str(target), "--only", ",".join(again)])
-    return [shlex.join(["cleanplate", *step]) for step in steps]
+        steps.append(command("redo", named, "--only", ",".join(again)))
+    return steps
+
+
+def after_masks(target: Path | str) -> str:
+    """The command that removes what the masks of a target show."""
+    told = tomllib.loads(Target.existing(target).read("job.toml").decode())
+    flags = [] if is_url(str(target)) else ["--job", f"{target}/job.toml"]
+    return command("run", told["source"], file_of(str(target)) or str(target), *flags, "--model", told["model"])
+
+
+def command(*words: str) -> str:
+    return shlex.join(["cleanplate", *words])
 
 
 def counted(counts: Mapping[str, int], doubtful: int) -> list[tuple[str, int]]:

@@ -34,6 +34,7 @@ from flows.run import SILENT, Summary, Watch
 from flows.samples.comparison import SayOnce
 from flows.settings.job_file import job_of
 from flows.steps.attempts import archive
+from flows.steps.introduction import introduction
 from flows.threads.interrupts import interrupted
 
 KINDS = ("rejected", "failed", "doubtful")
@@ -185,6 +186,7 @@ def _groups(task: Redo, waiting: list[str], watch: Watch) -> list[tuple[Job, lis
     for (changes, points), names in groups.items():
         own = _job(task, json.loads(changes), points)
         explain(own, read_requests(own), once, masks_only=False)
+        once(introduction(own))
         found.append((own, names))
     return found
 

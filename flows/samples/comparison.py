@@ -21,6 +21,7 @@ from flows.preflight import explain
 from flows.requests.job_requests import read_requests
 from flows.steps.attempts import picture_seed
 from flows.steps.find_masks import find_masks
+from flows.steps.introduction import introduction
 from flows.steps.loading import load
 from flows.steps.needed_weights import missing, refuse_unreachable
 from removal import load_remover
@@ -56,6 +57,7 @@ def compare(job: Job, methods: list[str], say: Callable[[str], None]) -> list[di
     for method in methods:
         own = job.model_copy(update={"method": method})
         explain(own, requests, once, masks_only=False)
+        once(introduction(own))
         refuse_unreachable(own, missing(own))
     names, rows = folders.names()[: job.limit or None], []
     with tempfile.TemporaryDirectory(prefix="cleanplate-") as masks:

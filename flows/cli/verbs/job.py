@@ -7,7 +7,7 @@ import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.verbs.talk import INTERRUPTED, code_of, print_json, say, words_of
+from flows.cli.verbs.talk import INTERRUPTED, code_of, next_line, print_json, say, words_of
 from flows.deploy.tracking import run_as_flow, server_configured
 from flows.job import Job
 from flows.settings.job_file import job_of
@@ -119,11 +119,22 @@ def _ended(terminal: Terminal, target: str, summary: Summary, code: int, json: b
             merge = f"when all shards have run: {shlex.join(['cleanplate', 'merge', target])}"
             terminal.say(merge if shard else f"report: {records_place(target).rstrip('/')}/report.html")
         terminal.conclude(target, summary.tried, summary.counts, summary.doubtful)
+        if not shard and (step := _next(target, records_place(target), summary)):
+            terminal.say(next_line(step))
     if json:
         counts = {"counts": summary.counts, "doubtful": summary.doubtful}
         takes = {"takes": asdict(summary.takes)} if summary.takes else {}
         print_json({"target": target, "exit_code": code, "done": dict(summary.done), **counts, **takes})
     return code
+
+
+def _next(target: str, records: str, summary: Summary) -> str:
+    """The command that goes on from here; empty where all is well."""
+    from flows.records.card import after_masks, command
+
+    if summary.counts.get("masked"):
+        return after_masks(records)
+    return command("status", target) if summary.doubtful or summary.counts.get("failed") else ""
 
 
 def _standing(settings: Job) -> dict[str, Any]:

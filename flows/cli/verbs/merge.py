@@ -6,7 +6,7 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 
-from flows.cli.verbs.talk import Json, print_json, say, show
+from flows.cli.verbs.talk import Json, next_line, print_json, say, show
 from flows.settings.paths import local_target
 
 
@@ -29,7 +29,7 @@ def merge(target: Path, *, json: Json = False) -> int:
     print(in_words(merged.counts, merged.doubtful))
     for (shard, count), step in zip(merged.missing.items(), steps, strict=True):
         print(f"shard {shard} did not finish: {count} pictures are missing")
-        show(f"next: {step}")
+        show(next_line(step))
     if steps:
-        show(f"next: {shlex.join(['cleanplate', 'merge', str(target)])}")
+        show(next_line(shlex.join(["cleanplate", "merge", str(target)])))
     return merged.exit_code

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from flows.cli.verbs.talk import Json, print_json, say, show
+from flows.cli.verbs.talk import Json, next_line, print_json, say, show
 from flows.settings.paths import local_target
 
 MOST = 20  # reasons that are listed, unless all are asked for
@@ -45,7 +45,7 @@ def status(
     if len(shown) < len(found.troubles):
         print(f"          and {len(found.troubles) - len(shown)} more reasons: --all")
     for step in steps:
-        show(f"next: {step}")
+        show(next_line(step))
     return 1 if found.failures else 0
 
 

@@ -49,6 +49,7 @@ class _Listener:
 TALK = Console(file=cast(IO[str], _Listener()), stderr=True, soft_wrap=True, highlight=False)
 Json = Annotated[bool, Parameter(help="one JSON object on stdout", negative=(), show_default=False)]
 
+NEXT = "next: "
 INTERRUPTED = "interrupted; the same command goes on from here"
 
 
@@ -66,7 +67,14 @@ def folded(message: str) -> str:
     return "\n".join(map(_filled, message.split("\n"))) if on_terminal() else message
 
 
+def next_line(command: str) -> str:
+    """How a verb ends that has something to type next."""
+    return NEXT + command
+
+
 def _filled(line: str, indent: int = 0) -> str:
+    if line.startswith(NEXT):
+        return line  # broken by the terminal alone, so that it can be copied and typed
     return textwrap.fill(
         line, TALK.width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     )

@@ -9,11 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from flows.cli import progress
 from flows.outcome import Outcome
 from flows.samples.scenes import write_scenes
 from removal import PRESETS
+from tests.flows.small import small
 from tests.flows.terminal import OnTerminal
 
 
@@ -32,7 +34,8 @@ def by_mask(scenes: Path, target: Path, method: str = "telea") -> tuple:
 def test_a_run_shows_one_bar_and_below_it_how_the_target_stands(scenes, tmp_path):
     shown = OnTerminal(*by_mask(scenes, tmp_path / "out"))
     assert shown.ended() == 0
-    assert re.search(r"━+ 48/48 0:00:00, [\d.]+ a (second|minute) 48 removed", shown.lines[1])
+    assert shown.lines[0] == "removing by telea, without a model, masks as given, on cpu"
+    assert re.search(r"━+ 48/48 in \d:\d\d:\d\d, [\d.]+ a (second|minute): 48 removed", shown.lines[1])
     out = tmp_path / "out"
     below = "".join(shown.lines[2:]).replace(" ", "")  # a long path is broken where the terminal ends
     assert below.startswith(f"report:{out}/report.html{out}:48removed")
@@ -43,6 +46,27 @@ def test_the_bar_goes_on_while_pictures_are_done(scenes, tmp_path):
     shown = OnTerminal(*by_mask(scenes, tmp_path / "out"))
     assert shown.until(r" [1-9]\d?/48 .*removed")
     assert shown.ended() == 0
+
+
+def test_of_many_counts_the_line_beside_the_bar_keeps_within_80_columns_those_that_tell_of_trouble(monkeypatch):
+    monkeypatch.setattr(progress, "TALK", Console(width=80))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    terminal = progress.Terminal()
+    terminal.total, terminal.doubtful, terminal.began = 12000, 123, -3.0 * 8321
+    terminal.counts.update({"removed": 8000, "nothing found": 300, "failed": 17, "skipped": 4})
+    line = terminal._line(8321)
+    assert re.fullmatch(r"8321/12000 \d+:\d\d:\d\d left, 20.0 a minute: 17 failed, 8000 rem…", line)
+    assert len(line) + progress.BAR + 4 == 80
+
+
+def test_a_command_to_type_next_is_broken_by_the_terminal_alone_so_that_it_can_be_copied(tmp_path):
+    long = tmp_path / ("a-long-name-" * 8)
+    small(long, pictures=1)
+    words = ["--masks", long / "masks", "--model", "bundled", "--method", "telea"]
+    shown = OnTerminal("masks", long / "in", long / "out", *words)
+    assert shown.ended() == 0
+    step = f"next: cleanplate run {long}/in {long}/out --job {long}/out/job.toml --model bundled"
+    assert step in shown.seen.decode().splitlines()
 
 
 def test_quiet_shows_no_bar_and_verbose_names_every_picture(scenes, tmp_path):

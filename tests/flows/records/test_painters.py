@@ -24,7 +24,7 @@ def by_telea(tmp_path):
 def test_a_row_names_no_model_where_the_method_uses_no_weights(by_telea):
     job, heard = by_telea
     assert {(row["model"], row["method"]) for row in rows(job.target).values()} == {(None, "telea")}
-    assert heard.said == ["telea (filled without a model)"]
+    assert heard.said == ["removing by telea, without a model, masks as given, on cpu"]
 
 
 def test_neither_does_the_card_of_the_result_nor_that_of_its_export(by_telea, tmp_path):

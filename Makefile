@@ -32,7 +32,7 @@ $(READY): pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[dev]'
 	touch $(DEMO) $@
 
-demo: $(DEMO)   ## draw sample scenes and clean them, and two photos, offline; results in demo/result and demo/photos
+demo: $(DEMO)   ## clean two photos and 12 drawn scenes, offline; results in demo/result and demo/photos
 	$(BIN)/cleanplate demo demo/result
 
 test: $(READY)  ## the tests, then ruff and mypy; fails at the end if one of them failed

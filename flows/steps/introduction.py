@@ -5,8 +5,8 @@ from __future__ import annotations
 from flows.job import Job
 from flows.steps.find_masks import segmenter_of
 from masks.segmenters import split_name
-from removal import choose
-from removal.checkpoints.known import Choice, look_up
+from removal import Choice, choose
+from removal.checkpoints.known import look_up
 
 
 def introduction(job: Job, masks_only: bool = False, elsewhere: bool = False) -> str:

@@ -12,12 +12,13 @@ from flows.cli.verbs.talk import TALK, Json, print_json
 
 
 def demo(target: Path = Path("demo/result"), *, count: int = 12) -> int:
-    """Draw sample scenes beside TARGET and clean them with the bundled checkpoints, then two photos without: offline.
+    """Clean drawn scenes with the bundled checkpoints, and two photos without a model: offline, on the CPU.
 
-    Half the objects are named by text, half by a point. Runs as the Prefect flow, on a temporary server of its own, on
-    the CPU. The photos are cleaned by `--model classic` from boxes, into `photos` beside TARGET.
+    Half the objects are named by text, half by a point. It runs as the Prefect flow, on a temporary server of its own.
+    The photos are cleaned by `--model classic` from boxes. Beside TARGET lie the scenes, the photos' result, and
+    before-after.jpg with the best of both.
     """
-    from flows.samples.scenes import run_demo
+    from flows.samples.demo import run_demo
 
     return run_demo(target, count, as_flow, TALK)
 

@@ -1,4 +1,4 @@
-"""Pictures for people: masks in white, panels side by side, the steps of a process as a GIF."""
+"""Pictures for people to look at: masks in white, panels side by side, sheets, the steps of a process as a GIF."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import io
 from itertools import pairwise
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+WIDE, GAP, HEAD = 640, 8, 34  # pixels of a sheet: of a photo, between pictures, of the words above
+WORDS = ("before", "after")
+INK, QUALITY = (60, 60, 60), 92
 
 
 def mask_in_white(mask: np.ndarray) -> np.ndarray:
@@ -18,6 +24,42 @@ def strip(panels: list[np.ndarray], gap: int = 4) -> np.ndarray:
     """Panels (H×W×3 uint8 of one height) side by side, on white."""
     white = np.full((panels[0].shape[0], gap, 3), 255, np.uint8)
     return np.concatenate([part for panel in panels for part in (panel, white)][:-1], axis=1)
+
+
+def before_and_after(photos: list[Pair], small: list[Pair]) -> bytes:
+    """A JPEG of pairs of pictures (before and after, H×W×3 uint8): each photo in a row of its own, then the small ones.
+
+    These are enlarged, two pairs to a row; one that is left over has its row to itself.
+    """
+    half = (WIDE - GAP) // 2
+    fours = [[*_at(half, one), *_at(half, two)] for one, two in zip(small[::2], small[1::2], strict=False)]
+    rows = [_at(WIDE, photo) for photo in photos] + fours
+    rows += [_at(WIDE, small[-1])] if len(small) % 2 else []
+    heads = [k for k, row in enumerate(rows) if not k or len(row) != len(rows[k - 1])]
+    height = sum(row[0].height + GAP for row in rows) + HEAD * len(heads)
+    sheet, top = Image.new("RGB", (2 * WIDE + GAP, height), "white"), 0
+    for k, row in enumerate(rows):
+        if k in heads:
+            _write_words(sheet, top, row)
+            top += HEAD
+        for column, picture in enumerate(row):
+            sheet.paste(picture, (column * (picture.width + GAP), top))
+        top += row[0].height + GAP
+    out = io.BytesIO()
+    sheet.save(out, "JPEG", quality=QUALITY)
+    return out.getvalue()
+
+
+def _write_words(sheet: Image.Image, top: int, row: list[Image.Image]) -> None:
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(22)
+    for column, picture in enumerate(row):
+        middle = column * (picture.width + GAP) + picture.width / 2
+        pen.text((middle, top + HEAD / 2), WORDS[column % 2], INK, font, anchor="mm")
+
+
+def _at(width: int, pair: Pair) -> list[Image.Image]:
+    height = round(pair[0].shape[0] * width / pair[0].shape[1])
+    return [Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC) for picture in pair]
 
 
 def encode_gif(frames: list[np.ndarray], durations: list[int]) -> bytes:

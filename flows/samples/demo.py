@@ -10,12 +10,14 @@ from importlib.resources import as_file, files
 from itertools import chain, count, islice
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
+from flows.formats.drawings import before_and_after
+from flows.formats.pictures import decode
 from flows.job import Job
 from flows.places.disk import write_whole
 from flows.samples.scenes import draw_scenes, lines_of
-from flows.samples.sheet import Pair, write_sheet
 from flows.settings.paths import local_path
 
 # Prefect's temporary server, on its own: no server or history of the user's, nothing asked of the network.
@@ -98,16 +100,16 @@ def _clean_photos(target: Path) -> int:
 
 def _draw_sheet(sheet: Path, target: Path, drawn: Path, photos: Path, scenes: list[str]) -> None:
     """Before and after: the photos, the latest first, then some scenes."""
-    pairs = []
     with as_file(files("flows.samples").joinpath("photos")) as source:
-        for row in sorted(_rows(photos), key=lambda row: row["source"], reverse=True):
-            pairs.append(Pair.read(source / row["source"], photos / row["file_name"]))
-    small = [
-        Pair.read(drawn / "images" / name, target / "images" / name)
-        for name in scenes
-        if (target / "images" / name).exists()
-    ]
-    write_sheet(sheet, pairs, small)
+        rows = sorted(_rows(photos), key=lambda row: row["source"], reverse=True)
+        large = [_pair(source / row["source"], photos / row["file_name"]) for row in rows]
+    done = [name for name in scenes if (target / "images" / name).exists()]
+    small = [_pair(drawn / "images" / name, target / "images" / name) for name in done]
+    write_whole(sheet, before_and_after(large, small))
+
+
+def _pair(before: Path, after: Path) -> tuple[np.ndarray, np.ndarray]:
+    return decode(before.read_bytes()).image, decode(after.read_bytes()).image
 
 
 def _rows(target: Path) -> list[dict]:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from flows.formats.drawings import GAP, HEAD
 from flows.formats.pictures import decode
 from flows.samples.demo import CHOSEN, SHEET, run_demo
-from flows.samples.sheet import GAP, HEAD
 from masks import PointPrompt, TextPrompt, dilate, load_segmenter
 from removal.bundled.scenes import BACKGROUNDS, COLOURS, SHAPES, scene
 

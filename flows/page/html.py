@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 HERE = Path(__file__).parent
 STYLE = "assets/report.css"
-SCRIPTS = [f"assets/{name}.js" for name in ("rows", "decisions", "view", "paging", "cards", "zoom", "pick", "keys")]
+SCRIPTS = [f"assets/{name}.js" for name in ("rows", "decisions", "view", "paging", "mask", "cards", "zoom", "pick", "edit", "keys")]
 CHUNK = 1000  # rows of one script file: about half a megabyte
 
 

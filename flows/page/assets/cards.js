@@ -13,7 +13,7 @@ function makeCard(row) {
       figures(row),
       attempts(row, name)));
   card.addEventListener('focusin', () => { if (current !== row) select(row, false); });
-  card.querySelector('.view').addEventListener(picking ? 'click' : 'dblclick', () => openZoom(row, picking));
+  card.querySelector('.view').addEventListener(picking ? 'click' : 'dblclick', () => openZoom(row, picking ? 'pick' : ''));
   updateCard(row, card);
   return card;
 }
@@ -34,6 +34,9 @@ function askedFor(row) {
   const [points, boxes] = [row.points?.length ?? 0, row.boxes?.length ?? 0];
   return [...(row.text ?? []), ...(points ? [many(points, 'point')] : []), ...(boxes ? [`${boxes} ${boxes === 1 ? 'box' : 'boxes'}`] : [])].join(', ');
 }
+
+/** Whether the original can take a picture's place: that is not in images/ yet, and can be read. */
+const keepable = (row) => !picking && (row.review === 'keep' || (Boolean(row.width) && ['removed', 'masked', 'failed', 'skipped'].includes(row.status)));
 
 const OF_PEOPLE = { given: 'given', 'by hand': 'drawn by hand' }; // masks that no finder is sure or unsure of
 
@@ -78,20 +81,22 @@ function buttons(row, name) {
     made.append(
       button('Accept', 'a', () => review(row, 'accept'), { className: 'accept' }),
       button('Reject', 'r', () => review(row, 'reject'), { className: 'reject' }));
+    if (keepable(row)) made.append(button('Keep original', 'o', () => review(row, 'keep'), { className: 'keep' }));
     if (row.mask) made.append(button('Mask', 'm', () => toggleMask(row), { className: 'mask-button', 'aria-pressed': String(masksMatter(row)) }));
   }
   made.append(
     button('Zoom', 'z', () => openZoom(row)),
-    button('Pick', 'p', () => openZoom(row, true), { className: 'pick-button' }));
+    button('Pick', 'p', () => openZoom(row, 'pick'), { className: 'pick-button' }));
+  if (editable(row)) made.append(button('Edit', 'e: the mask', () => openZoom(row, 'edit'), { className: 'edit-button' }));
   if (row.process) made.append(button('Process', 'g', () => toggleProcess(row), { className: 'process-button', 'aria-pressed': 'false' }));
   return made;
 }
 
 const isMasked = (row) => Boolean(cards.get(row.index)?.querySelector('.view')?.classList.contains('masked'));
 
-function showMask(row, on) {
-  cards.get(row.index)?.querySelector('.view')?.classList.toggle('masked', on);
-  cards.get(row.index)?.querySelector('.mask-button')?.setAttribute('aria-pressed', String(on));
+function showMask(row, on, card = cards.get(row.index)) {
+  card?.querySelector('.view')?.classList.toggle('masked', on);
+  card?.querySelector('.mask-button')?.setAttribute('aria-pressed', String(on));
 }
 
 function toggleMask(row) {
@@ -133,17 +138,30 @@ function attempts(row, name) {
 
 /** What was decided, on a card and in the zoom. */
 function updateCard(row, card = cards.get(row.index)) {
-  const { review: verdict, points, boxes } = decisionOf(row);
+  const { review: verdict, points, boxes, mask } = decisionOf(row);
   for (const place of [card, zoomed === row ? byId('zoom') : null]) {
     if (!place) continue;
     place.dataset.review = verdict ?? '';
     place.querySelector('.accept')?.setAttribute('aria-pressed', String(verdict === 'accept'));
     place.querySelector('.reject')?.setAttribute('aria-pressed', String(verdict === 'reject'));
+    place.querySelector('.keep')?.setAttribute('aria-pressed', String(verdict === 'keep'));
+    const edit = place.querySelector('.edit-button');
+    if (edit) edit.textContent = mask.length ? `Edit (${mask.length})` : 'Edit';
     const marks = points.length + boxes.length;
     const pick = place.querySelector('.pick-button');
     if (pick) pick.textContent = marks ? `Pick (${marks})` : 'Pick';
   }
   if (picking && card && row.width) paintMarks(card.querySelector('.view'), row, wholeOf(row));
   const badge = card?.querySelector('.decision');
-  if (badge) badge.textContent = verdict ? `${verdict}ed` : '';
+  if (badge) badge.textContent = verdict ? DECIDED[verdict] : '';
+  const view = card?.querySelector('.view:not(.bare)');
+  if (!view || picking) return;
+  if (verdict === 'keep') cutAt(view, 100);
+  else if (view.dataset.kept) flip(view);
+  view.dataset.kept = verdict === 'keep' ? 'yes' : '';
+  if (mask.length || view.dataset.edits) {
+    layMask(view, row, row.window ?? wholeOf(row));
+    showMask(row, mask.length > 0 || masksMatter(row), card);
+  }
+  view.dataset.edits = mask.length || '';
 }

@@ -13,10 +13,10 @@ try {
 } catch { /* refused: said when the first decision is made */ }
 
 const asMade = (row) => ({
-  review: row.review ?? null, note: row.note ?? '', text: row.wanted ?? '', points: row.picked ?? [], boxes: row.boxed ?? [],
+  review: row.review ?? null, note: row.note ?? '', text: row.wanted ?? '', points: row.picked ?? [], boxes: row.boxed ?? [], mask: row.edits ?? [],
 });
 const decisionOf = (row) => decided.get(row.id) ?? asMade(row);
-const sameAs = (one, other) => ['review', 'note', 'text', 'points', 'boxes'].every(
+const sameAs = (one, other) => ['review', 'note', 'text', 'points', 'boxes', 'mask'].every(
   (key) => JSON.stringify(one[key]) === JSON.stringify(other[key]));
 
 /** What this browser remembers of a row's present result; once the result says the same, nothing need be remembered. */
@@ -24,6 +24,7 @@ function recall(row) {
   let kept = null;
   try { kept = JSON.parse(store?.getItem(PREFIX + row.id) ?? 'null'); } catch { /* somebody else's */ }
   if (!kept || !Array.isArray(kept.points) || !Array.isArray(kept.boxes)) return;
+  kept.mask = Array.isArray(kept.mask) ? kept.mask : [];
   if (kept.saved && sameAs(kept, asMade(row))) store.removeItem(PREFIX + row.id);
   else decided.set(row.id, kept);
 }
@@ -60,12 +61,12 @@ function keep(row) {
 const unsaved = () => [...decided.keys()].filter((id) => !decided.get(id).saved && known.has(id)).map((id) => known.get(id));
 
 function lineOf(row) {
-  const { review, note, text, points, boxes } = decisionOf(row);
+  const { review, note, text, points, boxes, mask, edited } = decisionOf(row);
   const onIt = points.some(([, , label]) => label === 1); // what lies beside an object needs one to lie beside
   const what = { ...(onIt && { points }), ...(boxes.length && { boxes }) };
   const phrases = text.split(';').map((phrase) => phrase.trim()).filter(Boolean);
   const line = picking ? { file_name: row.source, ...(phrases.length && { text: phrases.length > 1 ? phrases : phrases[0] }), ...what }
-    : { file_name: row.source, review, note, ...what };
+    : { file_name: row.source, review, note, ...what, ...(edited && { mask }) };
   return `${JSON.stringify(line)}\n`;
 }
 
@@ -98,16 +99,16 @@ async function send() {
   clearTimeout(sending);
   const some = unsaved().map((row) => [row, decided.get(row.id)]);
   if (!some.length) { sending = null; return; }
-  let refusal = '';
+  let [refusal, leftOut] = ['', ''];
   try {
     const body = some.map(([row]) => lineOf(row)).join('');
     const answer = await fetch(facts.save, { method: 'POST', body, headers: { 'Content-Type': 'application/jsonl' } });
-    if (answer.ok) markSaved(some);
+    if (answer.ok) { markSaved(some); leftOut = await answer.text(); }
     else refusal = await answer.text();
   } catch {
     refusal = 'the server that shows this page does not answer; is `cleanplate review --serve` still running?';
   }
-  warn(refusal && `Not saved yet: ${refusal} Your decisions are kept here and sent again.`);
+  warn(refusal ? `Not saved yet: ${refusal} Your decisions are kept here and sent again.` : leftOut);
   sending = refusal ? setTimeout(send, RETRY) : unsaved().length ? setTimeout(send, 0) : null;
 }
 
@@ -121,8 +122,8 @@ function count(test, kind) {
   return sum;
 }
 
-const COUNTED = { accepted: ({ review: verdict }) => verdict === 'accept', rejected: ({ review: verdict }) => verdict === 'reject', asked: (one) => Boolean(asked(one)) };
-const made = { accepted: 0, rejected: 0, asked: 0 };
+const COUNTED = { kept: ({ review: verdict }) => verdict === 'keep', accepted: ({ review: verdict }) => verdict === 'accept', rejected: ({ review: verdict }) => verdict === 'reject', asked: (one) => Boolean(asked(one)) };
+const made = { kept: 0, accepted: 0, rejected: 0, asked: 0 };
 
 function countMade(row) {
   for (const [kind, test] of Object.entries(COUNTED)) made[kind] += test(asMade(row)) ? 1 : 0;
@@ -132,7 +133,7 @@ function showProgress() {
   const [open, all] = [unsaved().length, facts.total.toLocaleString('en')];
   const now = (kind) => count(COUNTED[kind], kind);
   byId('progress').textContent = picking ? `${now('asked')} of ${all} pictures have prompts`
-    : `${now('accepted')} accepted, ${now('rejected')} rejected of ${all}`;
+    : `${now('accepted')} accepted, ${now('rejected')} rejected${now('kept') ? `, ${now('kept')} kept as ${now('kept') === 1 ? 'it was' : 'they were'}` : ''} of ${all}`;
   byId('save').textContent = facts.save ? (open ? `Saving ${open} …` : 'All saved')
     : `Download ${FILE}${open ? ` (${open} new)` : ''}`;
   byId('save').disabled = facts.save ? !open : !decided.size && !made.asked;

@@ -1,10 +1,12 @@
 // Keys, help and the start of it all.
 const KEYS = [
   ['→ ↓ j', 'next picture'], ['← ↑ k', 'previous picture'], ['PgDn PgUp', 'next and previous page'],
-  ...(picking ? [] : [['a', 'accept, and on to the next'], ['r', 'reject, and on to the next'], ['m', 'show or hide the mask'], ['M', 'all masks of this page'], ['b', 'all before, all after, or divided'], ['g', 'how it came about, where --gif kept that'], ['n', 'write a note; Escape leaves it']]),
+  ...(picking ? [] : [['a', 'accept, and on to the next'], ['r', 'reject, and on to the next'], ['o', 'keep the original instead, and on to the next'], ['m', 'show or hide the mask'], ['M', 'all masks of this page'], ['b', 'all before, all after, or divided'], ['g', 'how it came about, where --gif kept that'], ['n', 'write a note; Escape leaves it']]),
   ['z', 'zoom; again or Escape to close'], ['+ −', 'larger and smaller, in the zoom'],
   ['p', 'pick: click on the object, shift-click beside it, drag a box'],
   ['← → Enter', 'in pick: move the cross-hair, mark a point; with Shift by one pixel, and beside the object'], ['b b', 'in pick: two corners of a box'], ['u', 'in pick: undo'],
+  ...(picking ? [] : [['e', 'edit the mask: what is to go, by hand'], ['1 2', 'in edit: brush, eraser (or Shift with either)'], ['3 4', 'in edit: a region that goes, or stays'], ['5', 'in edit: click a found object off'],
+    ['[ ]', 'in edit: a smaller or larger brush'], ['← → Enter', 'in edit: move the cross-hair, use the tool; a brush goes down and up'], ['u 0', 'in edit: undo, and undo everything']]),
   ['/', 'find a name'], ['?', 'this list'],
 ];
 let letters = true; // whether single keys do anything, for those whose speech software or habits press them
@@ -14,7 +16,8 @@ const typing = (target) => target.closest('input:not([type=range]), select, text
 const ON_A_PICTURE = {
   a: (row) => { if (review(row, 'accept')) onward(); },
   r: (row) => { if (review(row, 'reject')) onward(); },
-  m: (row) => { if (!row.mask) say('no mask'); else if (zoomed) toggleLargeMask(); else toggleMask(row); },
+  o: (row) => { if (review(row, 'keep')) onward(); },
+  m: (row) => { if (!row.mask && !editsOf(row).length) say('no mask'); else if (zoomed) toggleLargeMask(); else toggleMask(row); },
   M: () => { if (!zoomed) toggleMasks(); },
   b: (row) => flip(zoomed ? zoomView() : cards.get(row.index)?.querySelector('.view')),
   g: (row) => { if (row.process && !zoomed) toggleProcess(row); },
@@ -45,9 +48,11 @@ function act(event) {
   const { key, target } = event;
   if (key === '?') return openHelp();
   if (key === '/' && !zoomed) { byId('by-name').focus(); return true; }
-  if (key === 'p' && current) { if (zoomed) togglePicking(); else openZoom(current, true); return true; }
+  if (key === 'p' && current) { if (zoomed) togglePicking(); else openZoom(current, 'pick'); return true; }
+  if (key === 'e' && current && !picking) { if (zoomed) toggleEditing(); else if (editable(current)) openZoom(current, 'edit'); else say('this picture has no mask to edit'); return true; }
+  if (editingNow && !target.closest('.bar') && editByKey(event)) return true;
   if (pickingNow && !target.closest('.bar, #pick-tools') && pickByKey(event)) return true;
-  if (key === 'Enter' && target.classList.contains('card')) { openZoom(current, picking); return true; }
+  if (key === 'Enter' && target.classList.contains('card')) { openZoom(current, picking ? 'pick' : ''); return true; }
   if (key === 'z' && current) { if (zoomed) closeZoom(); else openZoom(current); return true; }
   if (zoomed && ['+', '=', '-'].includes(key)) { rescale(key === '-' ? -1 : 1); return true; }
   if (!zoomed && key === 'PageDown') return turn(1);
@@ -89,6 +94,7 @@ startFilters();
 startDecisions();
 startZoom();
 startPicking();
+startEditing();
 startKeys();
 take(JSON.parse(byId('rows').textContent));
 byId('rows').remove(); // its text is as large as the page

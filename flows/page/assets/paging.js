@@ -65,9 +65,12 @@ function columns() {
   return Math.max(1, tops.findIndex((top) => top > tops[0]) === -1 ? tops.length : tops.findIndex((top) => top > tops[0]));
 }
 
+const DECIDED = { accept: 'accepted', reject: 'rejected', keep: 'original kept' };
+
 function review(row, verdict) {
+  if (verdict === 'keep' && !keepable(row)) { say('there is no original to keep instead'); return false; }
   const already = decisionOf(row).review === verdict;
   decide(row, { review: already ? null : verdict });
-  say(`${readable(row.source)}: ${already ? 'undecided' : `${verdict}ed`}`);
+  say(`${readable(row.source)}: ${already ? 'undecided' : DECIDED[verdict]}`);
   return !already;
 }

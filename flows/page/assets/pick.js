@@ -7,21 +7,30 @@ let cursor = null; // [x, y] of the keyboard's cross-hair
 let corner = null; // where the keyboard began a box
 let drag = null;
 
-function setPicking(on) {
-  pickingNow = on;
+/** Points at the picture in the zoom, to 'pick' or to 'edit'; '' leaves that. */
+function setMode(mode) {
+  if (editingNow && zoomed) endLine();
+  [pickingNow, editingNow] = [mode === 'pick', mode === 'edit' && editable(zoomed)];
   [cursor, corner, drag] = [null, null, null];
-  byId('pick-tools').hidden = !on;
-  byId('zoom').classList.toggle('picking', on);
+  if (editingNow) startEdit();
+  const pointing = pickingNow || editingNow;
+  byId('pick-tools').hidden = !pointing;
+  byId('pick-tools').setAttribute('aria-label', editingNow ? 'Edit the mask' : 'Pick');
+  byId('zoom').classList.toggle('picking', pointing);
+  byId('zoom').classList.toggle('editing', editingNow);
 }
 
+const mode = () => (editingNow ? 'edit' : pickingNow ? 'pick' : '');
+
 function togglePicking() {
-  setPicking(!pickingNow);
+  setMode(pickingNow ? '' : 'pick');
   showZoom();
   if (pickingNow) byId('stage').focus();
   say(pickingNow ? 'pick: click on the object; arrows and Enter work too' : 'pick ended');
 }
 
 function showMarks() {
+  if (editingNow) { showEditTools(); return; }
   if (!pickingNow) { drawMarks(); return; }
   const choice = (kind, words, title) => button(words, title, () => { tool = kind; showMarks(); }, { 'aria-pressed': String(tool === kind) });
   const { points, boxes } = decisionOf(zoomed);
@@ -40,7 +49,8 @@ const inWords = (points, boxes) => [
 
 /** Keeps the marks. On a result they mean that it is to be done again, and so it is rejected where nothing was said. */
 function mark(points, boxes) {
-  const { review: verdict } = decisionOf(zoomed);
+  const { review: verdict, mask } = decisionOf(zoomed);
+  if (mask.length) { tell('The mask is edited here, and what it covers goes. Take that back (e, then 0) to pick instead.'); drawMarks(); return; }
   const rejected = !picking && !verdict && points.length + boxes.length > 0;
   decide(zoomed, { points, boxes, ...(rejected && { review: 'reject' }) });
   showMarks();
@@ -52,11 +62,16 @@ function addPoint([x, y], label) {
   mark([...points, [x, y, label]], boxes);
 }
 
+/** The box of two pixels, both of them in it. */
+function boxOf(one, other) {
+  const [width, height] = wholeOf(zoomed).slice(2);
+  const [left, top] = [Math.min(one[0], other[0]), Math.min(one[1], other[1])];
+  return [left, top, Math.min(width, Math.max(one[0], other[0]) + 1), Math.min(height, Math.max(one[1], other[1]) + 1)];
+}
+
 function addBox(one, other) {
   const { points, boxes } = decisionOf(zoomed);
-  const [width, height] = wholeOf(zoomed).slice(2);
-  const box = [Math.min(one[0], other[0]), Math.min(one[1], other[1]), Math.max(one[0], other[0]) + 1, Math.max(one[1], other[1]) + 1];
-  mark(points, [...boxes, [box[0], box[1], Math.min(width, box[2]), Math.min(height, box[3])]]);
+  mark(points, [...boxes, boxOf(one, other)]);
 }
 
 /** The last box, else the last point. */
@@ -80,13 +95,17 @@ function pixelAt(event) {
 function drawMarks() {
   const view = zoomView();
   if (!view || !zoomed) return;
+  if (editingNow) { drawEditor(); return; }
   const svg = paintMarks(view, zoomed, frameOf(zoomed));
   if (!svg) return;
   const [first, second] = [drag?.from ?? corner, drag?.to ?? cursor];
-  if (first && second && (corner || drag.far)) svg.append(frame([Math.min(first[0], second[0]), Math.min(first[1], second[1]), Math.max(first[0], second[0]) + 1, Math.max(first[1], second[1]) + 1], 'box open'));
-  if (!cursor) return;
-  const [x, y, far] = [cursor[0] + 0.5, cursor[1] + 0.5, 14 * svg.unit];
-  svg.append(shape('path', { d: `M${x - far} ${y}H${x + far}M${x} ${y - far}V${y + far}`, class: 'cursor' }));
+  if (first && second && (corner || drag.far)) svg.append(frame(boxOf(first, second), 'box open'));
+  if (cursor) svg.append(crossHair(cursor, svg.unit));
+}
+
+function crossHair([column, row], unit) {
+  const [x, y, far] = [column + 0.5, row + 0.5, 14 * unit];
+  return shape('path', { d: `M${x - far} ${y}H${x + far}M${x} ${y - far}V${y + far}`, class: 'cursor' });
 }
 
 /** Lays a row's marks over a view that shows `[left, top, right, bottom]` of it, of one size on the screen at any scale. */
@@ -94,14 +113,21 @@ function paintMarks(view, row, [left, top, right, bottom]) {
   view.querySelector('svg')?.remove();
   const image = view.classList.contains('bare') ? view.querySelector('img') : view;
   if (!image || !image.clientWidth) return null;
-  const { points, boxes } = decisionOf(row);
+  const { points, boxes, mask } = decisionOf(row);
   const svg = shape('svg', { viewBox: `${left} ${top} ${right - left} ${bottom - top}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' });
   svg.unit = (right - left) / image.clientWidth; // pixels of the picture to one of the screen
   svg.append(...boxes.map((box) => frame(box, 'box')), ...points.map(([x, y, label]) => (
     shape('circle', { cx: x + 0.5, cy: y + 0.5, r: 6 * svg.unit, class: label ? 'object' : 'background' }))));
+  for (const { object: off } of mask) if (off) svg.append(cross(off, 5 * svg.unit));
   if (image !== view) Object.assign(svg.style, { left: `${image.offsetLeft}px`, top: `${image.offsetTop}px`, width: `${image.clientWidth}px`, height: `${image.clientHeight}px` });
   view.append(svg);
   return svg;
+}
+
+/** Where an object was clicked off. */
+function cross([column, row], far) {
+  const [x, y] = [column + 0.5, row + 0.5];
+  return shape('path', { d: `M${x - far} ${y - far}L${x + far} ${y + far}M${x - far} ${y + far}L${x + far} ${y - far}`, class: 'off' });
 }
 
 const frame = ([x0, y0, x1, y1], kind) => shape('rect', { x: x0, y: y0, width: x1 - x0, height: y1 - y0, class: kind });
@@ -112,17 +138,28 @@ function shape(tag, attributes) {
   return made;
 }
 
-/** Arrows move a cross-hair, Enter marks a point under it, Shift and Enter one beside the object, b a corner of a box. */
-function pickByKey(event) {
-  if (zoomView().classList.contains('bare')) return false;
+const middleOfFrame = () => {
+  const [left, top, right, bottom] = frameOf(zoomed);
+  return [Math.floor((left + right) / 2), Math.floor((top + bottom) / 2)];
+};
+
+/** Moves the cross-hair by an arrow, with Shift by one pixel. False for another key. */
+function moveCursor(event) {
   const [left, top, right, bottom] = frameOf(zoomed);
   const by = event.shiftKey ? 1 : Math.max(1, Math.round((right - left) / 50));
   const way = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, -by], ArrowDown: [0, by] }[event.key];
-  if (way) {
-    const [x, y] = cursor ?? [Math.floor((left + right) / 2), Math.floor((top + bottom) / 2)];
-    cursor = [Math.min(Math.max(left, x + way[0]), right - 1), Math.min(Math.max(top, y + way[1]), bottom - 1)];
+  if (!way) return false;
+  const [x, y] = cursor ?? middleOfFrame();
+  cursor = [Math.min(Math.max(left, x + way[0]), right - 1), Math.min(Math.max(top, y + way[1]), bottom - 1)];
+  say(cursor.join(', '));
+  return true;
+}
+
+/** Arrows move a cross-hair, Enter marks a point under it, Shift and Enter one beside the object, b a corner of a box. */
+function pickByKey(event) {
+  if (zoomView().classList.contains('bare')) return false;
+  if (moveCursor(event)) {
     drawMarks();
-    say(cursor.join(', '));
   } else if (event.key === 'Enter' && cursor) {
     addPoint(cursor, event.shiftKey || tool === 'background' ? 0 : 1);
   } else if (event.key === 'b' && cursor) {
@@ -147,17 +184,17 @@ function startPicking() {
     drag = { from: pixelAt(event), x: event.clientX, y: event.clientY, far: false };
   });
   stage.addEventListener('pointermove', (event) => {
-    if (!drag) return;
+    if (!drag || !pickingNow) return;
     drag.far ||= Math.hypot(event.clientX - drag.x, event.clientY - drag.y) > FAR;
     drag.to = pixelAt(event);
     drawMarks();
   });
   stage.addEventListener('pointerup', (event) => {
-    if (!drag) return;
+    if (!drag || !pickingNow) return;
     const { from, far } = drag;
     drag = null;
     if (far) addBox(from, pixelAt(event));
     else if (tool !== 'box') addPoint(from, event.shiftKey || tool === 'background' ? 0 : 1);
   });
-  stage.addEventListener('pointercancel', () => { drag = null; drawMarks(); });
+  stage.addEventListener('pointercancel', () => { if (pickingNow) { drag = null; drawMarks(); } });
 }

@@ -7,10 +7,12 @@ let lost = false; // the picture itself cannot be shown: the thumbnail has to do
 
 const zoomView = () => byId('stage').querySelector('.view');
 
-function openZoom(row, pick = false) {
+/** `pointing`: 'pick', 'edit', or '' to look only. */
+function openZoom(row, pointing = '') {
   select(row, false);
-  [zoomed, attempt, lost] = [row, null, false];
-  setPicking(pick);
+  if (editingNow && zoomed) endLine();
+  [zoomed, attempt, lost, line] = [row, null, false, null];
+  setMode(pointing);
   if (masksMatter(row)) byId('stage').dataset.mask = 'on';
   showZoom();
   if (!byId('zoom').open) byId('zoom').showModal();
@@ -27,10 +29,12 @@ function showZoom() {
   const name = readable(row.source);
   byId('zoom-name').replaceChildren(element('bdi', {}, name));
   byId('zoom-place').textContent = `${chosen.indexOf(row) + 1} of ${chosen.length.toLocaleString('en')}`;
-  byId('zoom-reason').textContent = lost ? 'The picture itself cannot be shown here; this is its thumbnail.' : readable(row.reason ?? '');
+  byId('zoom-reason').textContent = lost ? 'The picture itself cannot be shown here; this is its thumbnail.' : reasonOf(row);
   const view = largeView(row, name);
-  view.classList.toggle('masked', !pickingNow && byId('stage').dataset.mask === 'on');
+  view.classList.toggle('masked', editingNow || (!pickingNow && byId('stage').dataset.mask === 'on'));
   byId('stage').replaceChildren(view);
+  if (editingNow) layEditor();
+  else if (editsOf(row).length && !pickingNow && !view.classList.contains('bare')) layMask(view, row, frameOf(row));
   showMarks();
   showTools(row);
   updateCard(row);
@@ -75,7 +79,7 @@ function sized(row, image) {
 
 /** To pick is to point at what was there: nothing is painted over it. */
 function beforeToPick(layers) {
-  if (!pickingNow || !layers.some(({ kind }) => kind === 'before')) return layers;
+  if (!mode() || !layers.some(({ kind }) => kind === 'before')) return layers;
   return layers.filter(({ kind }) => kind !== 'mask').map((layer) => ({ ...layer, kind: layer.kind === 'before' ? 'over' : layer.kind }));
 }
 
@@ -85,13 +89,15 @@ function showTools(row) {
     tools.push(
       button('Accept', 'a', () => review(row, 'accept'), { className: 'accept' }),
       button('Reject', 'r', () => review(row, 'reject'), { className: 'reject' }));
-    if (row.mask) tools.push(button('Mask', 'm', toggleLargeMask, { 'aria-pressed': String(byId('stage').dataset.mask === 'on') }));
-    if (row.before && row.there) tools.push(button('Before/after', 'b', () => flip(zoomView())));
+    if (keepable(row)) tools.push(button('Keep original', 'o', () => review(row, 'keep'), { className: 'keep' }));
+    if (!mode() && (row.mask || editsOf(row).length)) tools.push(button('Mask', 'm', toggleLargeMask, { 'aria-pressed': String(byId('stage').dataset.mask === 'on') }));
+    if (!mode() && row.before && row.there) tools.push(button('Before/after', 'b', () => flip(zoomView())));
     tools.push(button('Pick', 'p', () => togglePicking(), { className: 'pick-button', 'aria-pressed': String(pickingNow) }));
+    if (editable(row)) tools.push(button('Edit', 'e: the mask', () => toggleEditing(), { className: 'edit-button', 'aria-pressed': String(editingNow) }));
     for (const { number } of row.attempts ?? []) {
       tools.push(button(`Attempt ${number}`, 'instead of the published one', () => { attempt = attempt === number ? null : number; showZoom(); }, { 'aria-pressed': String(attempt === number) }));
     }
-    if (facts.source && row.status !== 'nothing found') tools.push(element('a', { href: facts.source + addressOf(row), target: '_blank', rel: 'noreferrer' }, 'Original'));
+    if (!mode() && facts.source && row.status !== 'nothing found') tools.push(element('a', { href: facts.source + addressOf(row), target: '_blank', rel: 'noreferrer' }, 'Original'));
   }
   tools.push(
     button(scale === 'fit' ? 'Fit' : `${100 * scale} %`, '+ and -', () => rescale(1, true)),
@@ -131,11 +137,11 @@ const frameOf = (row) => (hasItself(row) ? wholeOf(row) : row.window ?? wholeOf(
 
 function walk(by) {
   if (!step(by)) { say(by < 0 ? 'this is the first' : 'this is the last'); return; }
-  openZoom(current, pickingNow);
+  openZoom(current, mode());
   say(readable(current.source));
 }
 
 function startZoom() {
-  byId('zoom').addEventListener('close', () => { setPicking(false); zoomed = null; focusCurrent(); });
+  byId('zoom').addEventListener('close', () => { setMode(''); zoomed = null; focusCurrent(); });
   window.addEventListener('resize', fit);
 }

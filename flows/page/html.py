@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 HERE = Path(__file__).parent
 STYLE = "assets/report.css"
-SCRIPTS = [f"assets/{name}.js" for name in "rows decisions view paging mask cards zoom pick edit keys".split()]
+NAMES = ("rows", "decisions", "view", "paging", "mask", "cards", "zoom", "pick", "edit", "keys")  # in this order
+SCRIPTS = [f"assets/{name}.js" for name in NAMES]
 CHUNK = 1000  # rows of one script file: about half a megabyte
 
 

@@ -243,6 +243,16 @@ def test_done_again_because_it_is_doubtful_it_starts_from_what_is_found(place, p
     assert mask(place)[SHADE].all()
 
 
+def test_a_comparison_keeps_what_is_protected_too(place, paint):
+    image = scene()
+    image[44:60, 70:80] = GREEN
+    Image.fromarray(image).save(place / "in" / "a.png")
+    compare(job(place, protect="green", target=str(place / "side")), ["auto"], lambda _: None)
+    shown = np.asarray(Image.open(place / "side/a.png.png").convert("RGB"))
+    column = shown.shape[1] // 3
+    assert (shown[44:60, 2 * column + 70 : 2 * column + 80] == GREEN).all()
+
+
 def test_the_process_and_comparisons_show_it_too(place, paint):
     run(job(place, gif=True))
     assert (place / "out/process/a.png.gif").exists()

@@ -16,7 +16,7 @@ from flows.steps.loading import quiet_libraries
 from masks import dilate
 from removal import load_remover
 from removal.bundled.scenes import Scene, scene
-from removal.fills import telea
+from removal.fills import patchmatch, telea
 from removal.quality import ring_mean, through_autoencoder
 from removal.verify import fit
 from tests.benchmarks.sheets import write_sheets
@@ -33,6 +33,7 @@ METHODS = {
         "the same, hole attention": ("bundled-base", {**AS_WRITTEN, "attention": "hole"}),
         "`bundled-base`, blending": ("bundled-base", {"method": "blending"}),
         "`bundled-base`, attentive": ("bundled-base", {"method": "attentive"}),
+        "`bundled-style`, blending, by day unseen": ("bundled-style", {"method": "blending"}),
     },
     "night": {
         "`bundled`, inpainting": ("bundled", {}),
@@ -83,6 +84,7 @@ def simple_fills(scenes: list[Scene]) -> dict[str, list[np.ndarray]]:
         "object left": images,
         "mean colour of the ring": [ring_mean(image, mask) for image, mask in zip(images, grown, strict=True)],
         "OpenCV's Telea": [telea.fill(image, mask) for image, mask in zip(images, grown, strict=True)],
+        "PatchMatch": [patchmatch.fill(image, mask) for image, mask in zip(images, grown, strict=True)],
     }
 
 

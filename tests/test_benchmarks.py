@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from removal import PRESETS
 from removal.bundled.scenes import scene
 from removal.verify import fit
+from tests.benchmarks import quality_photos
 from tests.benchmarks.gate import area
 from tests.benchmarks.gate_photos import judged_fills
 from tests.benchmarks.photo_fills import fills as filled_in_every_way
@@ -53,7 +55,8 @@ def test_an_interval_of_the_mean_is_about_twice_its_standard_error():
 def test_the_table_has_a_line_for_every_fill_over_all_and_over_textures(scenes):
     figures = {name: measured(scenes, [results]) for name, results in simple_fills(scenes).items()}
     lines = table(scenes, figures).splitlines()
-    assert [sum(line.startswith(f"| {name} |") for line in lines) for name in figures] == [2, 2, 2]
+    assert [sum(line.startswith(f"| {name} |") for line in lines) for name in figures] == [2] * len(figures)
+    assert {"OpenCV's Telea", "PatchMatch"} < set(figures)
 
 
 def test_the_best_of_several_results_is_the_one_that_fits(scenes):
@@ -63,6 +66,13 @@ def test_the_best_of_several_results_is_the_one_that_fits(scenes):
 
 def test_every_method_of_the_table_has_a_name_of_its_own():
     assert all(len(set(methods)) == len(methods) for methods in METHODS.values())
+
+
+def test_photos_are_filled_by_every_fill_and_every_checkpoint_that_is_on_this_machine():
+    names = " ".join(quality_photos.ways())
+    here = [name for name, row in PRESETS.items() if row.repo and row.is_local]
+    assert len(here) >= 3
+    assert all(f"`{name}`" in names for name in [*here, "telea", "patchmatch"])
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A sample first: a few pictures, spread over the folder, say whether the rest is worth a run."""
+"""The canary: a sample of the folder runs first and shows whether the rest is worth a run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from flows.job import Job
 
 
 def split(names: list[str], count: int) -> list[list[str]]:
-    """`count` of the names, spread evenly over all, and then the others; the same every time. Empty parts are left out.
+    """`count` of the names, spread evenly over all, then the others; the same every time. Empty parts are left out.
 
-    Names that lie beside each other show the same place or the same day, so that the first few would tell little.
+    Neighbouring names often show the same place or the same day, so the first few would tell little.
     """
     chosen = {names[(2 * k + 1) * len(names) // (2 * count)] for k in range(count)} if names else set()
     parts = [[name for name in names if name in chosen], [name for name in names if name not in chosen]]
@@ -17,7 +17,7 @@ def split(names: list[str], count: int) -> list[list[str]]:
 
 
 def judge(job: Job, tried: int, failed: int, doubtful: int) -> str:
-    """What is said of a sample that went well. Raises TooManyFailures for one that did not."""
+    """A message about a good sample. Raises TooManyFailures for a bad one."""
     found = f"of a sample of {tried} pictures {failed} failed and {doubtful} are doubtful"
     if failed + doubtful > job.failures_allowed(tried, at_once=True):
         raise TooManyFailures(

@@ -1,4 +1,4 @@
-"""What can go wrong with a run as a whole, and the exit code of each. One picture's trouble is an Outcome instead."""
+"""Errors that end a run, and their exit codes. One picture's trouble is an Outcome instead."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ ENVIRONMENT = frozenset(
 
 
 class Stop(Exception):
-    """What ends a run, with its exit code. Other libraries' errors have a `code` too, which is none of ours."""
+    """An error that ends a run, with its exit code. A `code` of other libraries' errors means something else."""
 
     code: int
 
 
 class UsageError(Stop, ValueError):
-    """What was asked for cannot be done; nothing was touched."""
+    """The request cannot be carried out; nothing was touched."""
 
     code = 2
 
 
 class EnvironmentFault(Stop):
-    """The machine, not a picture, is at fault: the run stops, no picture is marked bad, the same command resumes."""
+    """The machine, not a picture, is at fault: the run stops, no picture is marked failed, the same command resumes."""
 
     code = 3
 
@@ -45,7 +45,7 @@ class TooManyFailures(Stop):
 
 
 class Obstructed(ValueError):
-    """Something that is not ours stands where a folder or a file of ours belongs."""
+    """Something of somebody else's is where a folder or a file of ours belongs."""
 
 
 class LedAway(Obstructed):
@@ -53,19 +53,19 @@ class LedAway(Obstructed):
 
 
 def pip() -> str:
-    """The pip of the environment that runs this, as it is typed here: a bare `pip` may be another's, or none."""
+    """The command for this environment's pip: a plain `pip` may be another environment's, or missing."""
     own = Path(sys.executable)
-    if shutil.which("python") == str(own):  # the environment is active
+    if shutil.which("python") == str(own):  # this environment is active
         return "python -m pip"
     near = own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own
     return f"{shlex.quote(str(near))} -m pip"
 
 
 def raise_if_environment(error: BaseException) -> None:
-    """Raise EnvironmentFault for errors such as a full disk. The class tells nothing: bad pictures are OSErrors too."""
-    if isinstance(error, RuntimeError) and str(error).startswith("CUDA error"):  # not the one of too little memory
+    """Raises EnvironmentFault for errors such as a full disk. Not by class, since bad pictures raise OSError too."""
+    if isinstance(error, RuntimeError) and str(error).startswith("CUDA error"):  # any but the one for too little memory
         raise EnvironmentFault(f"the GPU stopped working: {error}; then run the same command") from error
-    if isinstance(error, LedAway):  # it was not there when the run began, and concerns all pictures
+    if isinstance(error, LedAway):  # it was missing when the run began, and concerns all pictures
         raise EnvironmentFault(f"{error}, then run the same command again") from error
     if isinstance(error, NoHome):
         raise EnvironmentFault(str(error)) from error
@@ -74,7 +74,7 @@ def raise_if_environment(error: BaseException) -> None:
 
 
 def raise_if_moved(error: BaseException) -> None:
-    """Raise EnvironmentFault for a file that was removed in mid-run, or stands in the way since."""
+    """Raises EnvironmentFault for a file that was removed, or has got in the way, during the run."""
     if isinstance(error, BrokenPipeError) or not isinstance(error, (OSError, Obstructed)):
         return
     if isinstance(error, FileNotFoundError):
@@ -85,7 +85,7 @@ def raise_if_moved(error: BaseException) -> None:
 
 
 def each(work: Callable[..., list[Made]], *columns: list) -> list[Made | Exception]:
-    """`work` on all rows of equal columns at once; if that fails, row by row, so that one's trouble stays its own."""
+    """Call `work` on the columns of all rows at once; if that fails, row by row, so that only faulty rows fail."""
     extend_deadline(len(columns[0]))
     try:
         return list(work(*columns))

@@ -1,4 +1,4 @@
-"""What a run leaves to be read when it ends: the record files and the review page; a shard only its own rows."""
+"""The end of a run: writes the record files and the review page; a shard writes only its own rows."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from flows.steps import strips
 
 
 def conclude(job: Job, folders: Folders, manifest: Manifest, present: set[str] | None) -> tuple[dict[str, int], int]:
-    """Write what lags behind the manifest. Returns how many rows there are by status, and how many are doubtful.
+    """Write the records that lag behind the manifest. Returns the number of rows by status, and of doubtful ones.
 
-    A job that came to no row, such as one without its weights, leaves job.toml to the one that made what is there.
+    A job that reached no row, such as one without its weights, leaves the job.toml of the existing results.
     """
     manifest.refuse_moved()
     manifest.sync()
@@ -39,7 +39,7 @@ def conclude(job: Job, folders: Folders, manifest: Manifest, present: set[str] |
 
 
 def accompany(job: Job, folders: Folders, manifest: Manifest, finished: set[str], say: Callable[[str], None]) -> None:
-    """What is asked for beside the results: other files of the source, and strips of what was `finished` before."""
+    """Write what the job asks for beside results: other files of the source, strips of pictures `finished` before."""
     if job.copy_others and folders.source.root:
         say(f"{copy_sidecars(folders.source.root, folders.target)} files that are not pictures copied")
     if job.concat:
@@ -49,7 +49,7 @@ def accompany(job: Job, folders: Folders, manifest: Manifest, finished: set[str]
         if others:
             say(
                 f"{len(others)} finished pictures get no strip, such as {others[0]}: the original, the mask or the "
-                "result cannot be read, or is another than when it was painted; --existing overwrite paints them again"
+                "result cannot be read, or has changed since it was painted; --existing overwrite paints them again"
             )
     if job.gif:
         removed = [row.source for row in manifest.outcomes(finished) if row.status == "removed"]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 100_000_000  # 300 MB decoded, of which a dozen may be in memory at once
 PATHS = frozenset({"source", "target", "prompts", "coco", "masks"})
 ON_DEVICE = ("device", "dtype", "batch_size", "compile", "offload")
-NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on one target
+NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between runs on one target
     {
         *PATHS,
         "category",
@@ -47,7 +47,7 @@ NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on
         "limit",
         "shard",
         "max_failures",
-        *("max_pixels", "hang_timeout"),  # may be given more where a picture failed of them
+        *("max_pixels", "hang_timeout"),  # may be raised for pictures that failed because of them
         "canary",
         "report_url",
         "offline",
@@ -55,7 +55,7 @@ NO_EFFECT_ON_PIXELS = frozenset(  # settings that may change between two runs on
         "gif",
         "copy_others",
         "prune",
-        *("mask_pattern", "mask_label", "mask_alpha"),  # each picture's own request tells of them
+        *("mask_pattern", "mask_label", "mask_alpha"),  # part of each picture's request
         "concat",
         "verify",
         "provenance",
@@ -223,14 +223,14 @@ class Job(BaseModel):
 
     @property
     def selection(self) -> Selection:
-        """Which of the finds of a picture are meant."""
+        """The selection among the finds of a picture."""
         from masks.selection import Selection
 
         return Selection(self.largest, self.except_largest, self.min_area, self.max_count, self.invert)
 
     @property
     def judged(self) -> bool:
-        """True if results get a verdict. What a prompt puts into a hole is as strange there as what failed to go."""
+        """True if results get a verdict. A prompt's object in a hole looks as strange as one that was not removed."""
         return self.verify and not self.prompt
 
     @property
@@ -253,7 +253,7 @@ class Job(BaseModel):
         return [parse_box(value) for value in self.box]
 
     def failures_allowed(self, tried: int, at_once: bool = False) -> float:
-        """How many failures among `tried` pictures do not yet stop the run. A share: after 20, or `at_once`."""
+        """How many failures among `tried` pictures do not yet stop the run. A share counts after 20, or `at_once`."""
         text = str(self.max_failures)
         if not text.endswith("%"):
             return float(text)

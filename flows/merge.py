@@ -1,4 +1,4 @@
-"""`merge`: the records of shards become one."""
+"""`merge`: joins the records of shards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from flows.records import rebuild
 
 @dataclass
 class Merged:
-    """How a target stands after `merge`: its counts, and how many pictures of which shard (as "2/8") have no row."""
+    """The state of a target after `merge`: its counts, and the number of pictures without a row by shard (such as
+    "2/8").
+    """
 
     source: str
     counts: dict[str, int]
@@ -37,9 +39,9 @@ class Merged:
 def merge(target: Path, say: Callable[[str], None] = lambda _: None) -> Merged:
     """Join the records of all shards of a target, in whatever order they ran, and write its record files.
 
-    What a shard did is taken up and its own records go, so that one that was lost can be run again alone, and merged
-    again. Raises UsageError when there is nothing to merge or shards were made with other settings, Busy while a run or
-    a shard works on the target.
+    A shard's rows are taken over and its own records removed, so that a lost shard can be run and merged again alone.
+    Raises UsageError when there is nothing to merge or shards were made with other settings, Busy while a run or a
+    shard works on the target.
     """
     shards = shards_of(target)
     jobs = {shard: job for shard in shards if (job := shard_job(target, shard))}
@@ -63,7 +65,7 @@ def merge(target: Path, say: Callable[[str], None] = lambda _: None) -> Merged:
 
 def _take_up(manifest: Manifest, target: Target, shard: Shard) -> None:
     file = target.root / ledger_of(shard)
-    if not file.exists():  # it was lost, or an earlier merge was interrupted while it cleared up
+    if not file.exists():  # it was lost, or an earlier merge was interrupted while it cleaned up
         rebuild.take_up(manifest, target, records_of(shard))
         return
     try:
@@ -73,7 +75,7 @@ def _take_up(manifest: Manifest, target: Target, shard: Shard) -> None:
 
 
 def _missing(manifest: Manifest, names: set[str], count: int) -> dict[str, int]:
-    """How many of these names have no row, by the shard that holds them."""
+    """The number of these names without a row, by shard."""
     known = manifest.known()
     lost = Counter(holder(name, count) for name in names if name not in known)
     return {str(shard): lost[shard] for shard in sorted(lost)}

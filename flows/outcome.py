@@ -10,8 +10,8 @@ from typing import Any
 FOR_THE_MANIFEST = ("sha256_mask", "mask_outline")  # and not for the records
 
 
-BY_HAND = "by hand"  # the segmenter of a mask that somebody drew or corrected in masks/
-KEPT = "the original is kept, as decided in the review"  # the reason of a row of which somebody decided so
+BY_HAND = "by hand"  # the segmenter of a mask that a person drew or corrected in masks/
+KEPT = "the original is kept, as decided in the review"  # the reason of a row with that decision
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Outcome:
     review: str | None = None
     note: str | None = None
     settings: str | None = None
-    sha256_mask: str | None = None  # of the mask file it was made with
-    mask_outline: str | None = None  # of the mask of a picture that is stored turned; see `mask_orientation`
+    sha256_mask: str | None = None  # of the mask file that the result was made with
+    mask_outline: str | None = None  # of the mask, for a picture that is stored turned; see `mask_orientation`
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Outcome:
-        """The outcome that a row tells of; keys of a newer version are left out."""
+        """The outcome of a row; unknown keys, of a newer version, are left out."""
         return cls(**{key: value for key, value in row.items() if key in cls.__dataclass_fields__})
 
     @property
@@ -63,11 +63,11 @@ class Outcome:
         return self.status in ("failed", "skipped")
 
     def entry(self) -> dict[str, Any]:
-        """What the manifest keeps of it beside columns of its own: the row, and what that leaves out."""
+        """The JSON object that the manifest keeps: the row, and the fields that rows leave out."""
         return self.row() | ({"mask_outline": self.mask_outline} if self.mask_outline else {})
 
     def row(self) -> dict[str, Any]:
-        """What stands in the records."""
+        """The row for the record files."""
         return {key: value for key, value in asdict(self).items() if key not in FOR_THE_MANIFEST}
 
 

@@ -1,4 +1,4 @@
-"""The work of a run, a portion at a time: masks first, then the removal under them."""
+"""The work of a run in portions: masks first, then the removal."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from flows.threads.interrupts import request_stop, stop_requested, stoppable, un
 from flows.threads.side_by_side import side_by_side
 from flows.threads.watchdog import extend_deadline
 
-PORTION = 32  # pictures that one call of a step, and so one task of the flow, is given
-READ = 8  # pictures that may be read before a model says how long it takes
-AT_ONCE = (3, 1, 2)  # portions in progress here: all, those whose masks are found, those after that
+PORTION = 32  # pictures in one call of a step, and so in one task of the flow
+READ = 8  # pictures that may be read before the time that a model takes is known
+AT_ONCE = (3, 1, 2)  # portions in progress here: in all, in the first step, in the second
 
 Find = Callable[[Job, list[str]], list[Outcome]]
 Remove = Callable[[Job, list[Outcome]], Iterable[Outcome]]
@@ -35,7 +35,7 @@ Remove = Callable[[Job, list[Outcome]], Iterable[Outcome]]
 
 @dataclass(frozen=True)
 class Steps:
-    """The two steps of a portion. Where they go to other machines, so many portions are `elsewhere` at once."""
+    """The two steps of a portion. If they run on other machines, `elsewhere` portions do at once."""
 
     find: Find = find_masks
     remove: Remove = remove_masked
@@ -47,7 +47,7 @@ HERE = Steps()
 
 @dataclass(frozen=True)
 class Work:
-    """What the portions of a run have in common."""
+    """The common parts of a run's portions."""
 
     job: Job
     folders: Folders
@@ -58,7 +58,7 @@ class Work:
 
 
 def rejected(work: Work, there: Survey) -> Iterator[tuple[Outcome, Fingerprint]]:
-    """Rows of what is not begun, where they are not in the manifest: no pictures, or without a place for results."""
+    """New rows of files that are not begun: not pictures, or without a place for their results."""
     for name, reason in sorted((there.rejected | there.barred).items()):
         row = work.manifest.outcome(name)
         if row is None or row.reason != reason:
@@ -67,9 +67,9 @@ def rejected(work: Work, there: Survey) -> Iterator[tuple[Outcome, Fingerprint]]
 
 
 def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Fingerprint], None, None]:
-    """Do what waits. Yields each row with what it is true of, to be committed before the next is asked for.
+    """Do the waiting pictures. Yields each row with its fingerprint, to be committed before the next is asked for.
 
-    What was in progress when an earlier run died comes last, each alone; what died alone too often is set aside.
+    Pictures in progress when an earlier run died come last, one at a time; one alone at too many deaths is set aside.
     """
     suspects = work.manifest.journal.suspects()
     due_again = set(waiting)
@@ -77,7 +77,7 @@ def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Fingerp
     portions = [ordinary[first : first + PORTION] for first in range(0, len(ordinary), PORTION)]
     with stoppable():
         yield from _worked_through(work, portions)
-        if work.steps.elsewhere and work.manifest.shard is None:  # a machine that was lost may have left half of a file
+        if work.steps.elsewhere and work.manifest.shard is None:  # a lost machine may have left a half-written file
             work.folders.target.sweep()
         for name in until_interrupted(name for name in suspects if name in due_again):
             if suspects[name] < ENOUGH:
@@ -88,7 +88,7 @@ def outcomes(work: Work, waiting: list[str]) -> Generator[tuple[Outcome, Fingerp
 
 @dataclass(frozen=True)
 class _Portion:
-    """Names in progress together: what their rows are true of, which masks are there already, and their flow run."""
+    """Names in progress together: their fingerprints, the masks that exist already, and their flow run."""
 
     names: list[str]
     fingerprints: dict[str, Fingerprint]
@@ -98,9 +98,9 @@ class _Portion:
 
 
 def _worked_through(work: Work, portions: list[list[str]]) -> Iterator[tuple[Outcome, Fingerprint]]:
-    """Several portions at a time, each in a thread. The manifest is read and written by this one alone.
+    """Do several portions at a time, each in a thread. Only this thread reads and writes the manifest.
 
-    On this machine the masks of one are found, and of two others one is painted while the other is read and written.
+    On this machine one portion is in the first step; of two others, one is painted while the other is read or written.
     """
     at_once, finding, painting = (work.steps.elsewhere,) * 3 if work.steps.elsewhere else AT_ONCE
     finders, painters = Semaphore(finding), Semaphore(painting)
@@ -127,7 +127,7 @@ def _worked_through(work: Work, portions: list[list[str]]) -> Iterator[tuple[Out
 
 
 def _within(context: Context, rows: Generator[Outcome, None, None]) -> Iterator[Outcome]:
-    """The same rows, made in a context."""
+    """The same rows, computed in a context."""
     with closing(rows):
         while (row := context.run(next, rows, None)) is not None:
             yield row
@@ -140,7 +140,7 @@ def _begin(work: Work, names: list[str], flight: ExitStack) -> _Portion:
 
 
 def _find(work: Work, one: _Portion) -> list[Outcome]:
-    """The first step: masks, as files that can be looked at and corrected."""
+    """The first step: masks, as files that can be inspected and corrected."""
     extend_deadline(min(len(one.names), READ))
     return [*one.ready.values(), *work.steps.find(work.job, [name for name in one.names if name not in one.ready])]
 
@@ -149,14 +149,14 @@ def _finish(work: Work, found: list[Outcome]) -> Generator[Outcome, None, None]:
     """The second step: removal under the masks."""
     masked = [outcome for outcome in found if outcome.status == "masked"]
     if work.masks_only:
-        for outcome in masked:  # what an earlier run painted does not belong to this mask
+        for outcome in masked:  # an earlier result does not belong to this mask
             work.folders.target.remove(work.folders.target.image_name(outcome.source))
         thumbnails.make(work.folders.target, [outcome.row() for outcome in masked], work.folders.source)
         yield from found
         return
     yield from (outcome for outcome in found if outcome.status != "masked")
     if stop_requested():
-        return  # before weights are loaded for what is not to be begun
+        return  # before loading weights for pictures that will not be begun
     yield from work.steps.remove(work.job, masked)
 
 

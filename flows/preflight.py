@@ -1,4 +1,4 @@
-"""What is refused before any weights are loaded: first with nothing touched, then by what the target holds."""
+"""Checks before any weights are loaded: first with nothing touched, then against the target."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Task:
-    """A job that nothing speaks against so far: its folders, what is asked of every picture, and what is to be done.
+    """A job that passed the checks: its folders, its requests, and its pictures.
 
-    `whole` is everything that the source holds, `there` the share of it that `shard` (None: all) is to do.
+    `whole` is everything in the source, `there` the share that `shard` (None: all) is to do.
     """
 
     job: Job
@@ -52,12 +52,12 @@ class Task:
 
     @property
     def present(self) -> set[str] | None:
-        """The names that the records tell of; None for all rows of the ledger."""
+        """The names in the records; None for all rows of the ledger."""
         return None if self.folders.source.single else self.there.all
 
 
 def preflight(job: Job, say: Say, masks_only: bool = False) -> Task:
-    """A task of a job. Touches nothing. Raises UsageError or ValueError for whatever cannot work."""
+    """The task of a job. Touches nothing. Raises UsageError or ValueError for a job that cannot work."""
     job = to_one_file(job)
     folders = open_folders(job.source, job.target, job.format)
     if folders.source.single and (job.prune or job.copy_others):
@@ -76,9 +76,9 @@ def preflight(job: Job, say: Say, masks_only: bool = False) -> Task:
 
 @contextmanager
 def opened(task: Task, say: Say, only_look: bool = False) -> Iterator[Manifest]:
-    """The ledger of a task's target, locked, unless one will `only_look`. Raises UsageError and Busy.
+    """The ledger of a task's target, locked unless `only_look`. Raises UsageError and Busy.
 
-    What a run that died left behind is cleared up, and a ledger that was lost is built again.
+    A dead run's leftovers are cleaned up, and a lost ledger is rebuilt.
     """
     folders = task.folders
     with (
@@ -96,7 +96,7 @@ def opened(task: Task, say: Say, only_look: bool = False) -> Iterator[Manifest]:
 
 
 def due_of(task: Task, manifest: Manifest) -> list[str]:
-    """What is to be done on a target, after everything that the target itself has against it. Raises UsageError."""
+    """The names to do, after checking the job against its target. Raises UsageError."""
     job, names = task.job, task.there.names
     manifest.settings.refuse(job)
     rebuild.complete(manifest, task.folders, names, task.requests, job)
@@ -108,7 +108,7 @@ def due_of(task: Task, manifest: Manifest) -> list[str]:
 
 
 def refuse_missing_weights(task: Task, manifest: Manifest, names: list[str], say: Say) -> None:
-    """Say what has to be fetched first, and what will be slow; where it cannot be, raise EnvironmentFault at once."""
+    """Say what has to be fetched first, and what will be slow. Raises EnvironmentFault if weights cannot be fetched."""
     lacking = missing(task.job, task.masks_only)
     if any(one.finds for one in lacking):
         ready = due.masked(manifest, task.folders, names, task.requests, task.job)
@@ -121,7 +121,7 @@ def refuse_missing_weights(task: Task, manifest: Manifest, names: list[str], say
 
 
 def _remembered(job: Job, target: Target) -> Job:
-    """A job that says nothing of what to remove uses the masks that an earlier `masks` found in its target."""
+    """The job itself, or, if it does not say what to remove, with the request of the earlier `masks` on its target."""
     said = job.text or job.point or job.box or job.prompts or job.coco or job.masks or job.protect
     before = None if said else cards.read_job(target)
     return job.model_copy(update=before) if before else job
@@ -133,8 +133,8 @@ def explain(job: Job, requests: Requests, say: Say, masks_only: bool) -> None:
     split_name(segmenter)  # an unknown one is refused here
     refuse_unnamed(segmenter)
     if is_code(segmenter):
-        load_segmenter(segmenter)  # so that what cannot be imported is refused before anything is touched
-    # What the job itself asks; a bad row of a prompts file fails its own picture.
+        load_segmenter(segmenter)  # fails here, before anything is touched, if it cannot be imported
+    # The job's own prompts; a bad row of a prompts file fails only its own picture.
     for prompt in (*requests.all.prompts, *protection.phrases(job.protect)):
         if reason := objection(segmenter, prompt):
             raise UsageError(reason)
@@ -148,7 +148,7 @@ def explain(job: Job, requests: Requests, say: Say, masks_only: bool) -> None:
 
 
 def chosen(job: Job) -> Choice:
-    """The checkpoint and method of a job. Raises UsageError for what cannot be done."""
+    """The checkpoint and method of a job. Raises UsageError for an impossible choice."""
     try:
         choice = choose(job.model, job.method, job.revision or None, offline=True, prompt=job.prompt)
         if choice.uses_weights:
@@ -160,7 +160,7 @@ def chosen(job: Job) -> Choice:
 
 
 def _left_out(there: Survey) -> list[str]:
-    """What to say of things that are no pictures. Raises UsageError where there is nothing else."""
+    """Messages about files that are not pictures. Raises UsageError if there is nothing else."""
     said = []
     if there.unread:
         not_read = f"files that are not read: {unread.in_words(there.unread)}; {unread.AS_PICTURES}"

@@ -1,4 +1,4 @@
-"""The Prefect flow `remove-objects`: the job of flows/run.py, with its two steps as tasks. Holds no state."""
+"""The Prefect flow `remove-objects`: the job of flows/run.py, with its two steps as tasks. Stateless."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ from flows.threads.run_in_thread import run_in_thread
 from removal.weights.cache import NoHome
 
 Flowing = TypeVar("Flowing", bound=Callable[..., Any])
-IN_THREAD: Any = {"_sync": True}  # for what Prefect would take to be in the event loop, since the flow is async
+IN_THREAD: Any = {"_sync": True}  # for calls that Prefect would take for async ones, since the flow is async
 NEEDED = ("source", "target")
-WHOLE_PATH = r"^(/|~|file:/|[\w.+-]+://)"  # shown by Prefect where it is not met, in Rich's markup
+WHOLE_PATH = r"^(/|~|file:/|[\w.+-]+://)"  # shown by Prefect as an error, with Rich's markup
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z_-]*)")
-SECONDS_TO_STOP = 20.0  # of the thirty that a worker waits before it kills a run that was cancelled
+SECONDS_TO_STOP = 20.0  # seconds of the thirty before a worker kills a cancelled run
 
 
 @task(name="find-masks", cache_policy=NO_CACHE, persist_result=False)
@@ -75,7 +75,7 @@ def _annotation(name: str, about: FieldInfo) -> Any:
     kind = about.annotation
     if get_origin(kind) is list:
         kind = get_args(kind)[0] | kind  # `-p text=person` is a string
-    if name in PATHS:  # only the form says so: whoever calls the flow from a folder of his own may give a relative path
+    if name in PATHS:  # only in the form: a direct call of the flow may give a relative path
         pattern = WHOLE_PATH if name in NEEDED else f"{WHOLE_PATH}|^$"
         return Annotated[kind, Field(), WithJsonSchema({"type": "string", "pattern": pattern})]
     return Annotated[kind, Field(), *about.metadata]
@@ -92,14 +92,14 @@ async def remove_objects(source: str, target: str, **rest: Any) -> State:
         # Async, since Prefect waits for a second at the end of a flow that is not.
         return await run_in_thread(lambda: _clean(settings), SECONDS_TO_STOP)
     except (Stop, ValueError, FileNotFoundError, ImportError, NoHome) as error:
-        if not deployment.id:  # whoever called it gets the error itself
+        if not deployment.id:  # callers get the error itself
             raise
         get_run_logger().debug("the run ended by", exc_info=True)
         return Failed(message=as_parameters(error, {"source": source, "target": target} | rest))
 
 
 def as_parameters(error: Exception, given: Mapping[str, Any] = MappingProxyType({})) -> str:
-    """What a run failed of, in a line each, in the words of `prefect deployment run`; `given` are its parameters."""
+    """The reasons why a run failed, one a line, as flags of `prefect deployment run`; `given` are its parameters."""
     lines = str(error).split("\n")
     if isinstance(error, ValidationError):
         found = [(".".join(map(str, one["loc"][:1])), one["msg"]) for one in error.errors()]
@@ -110,7 +110,7 @@ def as_parameters(error: Exception, given: Mapping[str, Any] = MappingProxyType(
 
 
 def _of_whom(line: str, given: Mapping[str, Any]) -> str:
-    """A line that begins with the parameter whose path it speaks of."""
+    """A line that begins with the parameter that it is about."""
     spoken_of = [name for name in PATHS if "/" in str(given.get(name)) and str(given[name]) in line]
     name = max(spoken_of, key=lambda name: len(str(given[name])), default="")
     return f"-p {name}={given[name]}: {line}" if name else line
@@ -137,7 +137,7 @@ def _clean(settings: Job) -> State:
 
 
 def refuse_relative_paths(settings: Job) -> None:
-    """A worker starts each run in a temporary folder; what a relative path put there would go with it."""
+    """Raises UsageError for relative paths: a worker starts runs in temporary folders, which are removed afterwards."""
     for name in sorted(PATHS):
         path = getattr(settings, name)
         if deployment.id and path and "://" not in path and not Path(path).expanduser().is_absolute():
@@ -153,7 +153,7 @@ def _remove(settings: Job, masked: list[Outcome]) -> Iterable[Outcome]:
 
 
 def _told(step: Any, settings: Job, some: list) -> list[Outcome]:
-    """A step, done here; or on a GPU of the cluster, where there is one."""
+    """A step that runs here, or on a GPU of the cluster if there is one."""
     if not cluster.asked_for():
         return step(settings, some)
     with cluster.one_gpu():
@@ -181,7 +181,7 @@ class RunLog:
         if outcome.status == "failed":
             self.log.warning("failed: %s: %s", readable(outcome.source), readable(str(outcome.reason)))
         percent = 100 * self.done // self.total
-        if percent > 100 * (self.done - 1) // self.total:  # a hundred calls to the server, however many pictures
+        if percent > 100 * (self.done - 1) // self.total:  # a hundred calls to the server, for any number of pictures
             self._show(float(percent))
 
     def say(self, message: str) -> None:
@@ -190,7 +190,7 @@ class RunLog:
     def _show(self, percent: float) -> None:
         try:
             update_progress_artifact(self.artifact, percent, **IN_THREAD)
-        except Exception as error:  # the server may be away for a while; the pictures do not need it
+        except Exception as error:  # the server may be unavailable for a while; the pictures do not need it
             self.log.warning("the progress could not be shown: %s", error)
 
 
@@ -203,7 +203,7 @@ def _report(settings: Job) -> None:
 
 
 def summary_page(settings: Job, found: cards.Standing) -> str:
-    """Markdown: how many wait for review, the first ten failures, the command to repeat. Names in it do nothing."""
+    """Markdown: the number to review, the first ten failures, the command to repeat. Names are escaped."""
     records = records_place(settings.target)
     report = as_code(f"{records}/report.html")
     if settings.report_url:

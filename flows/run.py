@@ -32,7 +32,7 @@ from removal.weights.devices import REPAID, devices, weights_leave
 
 
 class Watch(Protocol):
-    """Who follows a run: a progress bar, a Prefect artifact, or nobody."""
+    """The follower of a run: a progress bar, a Prefect artifact, or nobody."""
 
     def begin(self, total: int, finished: int) -> None: ...
     def did(self, outcome: Outcome) -> None: ...
@@ -52,9 +52,10 @@ SILENT = Silent()
 
 @dataclass
 class Summary:
-    """What a run did (`done`, by status; `doubted` of them), and how its target stands then: `counts`, `doubtful`.
+    """The work of a run (`done`, by status; `doubted` of them), and the state of its target afterwards:
 
-    `interrupted`: somebody asked it to stop before it was through. `takes`: what a run that was only looked at would.
+    `counts`, `doubtful`. `interrupted`: it was asked to stop before the end. `takes`: the forecast of a run that was
+    only looked at.
     """
 
     done: Counter[str] = field(default_factory=Counter)
@@ -79,7 +80,7 @@ class Summary:
 
 
 def run(job: Job, watch: Watch = SILENT, steps: Steps = HERE, masks_only: bool = False) -> Summary:
-    """Do what is missing or changed of a job. The same call after any interruption goes on where it stopped.
+    """Do the missing and changed pictures of a job. The same call resumes after any interruption.
 
     Raises UsageError or ValueError before anything is touched, Busy when another run holds the target,
     EnvironmentFault or TooManyFailures when the run had to stop.
@@ -111,7 +112,7 @@ def run(job: Job, watch: Watch = SILENT, steps: Steps = HERE, masks_only: bool =
 
 
 def compiling(job: Job, pictures: int) -> Job:
-    """The job, with `compile` on instead of auto where so many pictures repay it."""
+    """The job, with `compile` on instead of auto if there are enough pictures to repay it."""
     if job.compile != "auto" or pictures < REPAID or job.attention != "plain" or job.method == "attentive":
         return job
     stay = [one.startswith("cuda") and not weights_leave(job.offload, one) for one in devices(job.device)]
@@ -119,7 +120,7 @@ def compiling(job: Job, pictures: int) -> Job:
 
 
 def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
-    """What `run` would do, with its refusals; writes nothing, not even to the manifest."""
+    """The summary of what `run` would do, with its checks; writes nothing, not even to the manifest."""
     task, pace = preflight(job, watch.say, masks_only), None
     names = waiting = task.there.names
     if task.folders.target.has(ledger_of(task.shard)) or task.folders.target.has("metadata.jsonl"):
@@ -149,9 +150,9 @@ def _prune(task: Task, manifest: Manifest, watch: Watch) -> None:
 
 @contextmanager
 def _recorded(work: Work, task: Task, summary: Summary, begins: bool) -> Iterator[None]:
-    """Around the work: whatever comes of it, the record files are written afterwards, and tell of it.
+    """Write the record files after the work, however it ends.
 
-    A shard's job.toml stands at once, for those beside it; where it came to no row, the one before stands again.
+    A shard's job.toml is written at once, for the other shards; if it reached no row, the earlier one is restored.
     """
     manifest, folders, place = work.manifest, task.folders, records_of(task.shard)
     passed = list(rejected(work, task.there))
@@ -171,7 +172,7 @@ def _recorded(work: Work, task: Task, summary: Summary, begins: bool) -> Iterato
 
 
 def _sample_and_rest(work: Work, begun: list[str], summary: Summary, watch: Watch) -> None:
-    """Do what is begun: with --canary a sample of it first, which is judged before the rest."""
+    """Do the pictures that were begun; with --canary a sample of them first, which is judged before the rest."""
     for first, part in zip((True, False), canary.split(begun, work.job.canary), strict=False):
         _do(work, part, summary, watch)
         if work.job.canary and first and summary.tried == len(part):
@@ -180,7 +181,7 @@ def _sample_and_rest(work: Work, begun: list[str], summary: Summary, watch: Watc
 
 def _do(work: Work, names: list[str], summary: Summary, watch: Watch) -> None:
     trouble = how = None
-    with closing(outcomes(work, names)) as done:  # what is in progress lands before the manifest closes
+    with closing(outcomes(work, names)) as done:  # pictures in progress are recorded before the manifest closes
         for outcome, fingerprint in done:
             outcome = work.manifest.record(work.folders.target, outcome, fingerprint, work.job)
             summary.add(outcome)
@@ -189,18 +190,18 @@ def _do(work: Work, names: list[str], summary: Summary, watch: Watch) -> None:
                 watch.say(f"{outcome.source}: {how}")
             extend_deadline(GROUP)
             if trouble is None and (trouble := _too_many(work.job, summary)):
-                request_stop()  # what is finished by then has its rows too
+                request_stop()  # pictures finished by then get their rows too
     if trouble is not None:
         raise trouble
 
 
 def _patience(work: Work) -> float:
-    """Seconds a picture before a run ends itself. What hangs elsewhere is not ended by ending this process."""
+    """Seconds a picture before a run ends itself; 0 if the work is on other machines, which that would not stop."""
     return 0 if work.steps.elsewhere else work.job.hang_timeout
 
 
 def _last_words(job: Job, manifest: Manifest) -> str:
-    """What a run says that ends itself because a call hangs."""
+    """The message of a run that ends itself because a call hangs."""
     names = manifest.journal.hangs()
     others = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return (

@@ -1,4 +1,6 @@
-"""`python -m flows.serve`: the deployments without a work pool, run on this machine; and what deploying sets up."""
+"""`python -m flows.serve`: the deployments without a work pool, run on this machine; and the limits that deploying
+sets.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ def serve(*, job: str = "", cron: str = "") -> None:
     """Make the deployment `adhoc`, with --cron also `nightly`, and run them here, one at a time, until Ctrl-C.
 
     Args:
-        job: TOML file of settings for the schedule, such as the job.toml of a result that was good
+        job: TOML file of settings for the schedule, such as the job.toml of a good result
         cron: when to run it, such as "0 2 * * *" for two o'clock every night
     """
     if not server_configured():

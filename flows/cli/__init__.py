@@ -1,1 +1,1 @@
-"""The command line: verbs, flags, progress, and words for what is wrong."""
+"""The command line: verbs, flags, progress, and messages about errors."""

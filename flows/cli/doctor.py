@@ -1,4 +1,4 @@
-"""Looks over the machine: what a run needs, and for each thing that is wrong its fix."""
+"""Checks the machine for everything that a run needs, and names a fix for each problem."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from flows.places.file_system import try_out
 from flows.settings.paths import local_path
 from flows.steps.loading import quiet_libraries
 
-LITTLE = 4e9  # bytes of a GPU, too few for Stable Diffusion 1.5 in half precision
+LITTLE = 4e9  # bytes of GPU memory; less is too little for Stable Diffusion 1.5 in half precision
 Check = tuple[str, Callable[[], str], str]
 
 
 class NotHere(Exception):
-    """Something is missing that is no fault of the machine; the message says what, and how to get it."""
+    """Something is missing without being a fault of the machine; the message says what, and how to get it."""
 
 
 def examine(target: Path) -> Iterator[tuple[str, bool | None, str]]:
-    """(what, whether it is well, words) for all that a run into `target` needs; None for what is merely not here."""
+    """(name, ok, message) for everything that a run into `target` needs; ok is None for something merely missing."""
     quiet_libraries()
     for name, check, fix in (*CHECKS, *checks_of(target)):
         try:
@@ -47,10 +47,10 @@ def _python() -> str:
 
 
 def jpeg() -> str:
-    """Where the libjpeg-turbo is that keeps a JPEG's coefficients, which is tried on a picture."""
+    """The path of the libjpeg-turbo that keeps a JPEG's coefficients, tested on a picture."""
     import numpy as np
 
-    from flows.formats.encoding import changed, encode_image  # which OpenCV may be too broken for
+    from flows.formats.encoding import changed, encode_image  # imported here, since OpenCV may be broken
     from flows.formats.jpeg_workers import library
     from flows.formats.pictures import decode
 
@@ -85,7 +85,7 @@ def _device() -> str:
 
 
 def gpu_is_there() -> bool:
-    """True if the machine has an NVIDIA GPU, as its driver and not torch says."""
+    """True if the machine has an NVIDIA GPU, according to its driver rather than torch."""
     return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists()
 
 
@@ -156,7 +156,7 @@ def _bundled() -> str:
 
 
 def checks_of(target: Path) -> list[Check]:
-    """What the place of a target has to be able to do."""
+    """The checks of a target's place."""
     place = there(local_path(target).absolute())
     return [
         ("disk", partial(_disk, place), "Free some space, or choose another target."),

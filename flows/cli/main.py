@@ -1,4 +1,4 @@
-"""The `cleanplate` command: the list of its verbs, and how it ends. Only this file exits."""
+"""The `cleanplate` command: the list of its verbs, and its exit codes. Only this file exits."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ app.register_install_completion_command()
 
 
 def verb(function: Any, line: str) -> None:
-    """List a verb, with a line that shows its use."""
+    """Register a verb, with an example."""
     app.command(function, help_epilogue=example(line))
 
 
@@ -84,7 +84,7 @@ def main(app: App = app) -> None:
     _open_what_is_closed()
     warnings.showwarning = lambda message, *_, **__: say(f"warning: {' '.join(str(message).split())}")
     warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # of one file there may be thousands, and none names it
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # a file may cause thousands of warnings, and none names it
     try:
         with terminable():
             code = app(["--prefill=none" if word == "--no-prefill" else word for word in sys.argv[1:]])
@@ -103,12 +103,12 @@ def main(app: App = app) -> None:
 
 
 def _open_what_is_closed() -> None:
-    """Where stdin, stdout or stderr is closed, the next file to be opened would take its place, and get its words."""
+    """Open closed standard streams: otherwise the next file opened would take their place and get their output."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who follows a run on a terminal: a live bar, or one plain line every ten seconds on a pipe. All on stderr."""
+"""Progress on a terminal: a live bar, or one plain line every ten seconds on a pipe. All on stderr."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flows.cli.verbs.talk import TALK, on_terminal, say
 from flows.outcome import Outcome
 from flows.records.card import counted, in_words
 
-EVERY = 10.0  # seconds between two plain lines
+EVERY = 10.0  # seconds between plain lines
 BAR = 16  # columns, so that what stands behind it fits into 80
 FIRST = ("failed", "removed")
 
@@ -63,7 +63,7 @@ class Terminal:
         self.say(f"{target}: {standing}" if tried else f"nothing to do; {target}: {standing}")
 
     def _left(self, done: int) -> str:
-        """By all that was done so far: rich would go by the last results, which come in bursts of a batch."""
+        """The time left, from all results so far: rich would use the last ones, which come in bursts of a batch."""
         pace = (time.monotonic() - self.began) / done
         return str(timedelta(seconds=round(pace * (self.total - done))))
 
@@ -73,7 +73,7 @@ class Terminal:
         return f"in {timedelta(seconds=round(time.monotonic() - self.began))}"
 
     def _rate(self, done: int) -> str:
-        """How many pictures a second, or a minute where that is less than one."""
+        """The pictures a second, or a minute if that is less than one."""
         rate = done / max(time.monotonic() - self.began, 1e-3)
         return f"{rate:.1f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
 

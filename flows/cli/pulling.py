@@ -1,4 +1,4 @@
-"""Fetching a model by hand, so that a run finds it without a connection."""
+"""Fetches a model in advance, so that a run finds it without a connection."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def pull_model(
     segmenter: str,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Fetch what a model needs, unless it is here; says how much. Returns what and where.
+    """Fetch everything that a model needs and this machine lacks; says how much. Returns what and where.
 
-    `segmenter` is what finds the objects: auto for what a run with this model would take, none for nothing. Raises
-    ValueError for a licence that was not accepted, EnvironmentFault for what is unavailable.
+    `segmenter` finds the objects: auto for the one that a run with this model would take, none for no segmenter. Raises
+    ValueError for a licence that was not accepted, EnvironmentFault for unavailable weights.
     """
-    for name in QUIET.keys() - {"HF_HUB_DISABLE_PROGRESS_BARS"}:  # the hub's bars show how far a download is
+    for name in QUIET.keys() - {"HF_HUB_DISABLE_PROGRESS_BARS"}:  # the hub's bars show the progress of a download
         os.environ.setdefault(name, QUIET[name])
     from removal.checkpoints.known import look_up
     from removal.checkpoints.lora import find
@@ -58,7 +58,7 @@ def pull_model(
 
 
 def _fetch(row: Checkpoint, accept_license: bool, say: Callable[[str], None]) -> tuple[Download | None, Path]:
-    """Fetch a checkpoint, once it is said how much that is; returns this too, and where it is."""
+    """Fetch a checkpoint after saying how large it is. Returns its size and its place."""
     from removal.checkpoints.fetch import configs_for, fetch
 
     plan = _plan(row, say)
@@ -76,7 +76,7 @@ def _fetch_segmenter(model: str, segmenter: str, say: Callable[[str], None]) -> 
         try:
             say(f"{weights.fetch(False)}")
         except OSError as error:
-            if segmenter != "auto" or model in PRESETS:  # a preset is not whole without what finds the objects
+            if segmenter != "auto" or model in PRESETS:  # a preset is not complete without its segmenter
                 raise EnvironmentFault(str(error)) from error
             say(f"{error}")
             say(f"The model is here; what finds objects by text, {name}, is not. Another: --segmenter NAME")
@@ -84,7 +84,7 @@ def _fetch_segmenter(model: str, segmenter: str, say: Callable[[str], None]) -> 
 
 
 def _plan(row: Checkpoint, say: Callable[[str], None]) -> Download | None:
-    """Say what is to be fetched of a checkpoint, and return it; None where the hub cannot say: it may be here."""
+    """Say which files of a checkpoint will be fetched, and return them; None if the hub cannot be asked."""
     from removal.checkpoints.fetch import files_wanted
     from removal.weights import hub
 

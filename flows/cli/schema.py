@@ -1,4 +1,4 @@
-"""The job file for editors: its JSON Schema, and one to start from."""
+"""The job file for editors: its JSON Schema, and a template."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def job_schema() -> dict[str, Any]:
     made = Job.model_json_schema()
     for name, about in made["properties"].items():
         about.pop("title", None)
-        if about.get("type") == "array":  # one phrase may stand without brackets
+        if about.get("type") == "array":  # a single phrase needs no brackets
             many = {key: about.pop(key) for key in ("type", "items")}
             made["properties"][name] = {"anyOf": [many["items"], many], **about}
     return made | {
@@ -27,7 +27,7 @@ def job_schema() -> dict[str, Any]:
 
 
 def job_to_start_from() -> str:
-    """A job file with every setting as a comment, and what it is for."""
+    """A job file with every setting as a comment, and its description."""
     lines = [
         f"#:schema ./{FILE}",
         "# A job for `cleanplate run SOURCE TARGET --job FILE`. Editors complete and check it",
@@ -36,7 +36,7 @@ def job_to_start_from() -> str:
     ]
     for name, about in Job.model_fields.items():
         if name in ("source", "target"):
-            continue  # said on the command line, so that one job serves many folders
+            continue  # given on the command line, so that one job serves many folders
         default = about.get_default()
         setting = f"{name} = \n" if default is None else to_toml({name: default})
         lines += ["", *textwrap.wrap(about.description or "", 78, initial_indent="## ", subsequent_indent="## ")]

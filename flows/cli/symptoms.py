@@ -1,4 +1,4 @@
-"""What broken machines say, word for word, and what fixes each."""
+"""The literal error messages of broken machines, and the fix for each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OPENCV_FIX = (
     f"or {PIP} uninstall -y opencv-python && {PIP} install opencv-python-headless"
 )
 FITTING = f"{PIP} install --upgrade torch torchvision, both from one place"
-FIXES = {  # the first part that is found in a message says the fix
+FIXES = {  # the first text found in a message decides the fix
     "libxcb.so.1": f"OpenCV needs system libraries: {OPENCV_FIX}",
     "libGL.so.1": f"OpenCV needs system libraries: {OPENCV_FIX}",
     "libgthread-2.0.so.0": f"OpenCV needs system libraries: {OPENCV_FIX}",
@@ -40,5 +40,5 @@ FIXES = {  # the first part that is found in a message says the fix
 
 
 def fix_of(message: str) -> str | None:
-    """What fixes the machine that said this; None where nothing is known of it."""
+    """The fix for a machine that gave this message; None if it is unknown."""
     return next((fix for part, fix in FIXES.items() if part in message), None)

@@ -1,1 +1,1 @@
-"""Where a run is tracked, and other machines that take part in it."""
+"""Tracking of a run by Prefect, and other machines that take part in it."""

@@ -1,4 +1,4 @@
-"""What the libraries below log, and what they warn of, passed on to the log of a run."""
+"""Passes the log records and warnings of libraries on to the log of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LIBRARIES = ("py.warnings", "diffusers", "transformers", "huggingface_hub")
 
 
 class _PassOn(logging.Handler):
-    """Hands a record's text to another logger, from whatever thread it comes."""
+    """Hands a record's text to another logger, from any thread."""
 
     def __init__(self, log: logging.Logger | logging.LoggerAdapter):
         super().__init__(logging.WARNING)

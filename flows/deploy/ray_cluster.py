@@ -15,7 +15,7 @@ from typing import Any
 from flows.errors import EnvironmentFault, pip
 
 VARIABLE = "CLEANPLATE_RAY"
-TRIES_AGAIN = 2  # of a portion whose process or machine was lost; what it wrote until then is written again, the same
+TRIES_AGAIN = 2  # of a portion whose process or machine was lost; it writes the same files again
 
 
 def asked_for() -> bool:
@@ -23,7 +23,7 @@ def asked_for() -> bool:
 
 
 def task_runner() -> Any:
-    """Prefect's task runner on the cluster; None for its own one. Raises EnvironmentFault without the extra `ray`."""
+    """Prefect's task runner on the cluster; None for its default. Raises EnvironmentFault without the extra `ray`."""
     if not asked_for():
         return None
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reads it when it starts
@@ -36,17 +36,19 @@ def task_runner() -> Any:
 
 
 def at_once() -> int:
-    """How many portions to have in progress there: one for each GPU, or CPU where there is none, and one that waits."""
+    """The portions to have in progress there: one for each GPU, or CPU without any, and one that waits."""
     return 1 + _places("GPU", _places("CPU", 1)) if asked_for() else 0
 
 
 @contextmanager
 def one_gpu() -> Iterator[None]:
-    """What is submitted in this block gets a GPU for itself, if the cluster has any."""
+    """Tasks submitted in this block get a GPU of their own, if the cluster has any."""
     from prefect_ray.context import remote_options
 
     gpus = 1 if _places("GPU", 0) else 0
-    with remote_options(num_gpus=gpus, max_calls=0, max_retries=TRIES_AGAIN):  # 0: a process keeps its model for others
+    with remote_options(
+        num_gpus=gpus, max_calls=0, max_retries=TRIES_AGAIN
+    ):  # 0: a process keeps its model for later tasks
         yield
 
 

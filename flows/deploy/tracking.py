@@ -1,4 +1,4 @@
-"""Whether a run is tracked by Prefect, and how it is then started. Imports Prefect (a second) only to start it."""
+"""Starts a run as the Prefect flow if it is to be tracked. Imports Prefect, which takes a second, only then."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def server_configured() -> bool:
-    """True if Prefect has a server, by environment or profile; found out without importing Prefect (1 s)."""
+    """True if Prefect has a server, by environment or profile; without importing Prefect, which takes 1 s."""
     if os.environ.get("PREFECT_API_URL"):
         return True
     home = Path(os.path.expanduser(os.environ.get("PREFECT_HOME", "~/.prefect")))
@@ -29,7 +29,7 @@ def server_configured() -> bool:
 
 
 def whole_paths(settings: Job) -> dict[str, Any]:
-    """What was said of a job, as parameters of the flow, with paths that mean the same from every folder."""
+    """The given settings as parameters of the flow, with absolute paths."""
     given = settings.model_dump(exclude_unset=True)
     return given | {key: whole_path(given[key]) for key in PATHS if given.get(key)}
 

@@ -1,4 +1,4 @@
-"""Results as data sets that others read: a COCO file without what is gone, pairs of pictures, parquet."""
+"""Results as data sets for others: a COCO file without the removed objects, pairs of pictures, parquet."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ TOLD = (
 
 
 def write_coco(target: Path, dest: Path, rows: Iterable[dict[str, Any]] | None = None) -> Path:
-    """The COCO file of a run into the folder `dest`, without the annotations of what was removed. Returns its path.
+    """Write the COCO file of a run to the folder `dest`, without the annotations of removed objects. Returns its path.
 
-    Pictures of which `rows` (all that the target delivers, by default) have none are left out with their annotations.
+    Pictures without a row in `rows` (by default all that the target delivers) are left out with their annotations.
     Raises UsageError for a target that was not made from a COCO file.
     """
     job = read_job(Target.existing(target)) or {}
@@ -62,8 +62,8 @@ def write_coco(target: Path, dest: Path, rows: Iterable[dict[str, Any]] | None =
 
 
 def write_pairs(target: Path, dest: Path, rows: Iterable[dict[str, Any]] | None = None) -> int:
-    """Every changed picture before and after, with its mask, as a folder for `datasets.load_dataset(dest)`: columns
-    input, mask and output. Returns how many pairs there are. Raises UsageError where the source is unavailable.
+    """Write every changed picture before and after, with its mask, as a folder for `datasets.load_dataset(dest)`:
+    columns input, mask and output. Returns how many pairs there are. Raises UsageError if the source is unavailable.
     """
     lines = []
     for row in _changed(target, rows):
@@ -83,7 +83,7 @@ def write_parquet(target: Path, dest: Path, rows: Iterable[dict[str, Any]] | Non
     """The pictures of a target in parquet files that `datasets.load_dataset(dest)` reads: columns image and mask and
     what the rows tell; with `pairs` input, mask and output of the changed ones. Returns how many pictures there are.
 
-    Raises UsageError where pyarrow is not installed.
+    Raises UsageError if pyarrow is not installed.
     """
     pictures = _changed(target, rows) if pairs else _delivered(target, rows)
     columns = ["input", "mask", "output"] if pairs else ["image", "mask"]
@@ -97,7 +97,7 @@ def write_parquet(target: Path, dest: Path, rows: Iterable[dict[str, Any]] | Non
 
 
 def _write_shard(file: Path, rows: list[dict[str, Any]], pictures: list[str]) -> None:
-    """One file, with the types of its columns as the package datasets writes them into a schema."""
+    """Write one file, with the types of its columns in the schema as the package datasets writes them."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -132,7 +132,7 @@ def _shards(target: Path, rows: list[dict[str, Any]], pairs: bool) -> Iterator[l
 
 
 def _places(target: Path, row: dict[str, Any], pairs: bool = True) -> dict[str, Path]:
-    """Where the pictures of a row lie, by column."""
+    """The paths of a row's pictures, by column."""
     mask = {"mask": target / row["mask_file_name"]} if row["mask_file_name"] else {}
     if not pairs:
         return {"image": target / row["file_name"], **mask}
@@ -158,7 +158,7 @@ def _changed(target: Path, rows: Iterable[dict[str, Any]] | None) -> Iterator[di
 
 
 def _delivered(target: Path, rows: Iterable[dict[str, Any]] | None) -> Iterator[dict[str, Any]]:
-    """The rows of pictures in images/: those given, or all."""
+    """The rows of pictures in images/: the given ones, or all."""
     given = rows_of(_lines(target, "metadata"), f"{target}/metadata.jsonl") if rows is None else rows
     return (row for row in given if row["file_name"])
 

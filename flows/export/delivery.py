@@ -1,4 +1,4 @@
-"""A finished result to give away: pictures, masks, records and page, as a whole or not at all."""
+"""Exports a finished result: pictures, masks, records and page, all or nothing."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def export(
     `coco` adds the COCO file of the job without what was removed. `pairs` makes a data set of pictures before and after
     instead, `parquet` one of pictures and masks in parquet files; both together, pairs in such files.
 
-    `accepted`: only those that somebody accepted. Without `originals` nothing shows what was removed: no strips, no
-    animations, no picture before, and nothing that was copied because it could not be changed. Earlier attempts stay
-    behind in any case. Raises UsageError for a target without a result and for a `dest` that holds anything, Busy while
-    a run has the target.
+    `accepted`: only accepted ones. Without `originals` nothing shows what was removed: no strips, no animations, no
+    pictures before, and no pictures that were copied because they could not be changed. Earlier attempts are never
+    exported. Raises UsageError for a target without a result and for a `dest` that is not empty, Busy while a run holds
+    the target.
     """
     _refuse(target, dest)
     if pairs and not originals:
@@ -95,7 +95,7 @@ def _copy(target: Path, part: Path, dest: Path, rows: list[Row], originals: bool
 
 
 def _whole(dest: Path, fill: Callable[[Path], int]) -> int:
-    """Fill a folder beside `dest`, and put it there at once. Returns what `fill` does."""
+    """Fill a folder beside `dest`, then rename it to `dest`. Returns the result of `fill`."""
     dest.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{dest.name}-", suffix=".part", dir=dest.parent))
     try:
@@ -109,7 +109,7 @@ def _whole(dest: Path, fill: Callable[[Path], int]) -> int:
 
 
 def _as_recorded(target: Path, rows: list[Row], say: Callable[[str], None]) -> Iterator[Row]:
-    """The rows whose files are what they say. Others are said and left out: they may show anything."""
+    """The rows whose files match them. Others are reported and left out, since they may show anything."""
     of = Target.existing(target)
     for row in rows:
         try:
@@ -124,7 +124,7 @@ def _as_recorded(target: Path, rows: list[Row], say: Callable[[str], None]) -> I
 
 
 def _files(row: Row) -> dict[str, str | None]:
-    """The picture of a row and its mask, with their SHA-256 where it is known."""
+    """The picture of a row and its mask, with their SHA-256 if it is known."""
     masks = {row["mask_file_name"]: row.get("sha256_mask")} if row["mask_file_name"] else {}
     return {row["file_name"]: row["sha256_out"], **masks}
 
@@ -134,7 +134,7 @@ def _sha256(file: Path) -> str:
 
 
 def _beside(row: Row, small: dict[str, dict[str, str]], originals: bool) -> list[str]:
-    """The files that show how a row's picture came about, less those that show the original, unless these may."""
+    """The strip, process and thumbnails of a row, without those that show the original unless `originals`."""
     thumbs = thumbnails.of(small, row)
     shown = [path for kind, path in thumbs.paths.items() if originals or kind != "before"] if thumbs else []
     files = files_of(row["source"])
@@ -142,7 +142,7 @@ def _beside(row: Row, small: dict[str, dict[str, str]], originals: bool) -> list
 
 
 def _describe(target: Path, part: Path, dest: Path, rows: list[Row], originals: bool) -> None:
-    """The records, the card and the page of what was copied. The source is called by its name alone."""
+    """Write the records, the card and the page of the copy. The source is given by its name alone."""
     made, job = Target.existing(part), job_of(str(target / "job.toml"), {})
     made.write("metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
     made.write("failures.jsonl", b"")

@@ -1,1 +1,1 @@
-"""How names are shown to people, and what they may have meant by one that is not there."""
+"""Names as they are shown to people, and suggestions for misspelt ones."""

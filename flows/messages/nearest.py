@@ -1,4 +1,4 @@
-"""What somebody may have meant by a name that is not there."""
+"""Suggestions for names that do not exist."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
-ENTRIES = 10_000  # of a folder that are compared; more are not a typing error apart
+ENTRIES = 10_000  # entries of a folder to compare
 
 
 def name_beside(name: str, known: Iterable[str]) -> str:
-    """Such as "; did you mean 'steps'?" for 'stpes'; empty where nothing known is near."""
+    """A suggestion such as "; did you mean 'steps'?" for 'stpes'; empty if no known name is near."""
     near = get_close_matches(name, list(known), 1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def path_beside(path: str | Path) -> str:
-    """The same for a path that is not there, from what lies beside the first part of it that is wrong."""
+    """The same for a missing path, from the entries beside its first part that is wrong."""
     whole = Path(path)
     for part in (*reversed(whole.parents), whole):
         if part.exists() or part == Path():

@@ -1,1 +1,1 @@
-"""What people decide on a result, and what is done again for it."""
+"""Decisions of people about a result, and the redo of pictures."""

@@ -1,4 +1,4 @@
-"""What a reviewer decided: accept, reject or keep, a note, clicks, edits of the mask. Read from strangers' files."""
+"""A reviewer's decisions: accept, reject or keep, a note, clicks, edits of the mask. Read from untrusted files."""
 
 from __future__ import annotations
 
@@ -33,11 +33,10 @@ LONGEST_NOTE = 10_000  # characters
 
 @dataclass(frozen=True)
 class Decision:
-    """One picture's decision, whole: it replaces an earlier one.
+    """The whole decision on one picture, which replaces an earlier one.
 
-    `keep` puts the original in the place of the result. `points` and `boxes` say where to find it if redone, `mask`
-    how its mask is edited (None: nothing is said of that). Coordinates are pixels of the upright picture; `line` is
-    where it was read.
+    `keep` restores the original in place of the result. `points` and `boxes` say where to look in a redo, `mask` how
+    its mask is edited (None: no statement). Coordinates are pixels of the upright picture; `line` is where it was read.
     """
 
     file_name: str
@@ -50,7 +49,7 @@ class Decision:
 
 
 def read_decisions(data: str) -> list[Decision]:
-    """The decisions of a decisions.jsonl. Raises ValueError with the line number for a row that is none."""
+    """The decisions of a decisions.jsonl. Raises ValueError with the line number for an invalid row."""
     found = []
     for number, line in enumerate(data.removeprefix("\ufeff").split("\n"), 1):
         if not line.strip():
@@ -63,10 +62,10 @@ def read_decisions(data: str) -> list[Decision]:
 
 
 def apply(target: Path, decisions: Iterable[Decision], say: Callable[[str], None] = lambda _: None) -> int:
-    """Write decisions into the rows of a target. Returns how many pictures were decided.
+    """Write decisions into the rows of a target.
 
-    What cannot be applied, such as one for a picture that has no row, is left out and said. Raises UsageError when the
-    target holds no result, Busy when a run has it.
+    Returns how many pictures were decided. Decisions that cannot be applied, such as one for a picture without a row,
+    are left out and reported. Raises UsageError if the target holds no result, Busy while a run holds it.
     """
     if not (target / LEDGER).exists() and not (target / "metadata.jsonl").exists():
         raise UsageError(f"{target} holds no Cleanplate result (no {LEDGER})")
@@ -87,7 +86,7 @@ def apply(target: Path, decisions: Iterable[Decision], say: Callable[[str], None
 
 
 def _applied(target: Target, manifest: Manifest, decision: Decision) -> str:
-    """Apply one decision. Returns the name of its picture; raises ValueError, in words, for what cannot be applied."""
+    """Apply one decision. Returns the name of its picture. Raises ValueError, with a message, if that is impossible."""
     outcome = manifest.outcome(decision.file_name)
     if outcome is None:
         raise ValueError(f"there is no picture {decision.file_name!r}")
@@ -144,7 +143,7 @@ def _decision(row: Any, line: int) -> Decision:
 
 
 def _outside(decision: Decision, outcome: Outcome) -> str | None:
-    """Which point or box does not lie in the picture, in words; None where all do, or its size is not known."""
+    """A message about a point or box outside the picture; None if all are inside, or if its size is unknown."""
     width, height = outcome.width, outcome.height
     if not width or not height:
         return None

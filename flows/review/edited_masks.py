@@ -1,4 +1,4 @@
-"""Masks that are edited on the page: the edits are made to the mask as it was found, and written where masks lie."""
+"""Masks edited on the page: the edits are applied to the mask as it was found, and the result is written to masks/."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PAINTABLE = ("removed", "masked", "nothing found", "failed")
 
 
 def edit(target: Target, source: Callable[[], Source | None], outcome: Outcome, edits: Sequence[Edit]) -> None:
-    """Write the mask of a picture as it is after these edits, which replace all edits made to it before.
+    """Write the mask of a picture after these edits, which replace all earlier edits.
 
-    Without any, it is as it was found again. A later run or redo uses it as one made by hand. `source` opens the
-    originals, where they can be reached. Raises ValueError, in words, for what cannot be edited.
+    Without edits, it is the found mask again. A later run or redo uses it like one made by hand. `source` opens the
+    originals, if they can be reached. Raises ValueError, with a message, for a mask that cannot be edited.
     """
     files = files_of(outcome.source)
     base = _base(target, outcome)
@@ -56,7 +56,7 @@ def forget(target: Target, name: str) -> None:
 
 
 def _base(target: Target, outcome: Outcome) -> bytes | None:
-    """The mask that is edited: the one before earlier edits, unless somebody has changed that since in other ways."""
+    """The mask to edit: the one before earlier edits, unless somebody has changed it since in another way."""
     files = files_of(outcome.source)
     there = target.read(files.mask) if target.has(files.mask) else None
     told = _told(target, files.edits)
@@ -88,7 +88,7 @@ def _decoded(outcome: Outcome, data: bytes | None) -> np.ndarray:
 
 
 def _orientation(target: Target, source: Callable[[], Source | None], outcome: Outcome, base: bytes | None) -> int:
-    """How a mask is stored, which is how its picture is."""
+    """The stored orientation of a mask, which is its picture's."""
     if base is not None:
         return orientation_of(base, MAX_PIXELS, as_mask=True) or 1
     try:

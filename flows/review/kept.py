@@ -1,4 +1,4 @@
-"""The original is kept: a picture's result gives way to a copy of the source, and can be had back."""
+"""The decision to keep the original: a copy of the source replaces a picture's result, which can be restored."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from flows.places.source import Source
 from flows.places.target import Target
 from flows.steps import thumbnails
 
-COPIES = ("nothing found", "unsupported")  # what is in images/ of these is the original already
+COPIES = ("nothing found", "unsupported")  # statuses with the original in images/ already
 
 
 def keep(manifest: Manifest, folders: Folders, job: Job, outcome: Outcome, note: str | None) -> Outcome:
-    """Put the source's picture in the place of its result, which is set aside. Returns the new row.
+    """Replace a picture's result by the source's picture, and set the result aside. Returns the new row.
 
-    Raises ValueError, in words, where the source cannot be read or is another by now.
+    Raises ValueError, with a message, if the source cannot be read or has changed.
     """
     files = files_of(outcome.source)
     if outcome.status in COPIES:
@@ -50,7 +50,7 @@ def keep(manifest: Manifest, folders: Folders, job: Job, outcome: Outcome, note:
 
 
 def give_back(manifest: Manifest, target: Target, source: Source | None, job: Job, outcome: Outcome) -> Outcome:
-    """Put the result back that gave way to the original. Returns its row; that of the copy where there is none."""
+    """Restore the result that was set aside. Returns its row, or the copy's if there is none."""
     files = files_of(outcome.source)
     try:
         told = json.loads(target.read(f"{files.aside}/row.json"))
@@ -77,14 +77,14 @@ def _original(source: Source, job: Job, outcome: Outcome) -> bytes:
 
 
 def _parts(files: PictureFiles, image: str | None) -> dict[str, str]:
-    """The files that give way, by what they are called while they are aside."""
+    """The files to set aside, by their names while they are set aside."""
     return ({"image": image} if image else {}) | {
         "mask.png": files.mask, "strip": files.strip, "process.gif": files.process,
     }  # fmt: skip
 
 
 def _set_aside(manifest: Manifest, target: Target, files: PictureFiles, outcome: Outcome) -> None:
-    """Copy what gives way, its row last: one that dies here leaves the result where it was."""
+    """Copy the files to set aside, the row last, so that a process that dies here leaves the result in its place."""
     target.clear(files.aside)
     for part, path in _parts(files, outcome.file_name).items():
         if target.has(path):
@@ -100,4 +100,4 @@ def _fingerprint(manifest: Manifest, name: str) -> Fingerprint:
 
 
 def _nothing_else(file: sqlite3.Connection, name: str) -> None:
-    """What holds for the picture alone, such as a redo's settings, holds for its result when that is back."""
+    """A picture's own overrides, such as a redo's settings, apply to its result again once it is restored."""

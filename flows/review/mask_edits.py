@@ -1,4 +1,4 @@
-"""Changes to a mask by hand: lines of a brush, regions, and found objects that are not meant. Arrays in, arrays out."""
+"""Edits of a mask by hand: strokes of a brush, regions, and found objects that are not meant. Arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 MOST_EDITS, MOST_POINTS = 2_000, 100_000  # of one picture
 LARGEST = 5_000.0  # pixels of a brush's radius
-NEAR = 0.02  # of the longer side: so far beside an object a finger may point
+NEAR = 0.02  # of the longer side: a click may miss an object by this much
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Edit:
     erase: bool = False
 
     def row(self) -> dict[str, Any]:
-        """As it stands in a decision."""
+        """The edit as decisions give it."""
         if self.kind == "object":
             return {"object": [*self.points[0]]}
         erase = {"erase": True} if self.erase else {}
@@ -39,7 +39,7 @@ class Edit:
 
 
 def read_edits(rows: Any) -> tuple[Edit, ...]:
-    """The edits of a decision. Raises ValueError, in words, for what are none."""
+    """The edits of a decision. Raises ValueError, with a message, for invalid ones."""
     if not isinstance(rows, list) or len(rows) > MOST_EDITS:
         raise ValueError(f'"mask" is a list of up to {MOST_EDITS} edits')
     edits = tuple(map(_edit, rows))
@@ -49,7 +49,7 @@ def read_edits(rows: Any) -> tuple[Edit, ...]:
 
 
 def edited(mask: np.ndarray, edits: Iterable[Edit]) -> np.ndarray:
-    """A mask (H×W bool) after these edits, one after the other. Raises ValueError where no object is at a point."""
+    """A mask (H×W bool) after these edits, in order. Raises ValueError if there is no object at a point."""
     made = mask.astype(np.uint8)
     for edit in edits:
         if edit.kind == "object":
@@ -123,7 +123,7 @@ def _draw_line(made: np.ndarray, edit: Edit) -> None:
 
 
 def _object(made: np.ndarray, x: float, y: float) -> np.ndarray:
-    """Where the object is (H×W bool) that a point is on, or so near that it was meant."""
+    """The object (H×W bool) that a point is on, or so near that it was meant."""
     _, labels = cv2.connectedComponents(made, connectivity=8)
     height, width = made.shape
     reach = max(8, round(NEAR * max(height, width)))

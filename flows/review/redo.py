@@ -1,4 +1,4 @@
-"""The second pass: what was rejected, failed or is doubtful is done again, and nothing of what there was is lost."""
+"""The second pass: does rejected, failed and doubtful pictures again, without losing earlier results."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ CLICKED = f"{STAGE}/clicked.jsonl"
 
 @dataclass(frozen=True)
 class Redo:
-    """What a redo has in common for all its pictures.
+    """The common parts of a redo.
 
-    `job` made the target; `given` are settings that hold for what is done again; `held` is what held for single
-    pictures before; `drawn` are the pictures whose masks somebody made by hand.
+    `job` made the target; `given` are the settings of the redo; `held` are earlier overrides of single pictures;
+    `drawn` are the pictures whose masks were made by hand.
     """
 
     job: Job
@@ -60,14 +60,14 @@ class Redo:
 
     @property
     def lasting(self) -> dict[str, Any]:
-        """The given settings that affect pixels: they stay with the pictures that are done with them."""
+        """The given settings that affect pixels, which stay with the pictures that are done with them."""
         return {key: value for key, value in self.given.items() if key in cards.WHAT or key not in NO_EFFECT_ON_PIXELS}
 
     def changes(self, name: str) -> tuple[str, bool]:
-        """The settings of a picture that are not the job's, as JSON, and whether what was clicked says what to find."""
+        """A picture's settings that differ from the job's, as JSON, and True if its clicks say what to find."""
         before = self.held.get(name, Override())
-        again = any(key in self.given for key in cards.WHAT)  # what to find is said anew
-        drawn = name in self.drawn and not (again or before.pending)  # nothing is looked for then
+        again = any(key in self.given for key in cards.WHAT)  # the redo says what to find
+        drawn = name in self.drawn and not (again or before.pending)  # then nothing is looked for
         clicked = before.pending or (before.clicked and not again and not drawn)
         old = {key: value for key, value in before.settings.items() if not ((again or drawn) and key in cards.WHAT)}
         return json.dumps(old | self.lasting, sort_keys=True), clicked
@@ -120,18 +120,18 @@ def redo(
 
 
 def _job_of(target: Path, only: frozenset[str], given: dict[str, Any]) -> Job:
-    """The job that made a target. Raises UsageError for what cannot be done again, or so."""
+    """The job that made a target. Raises UsageError for a redo that is not possible."""
     if unknown := only - set(KINDS):
         raise UsageError(f"what is done again is {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
     if "format" in given:
         raise UsageError("a target has one format; leave out --format")
-    list(cards.read_rows(target))  # refuses what holds no result
+    list(cards.read_rows(target))  # raises for a target without a result
     return job_of(str(target / "job.toml"), {"target": str(target)})
 
 
 @contextmanager
 def _recorded(task: Redo, there: Survey, summary: Summary, begins: bool) -> Iterator[None]:
-    """Around the work: whatever comes of it, what was staged is in its place afterwards and the records are written."""
+    """Publish staged pictures and write the records after the work, however it ends."""
     if begins:
         task.manifest.mark_records_stale()
     try:
@@ -143,7 +143,7 @@ def _recorded(task: Redo, there: Survey, summary: Summary, begins: bool) -> Iter
 
 
 def _waiting(task: Redo, only: frozenset[str], names: list[str]) -> list[str]:
-    """The pictures to do: what an interrupted redo of the same kind left, or else all of that kind."""
+    """The pictures to do: the rest of an interrupted redo of the same kind, or all of that kind."""
     present, this = set(names), digest([sorted(only), task.lasting])
     if left := planned(task.manifest.file, this) & present:
         return sorted(left)
@@ -157,7 +157,7 @@ def _waiting(task: Redo, only: frozenset[str], names: list[str]) -> list[str]:
 
 
 def _kinds(outcome: Outcome, held: Override) -> set[str]:
-    """For which reasons a picture would be done again. None where somebody accepted it."""
+    """The kinds of redo that a picture belongs to; none for an accepted one."""
     if outcome.review == "accept":
         return set()
     kinds = {
@@ -169,13 +169,13 @@ def _kinds(outcome: Outcome, held: Override) -> set[str]:
 
 
 def _drawn(task: Redo, waiting: list[str]) -> frozenset[str]:
-    """The pictures that are done again under masks made by hand, however their earlier masks were found."""
+    """The pictures to do again with masks made by hand, however their earlier masks were found."""
     ready = due.masked(task.manifest, task.folders, waiting, task.requests, task.job)
     return frozenset(name for name, outcome in ready.items() if outcome.segmenter == BY_HAND)
 
 
 def _groups(task: Redo, waiting: list[str], watch: Watch) -> list[tuple[Job, list[str]]]:
-    """The pictures that share their settings, with the job of these. Refuses what cannot work, before anything does."""
+    """Groups of pictures that share settings, with their jobs. Refuses impossible jobs before any work."""
     groups: dict[tuple[str, bool], list[str]] = {}
     for name in waiting:
         groups.setdefault(task.changes(name), []).append(name)
@@ -192,7 +192,7 @@ def _groups(task: Redo, waiting: list[str], watch: Watch) -> list[tuple[Job, lis
 
 
 def _job(task: Redo, changes: dict[str, Any], clicked: bool) -> Job:
-    """The job of pictures with these settings, on the stage; what is said of what to find takes the place of all."""
+    """The job of pictures with these settings, on the stage; new prompts replace all of the job's."""
     said = clicked or any(key in changes for key in cards.WHAT)
     nothing = {key: Job.model_fields[key].get_default() for key in cards.WHAT} if said else {}
     once = {key: value for key, value in task.given.items() if key not in task.lasting}
@@ -202,7 +202,7 @@ def _job(task: Redo, changes: dict[str, Any], clicked: bool) -> Job:
 
 
 def _done(task: Redo, own: Job, names: list[str], steps: Steps) -> Iterator[Outcome]:
-    """Do pictures of one group on the stage. Yields what came of each, once that is committed and in its place."""
+    """Do the pictures of one group on the stage. Yields each outcome once it is committed and published."""
     requests = read_requests(own).among(task.requests.names)
     before = {name: outcome for name in names if (outcome := task.manifest.outcome(name))}
     for name in due.masked(task.manifest, task.folders, names, requests, own):  # masks made by hand are used again
@@ -219,7 +219,7 @@ def _done(task: Redo, own: Job, names: list[str], steps: Steps) -> Iterator[Outc
 
 
 def _commit(task: Redo, before: Outcome, outcome: Outcome, fingerprint: Fingerprint) -> None:
-    """Take the place of an earlier result, which is archived; one that failed takes no published one's place."""
+    """Replace an earlier result, which is archived; a failure does not replace a published result."""
     name, manifest, number = outcome.source, task.manifest, outcome.attempt or 1
     changes, clicked = task.changes(name)
 
@@ -246,7 +246,7 @@ def _commit(task: Redo, before: Outcome, outcome: Outcome, fingerprint: Fingerpr
 
 
 def _archive(target: Target, before: Outcome) -> None:
-    """Archive a published result, unless a redo that died has already."""
+    """Archive a published result, unless a dead redo has done so already."""
     if before.status != "removed" or not before.file_name or not before.mask_file_name:
         return
     row = f"{files_of(before.source).attempts}/{before.attempt or 1}.json"

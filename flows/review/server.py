@@ -1,8 +1,8 @@
-"""A page on 127.0.0.1, for the one who started it: shows the files of a folder, and saves what is decided there.
+"""Serves a page on 127.0.0.1 to the person who started it: shows the files of a folder, and saves decisions.
 
-Other programs and web pages on this machine could reach it too. So every address holds a random token, the Host must be
-this one (or a name that leads here would do, DNS rebinding), and what is saved must come from the page itself (Origin).
-By the standard library, which is enough for one person: a framework would bring routes, and none of these checks.
+Other programs and web pages on this machine can reach it too. So every address holds a random token, the Host must be
+this one (against DNS rebinding), and only the page itself may save (Origin). With the standard library, which is enough
+for one person: a framework would bring routes, and none of these checks.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ PROGRAMS = {".js": "text/javascript"}
 
 @dataclass
 class Site:
-    """What is shown: `page` in `root`, what lies below `root`/`shown`, and pictures of `originals`.
+    """The contents: `page` in `root`, files below `root`/`shown`, and pictures of `originals`.
 
-    `save` takes what was decided, or raises what is wrong with it; a text that it returns says what it had to leave
-    out. `refresh` writes the page again after that.
+    `save` takes decisions, or raises for invalid ones; it returns a message about what it had to leave out. `refresh`
+    writes the page again after that.
     """
 
     root: Path
@@ -50,7 +50,7 @@ class Site:
     stale: bool = False
 
     def file(self, path: str) -> Path | None:
-        """The file of an address below the token, or None for what is not shown."""
+        """The file of an address below the token, or None if it is not served."""
         place = path.removeprefix("original/")
         root = self.root if place == path else self.originals
         if root is None or (root is self.root and not path.startswith(self.shown)):
@@ -61,7 +61,7 @@ class Site:
         return file if inside and (picture or (root is self.root and file.suffix in PROGRAMS)) else None
 
     def html(self) -> bytes:
-        """The page as the folder stands now, told where to save and where the originals are."""
+        """The page for the folder as it is now, with the addresses for saving and for the originals."""
         with self.saving:
             if self.stale:
                 self.refresh()
@@ -75,7 +75,7 @@ class Site:
         return FACTS.sub(told, (self.root / self.page).read_bytes(), count=1)
 
     def take(self, lines: str) -> str:
-        """Save some lines. Returns what of them had to be left out, in words; "" for nothing."""
+        """Save some lines. Returns a message about what had to be left out; "" for nothing."""
         with self.saving:
             said = self.save(lines)
             self.stale = True
@@ -95,7 +95,7 @@ def server(site: Site, port: int = 0) -> tuple[ThreadingHTTPServer, str]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 60  # seconds for one who connects and says nothing
+    timeout = 60  # seconds for a client that connects and sends nothing
 
     def __init__(self, site: Site, *given: object):
         self.site = site
@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200 if words else 204, "text/plain; charset=utf-8" if words else "", words)
 
     def _path(self) -> str | None:
-        """What is asked for, below the token; None once it was refused to who knows neither that nor us."""
+        """The requested path below the token; None after refusing a request without the token or for another host."""
         here = self.server.server_address[1]  # type: ignore[index]
         token, _, path = self.path.partition("?")[0].lstrip("/").partition("/")
         if self.headers.get("Host") not in (f"127.0.0.1:{here}", f"localhost:{here}"):
@@ -179,8 +179,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _refuse(self, code: int, words: str) -> None:
-        self.close_connection = True  # what else was sent is not read
+        self.close_connection = True  # the rest of the request is not read
         self._answer(code, "text/plain; charset=utf-8", words.encode(errors="backslashreplace"))
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing: its requests are nobody's business."""
+        """Log nothing: requests are private."""

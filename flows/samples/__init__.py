@@ -1,1 +1,1 @@
-"""Pictures whose clean plate is known, and results beside each other."""
+"""Sample scenes with known clean plates, and comparisons of results."""

@@ -1,4 +1,4 @@
-"""One picture per image with a column per method and figures under it: which method suits these pictures."""
+"""Compares methods: one picture per image, with a column per method and figures under it."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from removal.removers import ChosenRemover, with_effects
 from removal.verify import Fit, fit
 
 WIDEST = 512  # pixels of a column
-CAPTION, LINE, LETTER = 84, 18, 8  # pixels under it, to a line of it, to a letter
+CAPTION, LINE, LETTER = 84, 18, 8  # pixels of the text's height, of a line, of a letter's width
 IN_MEMORY = 8  # pictures
 NUMBERS = "comparison.jsonl"
 
 
 class SayOnce:
-    """Says what `explain` has to say of several methods, each sentence once."""
+    """Says the messages of `explain` about several methods, each sentence once."""
 
     def __init__(self, say: Callable[[str], None]):
         self.say, self.said = say, set[str]()
@@ -161,11 +161,11 @@ def _words(method: str, chosen: str, fits: Fit, seconds: float) -> tuple[str, st
 
 
 def _column(image: np.ndarray, *lines: str) -> np.ndarray:
-    """An image at most WIDEST wide with lines of text under it, and a white margin on its right."""
+    """An image at most WIDEST wide, with lines of text under it and a white margin on its right."""
     height, width = image.shape[:2]
     if width > WIDEST:
         image = cv2.resize(image, (WIDEST, max(1, round(height * WIDEST / width))), interpolation=cv2.INTER_AREA)
-    room = max(image.shape[1], 250) + 6  # narrower, a reason would take more lines than there are
+    room = max(image.shape[1], 250) + 6  # narrower columns would have too little room for a reason
     drawn = np.full((image.shape[0] + CAPTION, room, 3), 255, np.uint8)
     drawn[: image.shape[0], : image.shape[1]] = image
     parts = [part for line in lines for part in textwrap.wrap(line, room // LETTER)]

@@ -1,4 +1,4 @@
-"""Quality of a result against scenes whose clean plate is known, beside simple fills and the ceiling."""
+"""The quality of a result against scenes with known clean plates, beside simple fills and the ceiling."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ FIGURES = {
 
 
 def evaluate(result: Path, scenes: Path) -> dict:
-    """Mean figures over all and over textured backgrounds, of the result, of simple fills and of the ceiling.
+    """Mean figures of the result, of simple fills and of the ceiling, over all and over textured backgrounds.
 
-    Every figure is taken inside the scenes' masks/ and against their truth/. Raises UsageError for folders of another
-    kind, or when the result lacks a scene.
+    Every figure is taken inside the scenes' masks/ and against their truth/. Raises UsageError for other folders, or if
+    the result lacks a scene.
     """
     quiet_libraries()
     rows = _rows(scenes)
@@ -59,7 +59,7 @@ def evaluate(result: Path, scenes: Path) -> dict:
 
 
 def table(figures: dict) -> Table:
-    """The figures as a table, one row a fill."""
+    """The figures as a table, with a row for each fill."""
     shown = Table(title=f"inside the holes of {figures['pictures']} scenes", box=None, padding=(0, 2, 0, 0))
     for column in ("backgrounds", "fill", *FIGURES.values()):
         shown.add_column(column)
@@ -74,7 +74,9 @@ def table(figures: dict) -> Table:
 def _fills(
     cleaned: np.ndarray, image: np.ndarray, truth: np.ndarray, mask: np.ndarray
 ) -> Iterator[tuple[str, np.ndarray]]:
-    grown = dilate(mask, 1)  # simple fills read the pixels beside the hole, which must not be the shadow's last trace
+    grown = dilate(
+        mask, 1
+    )  # simple fills read the pixels next to the hole, which must not hold the last trace of a shadow
     yield "result", cleaned
     yield "object left", image
     yield "ring mean", ring_mean(image, grown)

@@ -12,7 +12,7 @@ from flows.places.disk import write_whole
 from removal.bundled.scenes import scene
 
 PARTS = ("images", "truth", "masks", "objects")
-FARTHEST_SEED = 1 << 20  # so that no scene drawn here was ever trained on
+FARTHEST_SEED = 1 << 20  # no scene drawn here was ever trained on
 
 
 def write_scenes(target: Path, count: int, seed: int, look: str = "day") -> None:
@@ -46,7 +46,7 @@ def draw_scenes(target: Path, numbers: Iterable[int], look: str = "day") -> list
 
 
 def _make_room(target: Path) -> None:
-    """Remove the pictures that an earlier series lists; any other in these folders is somebody's and refused."""
+    """Remove the pictures that an earlier series lists. Raises UsageError for any other, which is somebody's."""
     listed = target / "prompts.jsonl"
     rows = (
         [json.loads(line) for line in listed.read_text(encoding="utf-8").split("\n") if line] if listed.exists() else []

@@ -1,1 +1,1 @@
-"""What single settings may be, and how they become parameters of the command line and of the flow."""
+"""The values of single settings, and their forms as parameters of the command line and the flow."""

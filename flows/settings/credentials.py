@@ -1,4 +1,4 @@
-"""Passwords and tokens, which do not belong into settings: records, logs and Prefect's server keep these."""
+"""Passwords and tokens do not belong in settings, which records, logs and Prefect's server keep."""
 
 from __future__ import annotations
 

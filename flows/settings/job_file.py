@@ -1,4 +1,4 @@
-"""A job from a TOML file and from flags; what is wrong with it names the file or the flag, the key and the nearest."""
+"""A job from a TOML file and from flags. Errors name the file or the flag, the key and the nearest valid one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flows.settings.paths import local_path
 
 
 def job_of(file: str, given: dict[str, Any]) -> Job:
-    """The job of a file ("": none) and of the settings given beside it, which win. Raises UsageError."""
+    """The job of a file ("": none) and of the given settings, which win. Raises UsageError."""
     read = read_job_file(file) if file else {}
     try:
         return Job(**(read | given))
@@ -24,7 +24,7 @@ def job_of(file: str, given: dict[str, Any]) -> Job:
 
 
 def read_job_file(file: str) -> dict[str, Any]:
-    """The settings in a job file. Raises UsageError for one that is no TOML, or has other keys than settings."""
+    """The settings in a job file. Raises UsageError for invalid TOML and for unknown keys."""
     path = local_path(file)
     if not path.is_file():
         raise UsageError(f"there is no job file at {path}{path_beside(path)}")
@@ -43,7 +43,7 @@ def _instead(key: str) -> str:
 
 
 def complaints(error: ValidationError, file: str = "", of_file: Collection[str] = ()) -> str:
-    """What pydantic found, a line each, in the words of who caused it: a key of the file, or else a flag."""
+    """Pydantic's complaints, one a line, about the key of the file or the flag that caused them."""
     lines = []
     for problem in error.errors():
         words = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")

@@ -1,7 +1,7 @@
-"""Code that a job names, a segmenter `module:function`: only the command line of this very process may name it.
+"""Code that a job names, a segmenter `module:function`. Only this process's own command line may name it.
 
-A job file, a flow's parameters, the job.toml of a target and a redo's remembered settings are data, which may come from
-anybody; to run what they name would make a program of each.
+A job file, a flow's parameters, a target's job.toml and a redo's remembered settings are data, which may come from
+anybody; running the code that they name would turn each into a program.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NAMED: set[str] = set()
 
 
 def _is_code(name: str) -> bool:
-    from masks.segmenters import is_code  # 0.1 s, which a verb's --help would wait for
+    from masks.segmenters import is_code  # takes 0.1 s, too long for a verb's --help
 
     return is_code(name)
 
@@ -27,14 +27,14 @@ def _in_words(segmenter: str) -> str:
 
 
 def named_by_hand(given: Mapping[str, Any]) -> None:
-    """Note what the flags of a command line name. Nothing else may call this."""
+    """Note the code that the flags of a command line name. Nothing else may call this."""
     name = given.get("segmenter", "")
     if _is_code(name):
         _NAMED.add(name)
 
 
 def refuse_unnamed(segmenter: str) -> None:
-    """Raise UsageError for a segmenter that is code, unless the command line named it."""
+    """Raises UsageError for a segmenter that is code, unless the command line named it."""
     if _is_code(segmenter) and segmenter not in _NAMED:
         raise UsageError(
             f"{_in_words(segmenter)}; code is never run from a job file, a flow's parameters or an earlier run's "
@@ -43,6 +43,6 @@ def refuse_unnamed(segmenter: str) -> None:
 
 
 def refuse_in_flow(segmenter: str, instead: str = "run it from the command line with --no-flow") -> None:
-    """Raise UsageError for a segmenter that is code: a flow's parameters may come from anybody on its server."""
+    """Raises UsageError for a segmenter that is code: a flow's parameters may come from anybody on its server."""
     if _is_code(segmenter):
         raise UsageError(f"{_in_words(segmenter)}, which the parameters of a flow may not; {instead}")

@@ -1,4 +1,4 @@
-"""Job's fields as parameters of a function: what the command line and the flow are made from."""
+"""Job's fields as parameters of a function, for the command line and the flow."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from flows.job import Job
 def parameters(annotate: Callable[[str, FieldInfo], Any]) -> list[inspect.Parameter]:
     """Job's fields as parameters of a function: source and target first, the rest by keyword.
 
-    `annotate(name, field)` gives a parameter's annotation, so that the command line and the flow each speak their own
-    dialect about the same settings.
+    `annotate(name, field)` returns a parameter's annotation, since the command line and the flow annotate the same
+    settings differently.
     """
     made = []
     for name, about in Job.model_fields.items():

@@ -12,7 +12,7 @@ FILE = re.compile(r"file:(//(localhost)?)?(?=/(?!/))", re.IGNORECASE)
 
 
 def plain_path(place: str) -> str:
-    """The path of a file:// address; anything else as it is. Raises ValueError for ~ where no home is known."""
+    """The path of a file:// address; anything else unchanged. Raises ValueError for ~ if no home is known."""
     if found := FILE.match(place):
         place = unquote(place[found.end() :], errors="surrogateescape")
     elif place.lower().startswith("file:"):
@@ -24,12 +24,12 @@ def plain_path(place: str) -> str:
 
 
 def local_path(place: str | Path) -> Path:
-    """The same as a path, with the home in the place of ~."""
+    """The same as a Path, with the home directory in place of ~."""
     return Path(os.path.expanduser(plain_path(str(place))))
 
 
 def local_target(place: str | Path) -> Path:
-    """The path of a target, for what works on this machine only. Raises ValueError for an address in a store."""
+    """The path of a target, for work on this machine only. Raises ValueError for an address in a store."""
     if found := STORE.match(str(place)):  # a Path has lost one of its slashes
         address = f"{found[1]}://{str(place)[found.end() :]}"
         raise ValueError(f"{address} is in a store; copy it to a folder of this machine for that")

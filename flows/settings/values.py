@@ -1,4 +1,4 @@
-"""Values of settings that are more than a number: points, boxes, shares, names of methods."""
+"""Values of settings that are more than a number: points, boxes, shares, names of methods; and their checks."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from removal.methods.table import METHODS
 
 if TYPE_CHECKING:
     MethodName = str
-else:  # a method needs its row in that table, and nothing here
+else:  # adding a method needs a row in that table, and nothing here
     MethodName = Literal["auto", *METHODS]
 
 
 def _number_or(pattern: str) -> WithJsonSchema:
-    """What Prefect's form and `deployment run -p` check; Job's own validators say it in better words."""
+    """The schema for Prefect's form and `deployment run -p`; Job's own validators give better messages."""
     return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": pattern}]})
 
 
 def _named(value: object) -> object:
-    """True and False are the usual fill and none."""
+    """The prefill for True (the default) and False (none)."""
     return ("patchmatch" if value else "none") if isinstance(value, bool) else value
 
 
@@ -33,7 +33,7 @@ Prefill = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string", "enum": PREFILLS}, {"type": "boolean"}]}),
 ]
 
-FAR = 1e6  # pixels; no picture is as wide, and NaN and infinity are not below it
+FAR = 1e6  # pixels; no picture is that wide, and NaN and infinity are not below it
 
 Dilation = Annotated[int | str, _number_or(r"^(auto|\d+|\d+(\.\d+)?%)$")]
 Switch = Annotated[  # true and false are for job files
@@ -44,7 +44,7 @@ Allowance = Annotated[int | str, _number_or(r"^\d+(\.\d+)?%?$")]
 
 
 def one_or_several(value: Any) -> Any:
-    """A list of settings that may be repeated; one alone need not be a list."""
+    """A list for a setting that may be repeated; a single value need not be in a list."""
     return [value] if isinstance(value, str) and value else value or []
 
 
@@ -141,9 +141,9 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
 
 
 def in_pixels(values: tuple[float, ...]) -> None:
-    """Raises ValueError for a point (x, y) or a box (left, top, right, bottom) told in shares of the picture.
+    """Raises ValueError for a point (x, y) or a box (left, top, right, bottom) given in shares of the picture.
 
-    A box narrower than a pixel is one, and a point within the first pixel that does not lie on its corners.
+    A box narrower than a pixel counts as such, and a point inside the first pixel, but not on its corners.
     """
     if len(values) == 4 and 0 < min(values[2] - values[0], values[3] - values[1]) < 1:
         raise ValueError(f"box {_told(values)} is narrower than a pixel; boxes are told in pixels, not in shares")
@@ -152,7 +152,7 @@ def in_pixels(values: tuple[float, ...]) -> None:
 
 
 def _number(text: str) -> float:
-    """A number that a place in a picture can have: not infinite, and not NaN."""
+    """A valid coordinate: not infinite, and not NaN."""
     if not abs(number := float(text)) < FAR:
         raise ValueError(f"{text} is not a coordinate in a picture")
     return number

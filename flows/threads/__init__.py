@@ -1,1 +1,1 @@
-"""What runs beside the model, and how it is stopped."""
+"""Threads beside the model, and how they are stopped."""

@@ -1,4 +1,4 @@
-"""Ctrl-C: once, what is in progress is finished; twice, the run stops at once. SIGTERM stops it at once, too."""
+"""Ctrl-C once finishes the pictures in progress; twice stops the run at once, and so does SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any, TypeVar
 
 Due = TypeVar("Due")
 
-_ASKED = threading.Event()  # signals belong to a process, and so does this
+_ASKED = threading.Event()  # global, since signals belong to a process
 _STOP = threading.Event()
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came, as from a system that shuts down and waits for seconds only."""
+    """SIGTERM came, as from a system that shuts down and waits only seconds."""
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Within this block, SIGTERM raises Terminated where the main thread is: what is written is whole, the rest is not.
+    """Within this block, SIGTERM raises Terminated in the main thread; every file written so far is complete.
 
-    Where somebody else heeds SIGTERM it changes nothing.
+    Changes nothing if SIGTERM already has another handler.
     """
     default = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     if not default or threading.current_thread() is not threading.main_thread():
@@ -41,9 +41,9 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def graceful_sigint(say: Callable[[str], None]) -> Iterator[None]:
-    """Within this block, the first Ctrl-C only asks `until_interrupted` to end; the second is Python's own.
+    """Within this block, the first Ctrl-C only asks `until_interrupted` to end; the second raises KeyboardInterrupt.
 
-    Where Ctrl-C is ignored, as behind `nohup`, and in other threads than the main one it changes nothing.
+    Changes nothing if Ctrl-C is ignored, as under `nohup`, and outside the main thread.
     """
     default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not default or threading.current_thread() is not threading.main_thread():
@@ -53,7 +53,7 @@ def graceful_sigint(say: Callable[[str], None]) -> Iterator[None]:
     def first(*_: Any) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         _ASKED.set()
-        # A thread, since the signal may have come while this one was writing to the terminal.
+        # In a thread, since the signal may have come while this one was writing to the terminal.
         threading.Thread(target=say, args=("finishing the batch; again to stop at once",)).start()
 
     signal.signal(signal.SIGINT, first)
@@ -79,7 +79,7 @@ def stoppable() -> Iterator[None]:
 
 
 def request_stop() -> None:
-    """Finish what is in progress and begin nothing more, for a reason other than a signal."""
+    """Finish the pictures in progress and begin no more, for a reason other than a signal."""
     _STOP.set()
 
 

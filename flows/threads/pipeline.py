@@ -1,7 +1,7 @@
-"""Work beside the model: pictures are read before it needs them and written after, in threads, in order, within bounds.
+"""Work beside the model: threads read pictures before it needs them and write them after, in order, within bounds.
 
-Threads are enough, since Pillow, OpenCV and hashlib work without the interpreter's lock. The model itself stays in the
-thread of the caller, which Ctrl-C can end.
+Threads are enough, since Pillow, OpenCV and hashlib release the interpreter's lock. The model itself stays in the
+caller's thread, which Ctrl-C can end.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 Other = TypeVar("Other")
 
-MOST = 8  # threads; each may hold a picture that is half decoded
+MOST = 8  # threads; each may hold a half-decoded picture
 
 
 @contextmanager
 def threads() -> Iterator[Executor]:
-    """Threads for `ahead`. They have ended when the block has; what was not begun by then is left."""
+    """Threads for `ahead`. They end with the block; work not begun by then is dropped."""
     pool = ThreadPoolExecutor(max(2, min(MOST, os.cpu_count() or 1)))
     try:
         yield pool
@@ -32,11 +32,11 @@ def threads() -> Iterator[Executor]:
 
 
 def ahead(pool: Executor, work: Callable[[Given], Made], source: Iterable[Given], depth: int) -> Iterator[Made]:
-    """`work` on everything in `source`, in its order. Up to `depth` of them are worked on or wait while the caller has
-    another, and while `source` makes the next.
+    """Apply `work` to everything in `source`, in order.
 
-    What `work` raises is raised in the place of its result, and no more is begun. What `source` raises, Ctrl-C in it
-    too, comes after the results of what it gave before: these are finished, and nobody should lose them.
+    Up to `depth` items are in progress or finished while the caller uses one, and while `source` makes the next. An
+    error of `work` is raised in place of its result, and no more is begun. An error of `source`, such as Ctrl-C, is
+    raised after the results of its earlier items, which are finished and must not be lost.
     """
     begun: deque[Future[Made]] = deque()
     given, ended = iter(source), None
@@ -44,7 +44,7 @@ def ahead(pool: Executor, work: Callable[[Given], Made], source: Iterable[Given]
         while ended is None:
             try:
                 begun.append(pool.submit(work, next(given)))
-            except BaseException as error:  # StopIteration, mostly
+            except BaseException as error:  # usually StopIteration
                 ended = error
             while len(begun) > (depth if ended is None else 0):
                 yield begun.popleft().result()
@@ -57,7 +57,7 @@ def ahead(pool: Executor, work: Callable[[Given], Made], source: Iterable[Given]
 def in_groups(
     source: Iterator[Given | Other], size: int, kind: type[Given], work: Callable[[list[Given]], Iterable[Made]]
 ) -> Iterator[Made | Other]:
-    """What `work` makes of all of a `kind` in every `size` of `source`, together. Others pass by in their place."""
+    """Apply `work` to all items of a `kind` in every `size` of `source` together. Others pass through in order."""
     while group := list(islice(source, size)):
         made = iter(work([one for one in group if isinstance(one, kind)]))
         for one in group:

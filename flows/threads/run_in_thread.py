@@ -15,7 +15,7 @@ Made = TypeVar("Made")
 
 
 async def run_in_thread(work: Callable[[], Made], patience: float) -> Made:
-    """The result of `work`, run in a thread with this context. Cancelled, it halts that and waits `patience` s."""
+    """The result of `work`, run in a thread with this context. If cancelled, halts it and waits `patience` seconds."""
     done: Future[Made] = Future()
 
     def through() -> None:

@@ -1,6 +1,6 @@
-"""Runs several pieces of work at once, each in a thread; their results reach the calling thread as they are made.
+"""Runs several pieces of work at once, each in a thread; results reach the calling thread as they are made.
 
-So nothing that this thread does, such as writing rows or telling a server, keeps the model waiting.
+So the caller's own work, such as writing rows or calling a server, does not keep the model waiting.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, Generic, TypeVar
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
-PATIENCE = 3.0  # seconds that threads have to end at once; a system that shuts down waits for ten
-GLANCE = 0.5  # seconds; Halted is raised between two calls only, and so none may wait for ever
+PATIENCE = 3.0  # seconds for halted threads to end; a system that shuts down waits for ten
+GLANCE = 0.5  # seconds; Halted is raised only between two calls, so no call may wait forever
 
 
 class Halted(BaseException):
@@ -34,12 +34,11 @@ class _End:
 def side_by_side(
     work: Callable[[Given], Iterable[Made]], source: Iterator[Given], most: int, request_stop: Callable[[], None]
 ) -> Generator[tuple[Given, Made | None], None, None]:
-    """`work` on everything in `source`, `most` at a time. Yields what each makes beside what it was made of, and None
-    in the end.
+    """Run `work` on everything in `source`, `most` at a time. Yields each item with each of its results, and with None
+    at its end.
 
-    What `work` or `source` raises comes last: `request_stop` is called, nothing more is begun, and what is in progress
-    may end.
-    A caller who stops, or whom Ctrl-C stops, ends the threads where they are.
+    An error of `work` or `source` is raised last: `request_stop` is called, nothing more is begun, and work in progress
+    may finish. A caller that stops, or is stopped by Ctrl-C, halts the threads where they are.
     """
     crew, troubles = _Crew(work), list[BaseException]()
     begun = _until_trouble(source, troubles)
@@ -101,12 +100,12 @@ class _Crew(Generic[Given, Made]):
 
 
 def halt(threads: set[threading.Thread], patience: float) -> None:
-    """Raise Halted in threads, as Python does itself in the main one at Ctrl-C, and wait a little for them.
+    """Raise Halted in threads, as Python itself does in the main thread at Ctrl-C, and wait a little for them.
 
-    What does not end by then, such as a model's code that hangs, ends with the process.
+    A thread that does not end by then, such as one in a hanging model, ends with the process.
     """
     for thread in threads:
-        if thread.is_alive():  # the number of one that ended may be another's by now
+        if thread.is_alive():  # the id of an ended thread may be another's by now
             ident = ctypes.c_ulong(thread.ident or 0)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(Halted))
     until = time.monotonic() + patience

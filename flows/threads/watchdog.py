@@ -1,7 +1,7 @@
-"""Ends a process in which a model call hangs: in Python nothing else can end native code.
+"""Ends a process in which a model call hangs: in Python, nothing else can end native code.
 
-What hung is said on stderr and noted in the journal; the same command goes on, with what was in progress alone, and
-sets it aside should it hang again. A call that hangs without letting other threads run is beyond this.
+The pictures in progress are named on stderr and noted in the journal; the same command continues, takes these one at a
+time, and sets one aside if it hangs again. A call that hangs without letting other threads run is out of reach.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 LOOKS_EVERY = 5.0  # seconds
-PATIENCE = 30.0  # seconds for the last words, which may hang too
-_deadline = 0.0  # a process has one, for all that is at work in it
-_longest = 0.0  # seconds that anything was expected to take so far
+PATIENCE = 30.0  # seconds for `last_words`, which may hang too
+_deadline = 0.0  # one per process, for all its threads
+_longest = 0.0  # the longest time allowed so far, in seconds
 _seconds = 0.0
 _paused = 0
 _lock = threading.Lock()
@@ -24,9 +24,9 @@ _lock = threading.Lock()
 
 @contextmanager
 def watched(seconds: float, last_words: Callable[[], str]) -> Iterator[None]:
-    """Within this block, the process ends with 3 when something takes more than `seconds` a picture; 0 is for ever.
+    """Within this block, the process exits with 3 when a call takes more than `seconds` a picture; 0: never.
 
-    `last_words` notes what hangs, and says it.
+    `last_words` notes what hangs, and reports it.
     """
     global _seconds, _deadline, _longest
     if not seconds:
@@ -43,7 +43,7 @@ def watched(seconds: float, last_words: Callable[[], str]) -> Iterator[None]:
 
 
 def extend_deadline(pictures: int) -> None:
-    """Allow as much time from now as so many pictures take; a later deadline that is already set stays."""
+    """Allow the time of so many pictures from now on; a later deadline stays."""
     global _deadline, _longest
     with _lock:
         seconds = _seconds * max(1, pictures)
@@ -53,7 +53,7 @@ def extend_deadline(pictures: int) -> None:
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """A block that may take any time, such as fetching weights; the deadline does not count within it."""
+    """A block that may take any time, such as fetching weights; the deadline is suspended in it."""
     global _paused
     with _lock:
         _paused += 1
@@ -91,5 +91,5 @@ def _end(last_words: Callable[[], str]) -> None:
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
         faulthandler.dump_traceback(all_threads=True)
         os.write(2, f"{last_words()}\n".encode(errors="backslashreplace"))
-    finally:  # nobody may be there to listen
+    finally:  # stderr may be closed
         os._exit(3)

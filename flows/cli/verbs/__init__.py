@@ -1,1 +1,1 @@
-"""What the command line can do: a file for each kind of verb, thin. `flows/cli/main.py` lists them."""
+"""The verbs of the command line: a thin file for each kind. `flows/cli/main.py` lists them."""

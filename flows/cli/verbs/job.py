@@ -109,7 +109,7 @@ def _work(
 
 
 def _ended(terminal: Terminal, target: str, summary: Summary, code: int, json: bool, shard: str = "") -> int:
-    """Say how a run, or a look at what it would do, has ended, below its bar."""
+    """Say below the bar how a run, or a dry run, has ended."""
     from flows.places.one_file import records_place
 
     if summary.interrupted:
@@ -138,7 +138,7 @@ def _next(target: str, records: str, summary: Summary) -> str:
 
 
 def _standing(settings: Job) -> dict[str, Any]:
-    """How a job stands after a run that stopped; empty where it has no records."""
+    """The state of a job's target after a run that stopped; empty without records."""
     from flows.records.card import standing_of
 
     try:
@@ -149,7 +149,7 @@ def _standing(settings: Job) -> dict[str, Any]:
 
 
 def as_flow(settings: Job) -> int:
-    """Run as the flow; its final state says how it ended."""
+    """Run as the flow; its final state tells how it ended."""
     with graceful_sigint(say):
         state = run_as_flow(settings)
     say(f"{state.name}: {state.message}")

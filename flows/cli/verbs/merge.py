@@ -1,4 +1,4 @@
-"""merge: the records of shards become one."""
+"""merge: joins the records of shards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flows.settings.paths import local_target
 
 
 def merge(target: Path, *, json: Json = False) -> int:
-    """Join the records of shards, once all have run. What is missing is named, with the command that does it.
+    """Join the records of shards, once all have run. Missing pictures are named, with the command that does them.
 
     The result is that of one run, whatever the order of the shards; a later `run` finds everything done.
     """

@@ -1,4 +1,4 @@
-"""models, models explain: which weights there are, and which would be used and why."""
+"""models, models explain, models pull: the known weights, and which would be used and why."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def models() -> None:
 
 
 def _about(row: Checkpoint) -> list[str]:
-    """Where a preset's weights are, what it is good for, what it costs, and by whose evidence."""
+    """A preset's weights, strengths, costs, and the evidence for them."""
     about = row.about
     assert about is not None  # of every preset
     pinned = f"pinned, SHA-256 {row.sha256[:12]}" if row.sha256 else "unpinned"
@@ -109,7 +109,7 @@ def explain(
 
 
 def _here(job: Job) -> dict[str, Any]:
-    """Whether what a model paints with and finds with is on this machine, and which segmenter that is."""
+    """True if a model's weights and its segmenter's are on this machine, and the name of that segmenter."""
     from flows.steps.find_masks import segmenter_of
     from flows.steps.needed_weights import missing
 
@@ -118,7 +118,7 @@ def _here(job: Job) -> dict[str, Any]:
 
 
 def _beside(loras: list[str], vae: str, row: Checkpoint) -> dict[str, Any]:
-    """What the checkpoint is added to, its digest, and what goes beside it, as far as there is any."""
+    """The base of a checkpoint, its digest, and its additions, as far as there are any."""
     from removal.checkpoints.lora import LCM_STEPS, is_lcm, parse_lora
     from removal.checkpoints.vae import TAESD
 

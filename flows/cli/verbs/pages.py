@@ -1,4 +1,4 @@
-"""review, pick: pages for people to look, decide and point."""
+"""review, pick: pages for people to look at results, decide, and point at objects."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def review(target: Path, *, apply: Apply = None, serve: Serve = False, port: Por
         return decisions.apply(target, decisions.read_decisions(lines), say)
 
     def save(lines: str) -> str:
-        """What of it had to be left out, for the page to say too."""
+        """Save decisions. Returns what had to be left out, for the page to show."""
         left_out: list[str] = []
         decisions.apply(target, decisions.read_decisions(lines), left_out.append)
         for words in left_out:
@@ -88,7 +88,7 @@ def pick(source: str, *, to: To = None, out: Out = None, serve: Serve = False, p
 
 
 def _serve(site: Site, port: int) -> None:
-    """Until Ctrl-C. The page in the folder is then as it was on the screen."""
+    """Serve until Ctrl-C. Afterwards the page in the folder is as it was on the screen."""
     from flows.review.server import server
 
     made, address = server(site, port)

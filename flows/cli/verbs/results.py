@@ -1,4 +1,4 @@
-"""status, export: what a target says of itself, and what is given away of it."""
+"""status, export: the state of a target, and copies of it to hand on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from flows.cli.verbs.talk import Json, next_line, print_json, say, show
 from flows.settings.paths import local_target
 
-MOST = 20  # reasons that are listed, unless all are asked for
+MOST = 20  # reasons that are listed without --all
 
 
 def status(

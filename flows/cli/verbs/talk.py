@@ -1,4 +1,4 @@
-"""How verbs speak: data on stdout, talk on stderr; and what an error is to a user."""
+"""Output of the verbs: data on stdout, messages on stderr; and errors as users see them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from removal.weights.cache import NoHome
 
 
 class _Listener:
-    """stderr, which may be closed, a pipe that nobody reads, or on a full disk: the work goes on without it."""
+    """stderr, which may be closed, an unread pipe, or on a full disk: the work goes on without it."""
 
     def write(self, text: str) -> int:
         return self._told(lambda: sys.stderr.write(text)) or len(text)
@@ -40,9 +40,9 @@ class _Listener:
     def _told(self, how: Callable[[], Any]) -> Any:
         try:
             return how()
-        except (OSError, ValueError, AttributeError):  # ValueError: closed; AttributeError: None, where it always was
+        except (OSError, ValueError, AttributeError):  # ValueError: closed; AttributeError: it never existed
             with contextlib.suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # else what is left over fails once more at the very end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # otherwise the rest fails again at exit
         return None
 
 
@@ -54,12 +54,12 @@ INTERRUPTED = "interrupted; the same command goes on from here"
 
 
 def say(*lines: str) -> None:
-    """Talk: each one line on a pipe; on a terminal broken between words, and never within one, such as a long path."""
+    """Print a message: one line on a pipe; on a terminal wrapped between words, never within a long path."""
     TALK.print("\n".join(folded(readable(line)) for line in lines), markup=False, emoji=False)
 
 
 def show(line: str, indent: int = 0) -> None:
-    """Data: one line on a pipe; on a terminal broken like talk, with what follows indented."""
+    """Print data: one line on a pipe; on a terminal wrapped like messages, with a hanging indent."""
     print(_filled(readable(line), indent) if sys.stdout and sys.stdout.isatty() else readable(line))
 
 
@@ -81,7 +81,7 @@ def _filled(line: str, indent: int = 0) -> str:
 
 
 def on_terminal() -> bool:
-    """True if somebody watches. Rich alone would take FORCE_COLOR for an answer, which CI sets on its pipes."""
+    """True on a terminal. Rich alone would also accept FORCE_COLOR, which CI sets on its pipes."""
     return TALK.file.isatty()
 
 
@@ -90,7 +90,7 @@ def print_json(value: Any) -> None:
 
 
 def code_of(error: BaseException) -> int | None:
-    """The exit code of an error that a user can fix; None for one that is ours."""
+    """The exit code of an error that a user can fix; None for a bug of ours."""
     if isinstance(error, KeyboardInterrupt):
         return 143 if isinstance(error, Terminated) else 130
     if isinstance(error, Stop):
@@ -101,7 +101,7 @@ def code_of(error: BaseException) -> int | None:
 
 
 def lines_of(error: BaseException) -> list[str]:
-    """What to say of such an error. A file's name can break a line, but not begin one."""
+    """The lines of a message about such an error. A file's name can break a line, but not begin one."""
     if isinstance(error, ValidationError):
         return complaints(error).split("\n")
     first, *others = words_of(error).split("\n")
@@ -109,7 +109,7 @@ def lines_of(error: BaseException) -> list[str]:
 
 
 def words_of(error: BaseException) -> str:
-    """The same as one text, as it is."""
+    """The same as one text, unescaped."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, ValidationError):

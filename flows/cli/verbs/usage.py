@@ -1,4 +1,4 @@
-"""Wrong usage in plain words: what was wrong, what was probably meant, and a line that would have worked."""
+"""Messages about wrong usage: what was wrong, what was probably meant, and an example that works."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ EXAMPLE = "Example: cleanplate "
 
 
 def example(line: str) -> str:
-    """The line that ends a verb's help, and every error in its use."""
+    """The example at the end of a verb's help, and of every error in its use."""
     return EXAMPLE + line
 
 
 def wrong(error: CycloptsError) -> str:
-    """What cyclopts says of an error, and the example of the verb that it happened to."""
+    """Cyclopts' message about an error, and the example of its verb."""
     assert error.app is not None
     verb = error.app
     for name in error.command_chain or ():

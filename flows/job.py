@@ -253,7 +253,7 @@ class Job(BaseModel):
         return [parse_box(value) for value in self.box]
 
     def failures_allowed(self, tried: int, at_once: bool = False) -> float:
-        """How many failures among `tried` pictures do not yet stop the run. A share counts after 20, or `at_once`."""
+        """The failures among `tried` pictures that do not yet stop the run. A share counts after 20, or `at_once`."""
         text = str(self.max_failures)
         if not text.endswith("%"):
             return float(text)

@@ -36,6 +36,6 @@ class FusedAttention(nn.Module):
 
 
 def fuse(encoder: nn.Module) -> None:
-    """Have every block of an `ImageEncoderViT` attend by the fused kernel."""
+    """Make every block of an `ImageEncoderViT` use the fused kernel."""
     for block in encoder.blocks:
         block.attn = FusedAttention(block.attn)

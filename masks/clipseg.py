@@ -13,7 +13,7 @@ CRUMB = 0.001  # share of the picture below which a patch of heat is noise
 
 
 class ClipSegSegmenter:
-    """Takes text prompts. Each picture of a batch is encoded once, however many phrases are asked of it."""
+    """Takes text prompts. Each picture of a batch is encoded once, however many phrases are asked about it."""
 
     def __init__(self, weights: Weights, device: str, threshold: float):
         from transformers import AutoProcessor, CLIPSegForImageSegmentation
@@ -34,7 +34,7 @@ class ClipSegSegmenter:
         return found
 
     def _heat(self, asked: list[tuple[np.ndarray, list[Prompt]]]) -> list[np.ndarray]:
-        """For every image one heat map a phrase, 0..1, of the size at which the network works."""
+        """A heat map for each phrase of every image, 0..1, at the network's own size."""
         import torch
 
         texts = [prompt.text for _, prompts in asked for prompt in prompts if isinstance(prompt, TextPrompt)]
@@ -48,7 +48,7 @@ class ClipSegSegmenter:
             seen = model.clip.get_image_features(
                 inputs["pixel_values"], interpolate_pos_encoding=True, output_hidden_states=True
             )
-            layers = [seen.hidden_states[k + 1][row] for k in model.extract_layers]  # 0 is what went in
+            layers = [seen.hidden_states[k + 1][row] for k in model.extract_layers]  # layer 0 is the input
             meant = model.get_conditional_embeddings(
                 batch_size=len(texts), input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
             )

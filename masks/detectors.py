@@ -14,19 +14,18 @@ from removal.weights.networks import Weights
 
 Box = tuple[float, float, float, float]
 Detection = tuple[Box, float]
-Asked = tuple[np.ndarray, list[TextPrompt]]  # an image and every phrase that is asked of it
+Asked = tuple[np.ndarray, list[TextPrompt]]  # an image and all its phrases
 
-DUPLICATE = 0.5  # of two boxes that overlap by so much (intersection over union), OWLv2's less sure one
+DUPLICATE = 0.5  # of two boxes that overlap by this much (intersection over union), OWLv2's less certain one is dropped
 
 
 class GroundingDino:
     """Grounding DINO (Liu et al. 2023), MM-Grounding-DINO (Zhao et al. 2024) and LLMDet (Fu et al. 2025).
 
-    Which of them is what the weights' own config says. The network wants pictures of one size, so those of one size
-    are a batch.
+    The weights' own config says which. The network needs pictures of one size, so a batch holds pictures of one size.
 
-    Its second threshold, for words, decides only which of several words a box is labelled with. Here every phrase is
-    asked on its own, so there is nothing for it to decide.
+    Its second threshold, for words, only decides which of several words labels a box. Here every phrase is asked alone,
+    so there is nothing to decide.
     """
 
     def __init__(self, weights: Weights, device: str, threshold: float):
@@ -38,7 +37,7 @@ class GroundingDino:
         self.batches = batches_for(device, self.processor.image_processor.size["shortest_edge"])
 
     def __call__(self, images: list[np.ndarray], prompts: list[TextPrompt]) -> list[list[Detection]]:
-        """images: H×W×3 uint8 RGB, one phrase each. The boxes found, in pixels, with their scores."""
+        """images: H×W×3 uint8 RGB, one phrase each. Returns the boxes found, in pixels, with their scores."""
         found: list[list[Detection]] = [[] for _ in images]
         rows = rows_of(images)
         for shape in dict.fromkeys(image.shape for image in images):
@@ -73,7 +72,7 @@ class GroundingDino:
 
 @contextmanager
 def _once_each(backbone: Any, row: list[int]) -> Iterator[None]:
-    """Let a backbone that is given pictures again and again (row k is picture `row[k]`) look at each only once."""
+    """Make a backbone that is given the same pictures repeatedly (row k is picture `row[k]`) run once for each."""
     firsts = [row.index(k) for k in range(max(row) + 1)]
     before = backbone.register_forward_pre_hook(lambda _, given: tuple(each[firsts] for each in given))
     after = backbone.register_forward_hook(
@@ -118,7 +117,7 @@ class Owlv2:
         return [[self._boxes(outputs, k, q, asked) for q in range(len(some))] for k, (_, some) in enumerate(asked)]
 
     def _boxes(self, outputs: Any, picture: int, query: int, asked: list[Asked]) -> list[Detection]:
-        """What was found for one phrase alone, without the same thing twice."""
+        """The finds for a single phrase, without duplicates."""
         from torchvision.ops import nms
         from transformers.models.owlv2.modeling_owlv2 import Owlv2ObjectDetectionOutput
 

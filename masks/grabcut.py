@@ -1,7 +1,7 @@
-"""Points and boxes without weights: GrabCut (Rother, Kolmogorov & Blake 2004), as OpenCV makes it.
+"""Points and boxes without weights: GrabCut (Rother, Kolmogorov & Blake 2004), as OpenCV implements it.
 
-It parts what is inside from what is outside by their colours. In a box around one thing before another background that
-is often right; look at the masks. Text needs a network that was trained on it.
+It separates inside from outside by colour. That is often right in a box around one thing on a different background;
+check the masks. Text needs a trained network.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 
 from masks.prompts import BoxPrompt, Found, Instance, PointPrompt, Prompt, nothing, outside
 
-SIDE = 320  # pixels of the longer side that is worked on: a cut takes a tenth of a second
-AROUND = 0.5  # of a box's longer side, that is shown of the background on each side
+SIDE = 320  # pixels of the longer side of the working size: a cut takes a tenth of a second
+AROUND = 0.5  # of a box's longer side: the background shown on each side
 ROUNDS = 4
-SEED = 0  # of OpenCV's generator, which is one for each thread
-REACHES = (0.1, 0.2, 0.35, 0.6)  # how far from its points a thing may reach, of the picture's longer side
-TOUCH = 0.02  # radius around a point that is certainly what it says, of the side that is worked on
-CRUMB = 0.1  # of the largest piece; smaller ones in a box are dropped
+SEED = 0  # of OpenCV's random generator, one for each thread
+REACHES = (0.1, 0.2, 0.35, 0.6)  # the farthest that a thing may reach from its points, of the picture's longer side
+TOUCH = 0.02  # radius of the certain area around a point, of the working size
+CRUMB = 0.1  # of the largest piece; smaller pieces in a box are dropped
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def _find(image: np.ndarray, prompt: Prompt) -> Found:
 
 
 def _in_box(image: np.ndarray, box: tuple[float, float, float, float]) -> tuple[np.ndarray, float]:
-    """What a box holds (H×W bool), and how sure that is (0..1)."""
+    """The thing in a box (H×W bool), and its score (0..1)."""
     height, width = image.shape[:2]
     left, top, right, bottom = (
         int(np.clip(value, 0, limit)) for value, limit in zip(_outwards(box), (width, height) * 2, strict=True)
@@ -66,7 +66,7 @@ def _in_box(image: np.ndarray, box: tuple[float, float, float, float]) -> tuple[
 
 
 def _around(image: np.ndarray, prompt: PointPrompt, reach: float) -> tuple[np.ndarray, float]:
-    """What the points lie on (H×W bool) if it reaches no farther than so, and how sure that is (0..1)."""
+    """The thing at the points (H×W bool), if it reaches no farther than this, and its score (0..1)."""
     far = reach * max(image.shape[:2])
     on = np.array([point[:2] for point in prompt.points if point[2] == 1])
     (left, top), (right, bottom) = on.min(axis=0) - far, on.max(axis=0) + far
@@ -82,13 +82,13 @@ def _around(image: np.ndarray, prompt: PointPrompt, reach: float) -> tuple[np.nd
 
 
 def _cut(image: np.ndarray, labels: np.ndarray, points: list[tuple[float, float, int]]) -> tuple[np.ndarray, float]:
-    """The foreground of a window (h×w bool) and how sure it is; `labels` h×w are OpenCV's, points lie in the window."""
+    """The foreground of a window (h×w bool) and its score; `labels` (h×w) are OpenCV's, points are in the window."""
     scale = min(1.0, SIDE / max(labels.shape))
     size = tuple(max(1, round(side * scale)) for side in labels.shape[::-1])
     small = np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)[..., ::-1])
     given = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
     radius = max(1, round(TOUCH * max(size)))
-    for x, y, label in sorted(points, key=lambda point: -point[2]):  # what is not meant has the last word
+    for x, y, label in sorted(points, key=lambda point: -point[2]):  # points on the background win
         centre = (int(x * scale), int(y * scale))
         cv2.circle(given, centre, radius, cv2.GC_FGD if label == 1 else cv2.GC_BGD, -1)
     if not np.isin(given, (cv2.GC_FGD, cv2.GC_PR_FGD)).any() or not (given == cv2.GC_BGD).any():
@@ -102,7 +102,7 @@ def _cut(image: np.ndarray, labels: np.ndarray, points: list[tuple[float, float,
 
 
 def _certainty(image: np.ndarray, cut: np.ndarray, free: np.ndarray) -> float:
-    """How much of a cut's outline lies on an edge of the picture, and not where it was not allowed to go on: 0..1."""
+    """The share of a cut's outline on edges of the picture, not counting where it was not allowed to continue: 0..1."""
     outline = cv2.morphologyEx(cut.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
     if not outline.any():
         return 0.0

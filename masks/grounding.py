@@ -1,4 +1,4 @@
-"""Segmenters made of two: boxes for a text and masks for the boxes, or one for text and another for shapes."""
+"""Segmenters made of two: boxes for a text and masks for the boxes, or one for text and one for points and boxes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Detector = Callable[[list[np.ndarray], list[TextPrompt]], list[list[Detection]]]
 
 
 class GroundedSegmenter:
-    """Text to boxes by a detector, boxes to masks by another segmenter, which points and boxes go to as they are."""
+    """Text to boxes by a detector, boxes to masks by another segmenter, which also takes points and boxes directly."""
 
     def __init__(self, detect: Detector, shapes: Any):
         self.detect, self.shapes = detect, shapes
@@ -34,14 +34,14 @@ class GroundedSegmenter:
 
 
 def _inside(boxes: list[Detection], image: np.ndarray) -> list[Prompt]:
-    """Boxes cut off at the image's sides; those beside it are dropped."""
+    """Boxes clipped to the image; those outside it are dropped."""
     height, width = image.shape[:2]
     cut = [(max(0.0, a), max(0.0, b), min(float(width), c), min(float(height), d)) for (a, b, c, d), _ in boxes]
     return [BoxPrompt(box) for box in cut if box[0] < box[2] and box[1] < box[3]]
 
 
 def _grounded(found: Found, boxes: list[Detection] | None) -> Found:
-    """The score of what was found in a text's boxes is the lowest score of these."""
+    """The score of a text's find is the lowest score of its boxes."""
     if not boxes or not found:
         return found
     where: tuple[Box, ...] = tuple(box for box, _ in boxes)

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 LEAST_RADIUS = 4  # pixels: a relative dilation always covers the blended edge of an object and its contact shadow
-SMALL_RADIUS = 16  # pixels up to which OpenCV's dilation is the quicker one: its time grows with the disc's area
-ROUNDING = 0.05  # pixels that OpenCV's distances in float32 are certainly closer to the truth than
+SMALL_RADIUS = 16  # pixels up to which OpenCV's dilation is quicker: its time grows with the disc's area
+ROUNDING = 0.05  # pixels: the error of OpenCV's float32 distances is certainly below this
 
 
 def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
@@ -33,10 +33,10 @@ def dilate(mask: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _within(mask: np.ndarray, radius: int) -> np.ndarray:
-    """What OpenCV's disc of `radius` makes of a mask, in a time that hardly depends on the radius.
+    """The dilation of a mask by OpenCV's disc of `radius`, in a time that hardly depends on the radius.
 
-    The disc is a circle whose rows are rounded, half a pixel at most. Farther in and farther out, the distance to the
-    mask decides; in between, so do the few pixels of the disc's own edge.
+    The disc is a circle whose rows are rounded, half a pixel at most. Well inside and outside, the distance to the mask
+    decides; in between, the few pixels of the disc's edge do.
     """
     import cv2
 
@@ -52,7 +52,7 @@ def _within(mask: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _edge_of_disc(radius: int) -> np.ndarray:
-    """The places (N×2, down and right of the middle) of OpenCV's disc that lie no farther in than `_within` asks."""
+    """The offsets (N×2, down and right of the centre) in OpenCV's disc that lie no farther in than `_within` asks."""
     down = np.arange(-radius, radius + 1)
     last = np.rint(np.sqrt(radius**2 - down**2)).astype(int)
     first = np.ceil(np.sqrt(np.maximum((radius - 2 * ROUNDING) ** 2 - down**2, 0))).astype(int)
@@ -61,7 +61,7 @@ def _edge_of_disc(radius: int) -> np.ndarray:
 
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:
-    """Fill what a mask (H×W bool) encloses, such as the speckles that a segmenter leaves."""
+    """Fill the holes of a mask (H×W bool), such as the speckles that a segmenter leaves."""
     import cv2
 
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -107,8 +107,8 @@ def _fill_convex(mask: np.ndarray, corners: np.ndarray) -> None:
 def dilation_radius(dilation: int | str, mask: np.ndarray) -> int:
     """Pixels for a dilation given as pixels (12, "12") or as a share of the object's size ("10%").
 
-    An object's size is the square root of its area; of several objects in one mask, the mean of theirs. No radius is
-    longer than the mask's diagonal, from where on everything is covered. Raises ValueError for anything else.
+    An object's size is the square root of its area; for several objects in one mask, the mean. No radius exceeds the
+    mask's diagonal, at which everything is covered. Raises ValueError for anything else.
     """
     value, relative = parse_dilation(dilation)
     if relative:

@@ -1,4 +1,4 @@
-"""A finder of one's own: a function `(images, prompts) -> list[Found]` of any module, called `module:function`."""
+"""A custom segmenter: a function `(images, prompts) -> list[Found]` in any module, named `module:function`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PLAIN = "a mask is an array of H×W bool, True where the thing is"
 def load(name: str, threshold: float | None) -> OwnSegmenter:
     """The function that `module:function` names, as a segmenter. A module may also lie in the current folder.
 
-    This runs code. `threshold` (0..1) is told to the function in the text prompts that have none of their own. Raises
-    ValueError, naming it, for a module that cannot be imported and for what is no function.
+    This runs code. `threshold` (0..1) is passed to the function in text prompts without their own. Raises ValueError,
+    naming it, for a module that cannot be imported and for a missing function.
     """
     module, _, function = name.partition(":")
     if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # last, so that a file there stands in for nothing that is installed
+        sys.path.append(os.getcwd())  # last, so that a file there does not shadow an installed module
     try:
         found = getattr(importlib.import_module(module), function, None)
     except (Exception, SystemExit) as error:
@@ -38,7 +38,7 @@ def load(name: str, threshold: float | None) -> OwnSegmenter:
 
 
 class OwnSegmenter:
-    """Calls a function of somebody's, shields the pictures from it, and checks what it returns."""
+    """Calls a custom function, protects the pictures from it, and checks what it returns."""
 
     def __init__(self, name: str, function: Callable[[list[np.ndarray], list[Prompt]], Any], threshold: float | None):
         self.name, self.function, self.threshold = name, function, threshold
@@ -46,13 +46,13 @@ class OwnSegmenter:
     def __call__(self, images: list[np.ndarray], prompts: list[Prompt]) -> list[Found]:
         """images: H×W×3 uint8 RGB, read-only for the function; one prompt each.
 
-        Raises ValueError, naming the function, for whatever goes wrong in it and for what is no answer.
+        Raises ValueError, naming the function, for any error in it and for an invalid answer.
         """
         shown = {id(image): _read_only(image) for image in images}
         try:
             answer = self.function([shown[id(image)] for image in images], [self._told(one) for one in prompts])
         except (Exception, SystemExit) as error:
-            if str(error).startswith("CUDA error"):  # the device is lost, and not one picture's fault
+            if str(error).startswith("CUDA error"):  # the device is lost, which is not one picture's fault
                 raise
             raise ValueError(f"the segmenter {self.name} failed: {type(error).__name__}: {error}") from error
         if not isinstance(answer, (list, tuple)) or len(answer) != len(images):
@@ -99,7 +99,7 @@ def _read_only(image: np.ndarray) -> np.ndarray:
 
 
 def _fits(one: Any, whole: np.ndarray) -> bool:
-    """Whether an instance is one of a mask: bool, in the picture, and nowhere outside the mask."""
+    """True if an instance fits a mask: bool, inside the picture, and nowhere outside the mask."""
     if not isinstance(one, Instance) or not isinstance(one.mask, np.ndarray) or one.mask.dtype != bool:
         return False
     if one.mask.ndim != 2 or one.left < 0 or one.top < 0:

@@ -1,4 +1,4 @@
-"""Prompts, and what segmenters find for them. Coordinates are pixels of the upright image."""
+"""Prompts, and the finds of segmenters. Coordinates are pixels of the upright image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from masks.morphology import outline
 class TextPrompt:
     """A phrase that names what to find, such as "red ball"; every instance of it is meant.
 
-    `threshold` (0..1) is how sure a find must be; None leaves that to the segmenter.
+    `threshold` (0..1) is the least score of a find; None means the segmenter's own.
     """
 
     text: str
@@ -30,7 +30,7 @@ class TextPrompt:
 
     @classmethod
     def parse(cls, text: str) -> TextPrompt:
-        """A phrase, or a phrase with a threshold of its own: "dog@0.4". Only a number after the last @ is one."""
+        """A phrase, or a phrase with a threshold of its own: "dog@0.4". Only a number after the last @ counts."""
         phrase, at, number = text.rpartition("@")
         if at and re.fullmatch(r"\s*-?(\d+(\.\d+)?|\.\d+)\s*", number):
             return cls(phrase.strip(), float(number))
@@ -39,7 +39,7 @@ class TextPrompt:
 
 @dataclass(frozen=True)
 class PointPrompt:
-    """Points (x, y, label) on one object: label 1 lies on it, 0 on what is not meant."""
+    """Points (x, y, label) for one object: label 1 is on it, 0 on something that is not meant."""
 
     points: tuple[tuple[float, float, int], ...]
 
@@ -71,7 +71,7 @@ def threshold_of(prompt: Prompt, usual: float) -> float:
 
 @dataclass(frozen=True)
 class Instance:
-    """One object of a find: `mask` h×w bool, cut to the object's box, whose corner lies at `left`, `top` (pixels)."""
+    """One object of a find: `mask` h×w bool, cropped to the object's box, with its corner at `left`, `top` (pixels)."""
 
     left: int
     top: int
@@ -79,7 +79,7 @@ class Instance:
 
     @classmethod
     def of(cls, mask: np.ndarray) -> Instance:
-        """From a mask (H×W bool) that is not empty."""
+        """The instance of a mask (H×W bool) that is not empty."""
         left, top, right, bottom = (int(side) for side in outline(mask))
         return cls(left, top, mask[top:bottom, left:right].copy())
 
@@ -90,7 +90,7 @@ class Instance:
 
     @property
     def place(self) -> tuple[slice, slice]:
-        """Rows and columns of the whole picture that `mask` covers."""
+        """The rows and columns of the whole picture that `mask` covers."""
         height, width = self.mask.shape
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
@@ -101,7 +101,7 @@ class Instance:
         return float(columns.start), float(rows.start), float(columns.stop), float(rows.stop)
 
     def within(self, part: tuple[slice, slice]) -> Instance | None:
-        """The part of it that lies in some rows and columns of the picture, or None."""
+        """Its part within some rows and columns of the picture, or None."""
         (rows, columns), (own_rows, own_columns) = part, self.place
         top, bottom = max(rows.start, own_rows.start), min(rows.stop, own_rows.stop)
         left, right = max(columns.start, own_columns.start), min(columns.stop, own_columns.stop)
@@ -118,7 +118,7 @@ class Instance:
 class Found:
     """A segmenter's result: `mask` H×W bool, `score` 0..1 (0 when nothing was found), `boxes` one per instance.
 
-    `instances` are the single objects that make up the mask, where the segmenter tells them apart; else it is empty.
+    `instances` are the objects that make up the mask, if the segmenter tells them apart; otherwise it is empty.
     """
 
     mask: np.ndarray
@@ -137,7 +137,7 @@ class Segmenter(Protocol):
 
 
 def outside(prompt: Prompt, image: np.ndarray) -> str | None:
-    """Why points or a box cannot be meant in an image (H×W×3): they lie outside it. None when they can."""
+    """A message about points or a box outside an image (H×W×3); None if they are inside."""
     height, width = image.shape[:2]
     if isinstance(prompt, PointPrompt):
         for x, y, _ in prompt.points:
@@ -151,12 +151,12 @@ def outside(prompt: Prompt, image: np.ndarray) -> str | None:
 
 
 def nothing(image: np.ndarray) -> Found:
-    """The outcome for an image (H×W×3) that holds nothing of what was asked for."""
+    """The find for an image (H×W×3) without the object."""
     return Found(np.zeros(image.shape[:2], bool))
 
 
 def all_of(image: np.ndarray, objects: list[tuple[Instance, float]]) -> Found:
-    """Objects of an image (H×W×3), each with its score 0..1, as one find. Its score is the lowest of theirs."""
+    """Objects of an image (H×W×3), each with its score 0..1, as one find. Its score is the lowest of them."""
     if not objects:
         return nothing(image)
     whole = np.zeros(image.shape[:2], bool)
@@ -167,12 +167,12 @@ def all_of(image: np.ndarray, objects: list[tuple[Instance, float]]) -> Found:
 
 
 def union(found: list[Found]) -> Found:
-    """All of several finds in one image: masks joined, the weakest score of those that found something."""
+    """Several finds in one image as one: their masks joined, the lowest score of those that found something."""
     hits = [f for f in found if f]
     if not hits:
         return found[0]
     mask = np.any([f.mask for f in hits], axis=0)
-    told = all(f.instances for f in hits)  # else some of the mask would belong to no instance
+    told = all(f.instances for f in hits)  # otherwise a part of the mask would belong to no instance
     instances = tuple(one for f in hits for one in f.instances) if told else ()
     return Found(mask, min(f.score for f in hits), tuple(box for f in hits for box in f.boxes), instances)
 

@@ -1,4 +1,4 @@
-"""The part of a picture that is looked at: a box in pixels or in shares of its sides."""
+"""The region of a picture to search: a box in pixels or in shares of its sides."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Region:
         return cls((sides[0], sides[1], sides[2], sides[3]), (relative[0], relative[1], relative[2], relative[3]))
 
     def of(self, image: np.ndarray) -> tuple[slice, slice]:
-        """Rows and columns of an image (H×W or H×W×3) that lie in the region. Raises ValueError when none do."""
+        """The rows and columns of an image (H×W or H×W×3) in the region. Raises ValueError if there are none."""
         height, width = image.shape[:2]
         left, top, right, bottom = (
             side * whole if share else side
@@ -51,7 +51,7 @@ class Region:
 
 
 def placed(found: Found, image: np.ndarray, part: tuple[slice, slice]) -> Found:
-    """A find in a part (rows, columns) of an image, moved to the pixels of the whole image."""
+    """A find in a part (rows, columns) of an image, in pixels of the whole image."""
     whole = nothing(image)
     if not found:
         return whole
@@ -64,7 +64,7 @@ def placed(found: Found, image: np.ndarray, part: tuple[slice, slice]) -> Found:
 
 
 def cut_off(found: Found, part: tuple[slice, slice]) -> Found:
-    """A find cut to a part (rows, columns) of its image, with its boxes and instances."""
+    """A find clipped to a part (rows, columns) of its image, with its boxes and instances."""
     mask = np.zeros_like(found.mask)
     mask[part] = found.mask[part]
     if not mask.any():

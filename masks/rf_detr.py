@@ -32,7 +32,7 @@ ENDINGS = (("s", ""), ("es", ""), ("ves", "fe"))  # plurals: of a car, of a bus,
 def class_of(phrase: str, classes: Iterable[str] = COCO) -> str:
     """The class that a phrase names, in the singular or the plural, with spaces or underscores, in any case.
 
-    Raises ValueError with the nearest classes for a phrase that names none.
+    Raises ValueError, with the nearest classes, for any other phrase.
     """
     known = {_plain(name): name for name in classes}
     asked = _plain(phrase)
@@ -54,7 +54,7 @@ def _plain(name: str) -> str:
 
 
 class RfDetr:
-    """Takes text prompts that name one of its classes. A picture goes through once for all of them."""
+    """Takes text prompts that name one of its classes. A picture is processed once for all of them."""
 
     def __init__(self, weights: Weights, device: str, threshold: float):
         from transformers import RfDetrForInstanceSegmentation, RfDetrImageProcessor
@@ -68,7 +68,7 @@ class RfDetr:
         self.batches = batches_for(device, self.processor.size["height"])
 
     def __call__(self, images: list[np.ndarray], prompts: list[Prompt]) -> list[Found]:
-        """images: H×W×3 uint8 RGB, one TextPrompt each. Every object of its class, its mask and its score.
+        """images: H×W×3 uint8 RGB, one TextPrompt each. Finds every object of its class, with its mask and its score.
 
         Raises ValueError for a phrase that names no class.
         """
@@ -88,7 +88,7 @@ class RfDetr:
         return self.classes[class_of(prompt.text, self.classes)]
 
     def _look(self, images: list[np.ndarray]) -> list[tuple[Any, Any]]:
-        """Of each image the scores 0..1 (queries×classes) and the small logits of masks (queries×h×w)."""
+        """The scores 0..1 (queries×classes) and the small logits of masks (queries×h×w) of each image."""
         import torch
 
         inputs = self.processor(images=images, return_tensors="pt").to(self.device)
@@ -98,7 +98,7 @@ class RfDetr:
 
 
 def _of_class(image: np.ndarray, scores: Any, logits: Any, level: float) -> Found:
-    """The objects whose score (one a query) for a class is above a level, the surest first."""
+    """The objects whose score for a class (one a query) is above a level, the highest first."""
     queries = [query for query in scores.argsort(descending=True).tolist() if float(scores[query]) > level]
     masks = [(upscaled(logits[query], *image.shape[:2]), float(scores[query])) for query in queries]
     return all_of(image, [(Instance.of(mask), score) for mask, score in masks if mask.any()])

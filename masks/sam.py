@@ -23,12 +23,12 @@ PUBLISHED = {  # the file's name ends in the first digits of its SHA-256
     "vit_l": "sam_vit_l_0b3195.pth",
     "vit_h": "sam_vit_h_4b8939.pth",
 }
-LARGE = 2_000_000  # pixels from which on it is felt how a picture is made small: Pillow takes 90 ms for 12 million
-WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}  # of the image encoder, which tells a .pth file's size
+LARGE = 2_000_000  # pixels from which the cost of downscaling is felt: Pillow takes 90 ms for 12 million
+WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}  # of the image encoder, which identifies a .pth file's size
 
 
 class SamNetwork:
-    """A loaded SAM. The encoder, where the time goes, works in `dtype`; the small decoder stays in float32."""
+    """A loaded SAM. The encoder, which takes most of the time, works in `dtype`; the small decoder stays in float32."""
 
     def __init__(self, sam: Any, device: str, dtype: Any):
         from segment_anything.utils.transforms import ResizeLongestSide
@@ -48,8 +48,9 @@ class SamNetwork:
         return list(self.sam.image_encoder(square.to(self.dtype)).float().split(1))
 
     def _scaled(self, image: np.ndarray) -> torch.Tensor:
-        """3×h×w uint8, the longest side as long as the encoder's. A large picture is scaled by torch, which takes a
-        tenth of the time of the library's Pillow and is at most a level off."""
+        """3×h×w uint8, with the encoder's longest side. A large picture is scaled by torch, in a tenth of the time of
+        the library's Pillow, and at most a level off.
+        """
         import torch
         from torch.nn.functional import interpolate
 
@@ -60,7 +61,7 @@ class SamNetwork:
         return interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)[0]
 
     def boxes(self, embedding: Any, size: tuple[int, int], boxes: list[BoxPrompt]) -> list[Answer]:
-        """One mask a box; more prompts than a single point settle what is meant (paper, §3)."""
+        """One mask a box, since prompts other than a single point are unambiguous (paper, §3)."""
         import torch
 
         corners = self.frame.apply_boxes(np.array([prompt.box for prompt in boxes], np.float32), size)
@@ -70,7 +71,7 @@ class SamNetwork:
         return self._decode(embedding, size, sparse, dense, alone=False)
 
     def points(self, embedding: Any, size: tuple[int, int], points: PointPrompt) -> Answer:
-        """One point may mean a part or the whole, so SAM proposes three masks for it; the surest is taken."""
+        """One point may mean a part or the whole, so SAM proposes three masks; the best by its own score is taken."""
         import torch
 
         centres = np.array([point[:2] for point in points.points], np.float32) + 0.5  # of pixels
@@ -80,7 +81,7 @@ class SamNetwork:
         return self._decode(embedding, size, sparse, dense, alone=len(points.points) == 1)[0]
 
     def _decode(self, embedding: Any, size: tuple[int, int], sparse: Any, dense: Any, alone: bool) -> list[Answer]:
-        """Of each prompt's masks the surest, chosen while they are small; only that one is scaled up."""
+        """The best mask of each prompt, chosen while they are small; only that one is scaled up."""
         from torch.nn.functional import interpolate
 
         small, scores = self.sam.mask_decoder(
@@ -92,7 +93,7 @@ class SamNetwork:
         for masks, sure in zip(small, scores, strict=True):
             best = int(sure.argmax())
             square = interpolate(masks[best][None, None], (self.side, self.side), mode="bilinear", align_corners=False)
-            answers.append((square[0, 0, :height, :width], float(sure[best])))  # without what filled up the square
+            answers.append((square[0, 0, :height, :width], float(sure[best])))  # without the padding to a square
         return answers
 
 
@@ -100,8 +101,8 @@ def load(weights: str, device: str, offline: bool = False, dtype: Any = None) ->
     """SAM from a published size (vit_b, vit_l, vit_h), a `.pth` file (or the same keys in a `.safetensors`), or a
     folder with config.json and sam.pth.
 
-    A published size is fetched once into torch's hub folder. Raises FileNotFoundError when it is not there and
-    `offline` forbids fetching it, ValueError for a file that holds no SAM. `dtype` is the encoder's (None: float32).
+    A published size is fetched once into torch's hub folder. Raises FileNotFoundError if it is missing and `offline`
+    forbids fetching it, ValueError for a file without a SAM. `dtype` is the encoder's (None: float32).
     """
     import torch
 
@@ -117,13 +118,13 @@ def _network(weights: str, offline: bool) -> Any:
 
     file = path if path.suffix in (".pth", ".safetensors") else fetch(weights, offline)
     state = _read(file)
-    with torch.device("meta"):  # no time for random weights: vit_l's take 7 s
+    with torch.device("meta"):  # skips random weights, which take 7 s for vit_l
         sam = sam_model_registry[_size(state, path)]()
     return _filled(sam, state, file)
 
 
 def _described(file: Path) -> Any:
-    """The network of the sizes that a config.json gives. Raises ValueError, naming it, where they give none."""
+    """The network with the sizes in a config.json. Raises ValueError, naming it, if they are invalid."""
     from masks.bundled.networks import build_sam
 
     sizes = read_config(file)
@@ -137,7 +138,7 @@ def _described(file: Path) -> Any:
 
 
 def _filled(sam: Any, state: dict, file: Path) -> Any:
-    """The network with the weights of a file. Raises ValueError unless they are all its own, with their names."""
+    """The network with the weights of a file. Raises ValueError, naming tensors, unless they match exactly."""
     own = sam.state_dict()
     mismatched = {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape}
     refuse_others(str(file), sam, own.keys() - state.keys(), state.keys() - own.keys(), mismatched)
@@ -163,7 +164,7 @@ def fetch(size: str, offline: bool) -> Path:
         try:
             shown = not are_progress_bars_disabled()
             torch.hub.download_url_to_file(URL + file.name, str(file), hash_prefix=digits, progress=shown)
-        except (OSError, RuntimeError) as error:  # no way there, or a file of other content
+        except (OSError, RuntimeError) as error:  # no connection, or a file with other content
             reason = getattr(error, "reason", None) or error
             raise OSError(
                 f"the weights of SAM {size} cannot be fetched ({reason}); `cleanplate models pull NAME --segmenter "
@@ -173,7 +174,7 @@ def fetch(size: str, offline: bool) -> Path:
 
 
 def file_of(size: str) -> Path:
-    """Where the published weights of a size are, or will be once they are fetched."""
+    """The path of a size's published weights, once they are fetched."""
     import torch
 
     return Path(torch.hub.get_dir()) / "checkpoints" / PUBLISHED[size]
@@ -187,7 +188,7 @@ def _read(file: Path) -> dict:
     if file.suffix == ".safetensors":
         return _read_safetensors(file)
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)  # a pickle: never run what is in it
+        state = torch.load(file, map_location="cpu", weights_only=True)  # a pickle: never run its code
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
         raise ValueError(f"{file} is broken or holds more than weights; fetch it again from {URL}") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):

@@ -12,7 +12,7 @@ from removal.weights.networks import Weights
 
 
 class Sam2Network:
-    """A loaded SAM 2.1. Its encoder works in `dtype` where the device can, the decoder in float32."""
+    """A loaded SAM 2.1. Its encoder works in `dtype` if the device can, the decoder in float32."""
 
     def __init__(self, weights: Weights, device: str, dtype: Any):
         from transformers import Sam2Model, Sam2Processor
@@ -41,7 +41,7 @@ class Sam2Network:
         return self._decode(embedding, input_boxes=asked["input_boxes"], multimask_output=False)
 
     def points(self, embedding: Any, size: tuple[int, int], points: PointPrompt) -> Answer:
-        """One point may mean a part or the whole, so SAM proposes three masks for it; the surest is taken."""
+        """One point may mean a part or the whole, so SAM proposes three masks; the best by its own score is taken."""
         places = [[[float(x) + 0.5, float(y) + 0.5] for x, y, _ in points.points]]  # the centres of pixels
         asked = self.processor(
             input_points=[places], input_labels=[[[label for *_, label in points.points]]],
@@ -53,7 +53,7 @@ class Sam2Network:
         )[0]  # fmt: skip
 
     def _decode(self, embedding: Any, multimask_output: bool, **asked: Any) -> list[Answer]:
-        """Of each prompt's masks the surest, chosen while they are small."""
+        """The best mask of each prompt, chosen while they are small."""
         prompts = {name: value.to(self.device) for name, value in asked.items()}
         answer = self.model(image_embeddings=embedding, multimask_output=multimask_output, **prompts)
         best = answer.iou_scores[0].argmax(-1)

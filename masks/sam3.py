@@ -17,8 +17,8 @@ from removal.weights.configs import read_config
 from removal.weights.hub import Unavailable
 from removal.weights.networks import Weights
 
-# The published checkpoint is the video model's, whose parts have other names than the tracker for single pictures.
-# transformers 5.24 renames all but the decoder's, and would draw that at random.
+# The published checkpoint is the video model's, with other names of modules than the tracker for single pictures.
+# transformers 5.24 renames all but the decoder's, and would initialise that at random.
 TRACKER = {
     r"^tracker_model\.": "",
     r"^tracker_neck\.": "vision_encoder.neck.",
@@ -55,7 +55,7 @@ class Sam3TextSegmenter:
         self.phrases: dict[str, Phrase] = {}
 
     def __call__(self, images: list[np.ndarray], prompts: list[Prompt]) -> list[Found]:
-        """images: H×W×3 uint8 RGB, one TextPrompt each. Every object of the phrase, its mask and its score."""
+        """images: H×W×3 uint8 RGB, one TextPrompt each. Finds every object of the phrase, with mask and score."""
         found: list[Found] = [nothing(image) for image in images]
         rows = rows_of(images)
         asked = [(images[same[0]], [prompts[k] for k in same]) for same in rows]
@@ -90,12 +90,14 @@ class Sam3TextSegmenter:
         return self.phrases[prompt.text]
 
     def _found(self, answer: Any, k: int, prompt: Prompt, image: np.ndarray) -> Found:
-        """The objects of one phrase in one picture: how sure the network is of each, and of the phrase at all."""
+        """The objects of one phrase in one picture, by the network's score of each, and of the phrase being there at
+        all.
+        """
         scores = (answer.pred_logits[k].float().sigmoid() * answer.presence_logits[k].float().sigmoid()).cpu()
         kept = (scores > threshold_of(prompt, self.threshold)).nonzero()[:, 0].tolist()
         objects = []
         for query in kept:
-            # The library scales probabilities up, not logits: half of the way from 0 to 1 is where the edge lies.
+            # The library scales probabilities up, not logits: the edge is half-way between 0 and 1.
             mask = upscaled(answer.pred_masks[k, query].float().sigmoid() - 0.5, *image.shape[:2])
             if mask.any():
                 objects.append((Instance.of(mask), float(scores[query])))
@@ -104,13 +106,13 @@ class Sam3TextSegmenter:
 
 @dataclass(frozen=True)
 class _Words:
-    """What the network takes as the embeddings of phrases: rows×tokens×width."""
+    """The embeddings of phrases as the network takes them: rows×tokens×width."""
 
     pooler_output: Any
 
 
 def _repeated(seen: Any, row: list[int]) -> Any:
-    """What was seen of every picture, once for each phrase that is asked of it: row k is picture `row[k]`."""
+    """The encoded pictures, repeated for each of their phrases: row k is picture `row[k]`."""
     from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
 
     return Sam3VisionEncoderOutput(
@@ -147,7 +149,7 @@ def load(weights: Weights, device: str, threshold: float, dtype: Any) -> ByKind:
 
 
 def is_lite(weights: Weights) -> bool:
-    """Whether weights are SAM3-LiteText's, whose text encoder is an eighth of SAM 3's."""
+    """True if weights are SAM3-LiteText's, whose text encoder has an eighth of the size of SAM 3's."""
     try:
         weights.folder  # noqa: B018  fetched here, so that a refused access is told with what is open
     except Unavailable as error:
@@ -156,7 +158,7 @@ def is_lite(weights: Weights) -> bool:
 
 
 class _WhenAsked:
-    """A segmenter that is made when the first prompt comes."""
+    """A segmenter that is loaded when the first prompt comes."""
 
     def __init__(self, make: Any):
         self.make = make

@@ -1,4 +1,4 @@
-"""The segmenters that exist, by name, and what is asked of them before anything is loaded."""
+"""The table of segmenters, and checks of prompts before anything is loaded."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from removal.weights.tensor_cores import on_tensor_cores
 class Row:
     """A segmenter of the table: the prompts it takes, its usual threshold 0..1, its weights and their licence.
 
-    `detector` holds the weights of what finds boxes for a text, where that is another network. `sees` says whether it
-    can tell that a thing is not there; what cannot is not asked about results.
+    `detector` holds the weights of the network that finds boxes for a text, if that is separate. `sees` is True if it
+    can tell that a thing is absent; any other is not asked about results.
     """
 
     takes: tuple[type, ...]
@@ -36,7 +36,7 @@ class Row:
 
 TEXT, SHAPES = (TextPrompt,), (PointPrompt, BoxPrompt)
 ALL = (*TEXT, *SHAPES)
-FREE = "apache-2.0"  # of every published one here
+FREE = "apache-2.0"  # of every published segmenter here
 DINO = "IDEA-Research/grounding-dino-tiny"
 # LLMDet builds on MM-Grounding-DINO, whose authors put it 11.8 AP above Grounding DINO on LVIS val (31.9, transformers'
 # docs). `grounded-sam` keeps the detector it is named for; `llmdet-sam` is the same pair with the better one.
@@ -60,7 +60,7 @@ SEGMENTERS = {
     "grabcut": Row(SHAPES, 0.0, "", FREE, "GrabCut, by colour alone: look at its masks", sees=False),
 }
 OWN = Row(ALL, 0.0, "", "", "a function of one's own")
-SIZES = {  # bytes of the published weights, before they are fetched
+SIZES = {  # bytes of published weights, known before they are fetched
     "vit_b": 375_042_383,
     "vit_l": 1_249_524_607,
     "vit_h": 2_564_550_879,
@@ -79,10 +79,9 @@ def load_segmenter(
 ) -> Segmenter:
     """The segmenter called `name`, or with weights of one's own as `split_name` says; loaded once per process.
 
-    `dtype` is the precision of the encoders of SAM and SAM 2.1, where their time goes; "auto" is bfloat16 on a GPU
-    that has it, else float32, with all else multiplied on a GPU's tensor cores. A `module:function` is imported and
-    run. Raises ValueError for an unknown name or what cannot be imported, FileNotFoundError or OSError for weights that
-    are unavailable.
+    `dtype` is the precision of the encoders of SAM and SAM 2.1, where their time goes; "auto" is bfloat16 on a GPU that
+    has it, else float32; everything else uses a GPU's tensor cores. A `module:function` is imported and run. Raises
+    ValueError for an unknown name or a failed import, FileNotFoundError or OSError for unavailable weights.
     """
     if is_code(name):
         try:
@@ -98,9 +97,9 @@ def load_segmenter(
 def split_name(name: str) -> tuple[Row, str, str]:
     """A segmenter's row, weights and detector's weights ("" where it has none) from `NAME` or `NAME:WEIGHTS`.
 
-    Where text is found by a detector, `NAME:WEIGHTS+DETECTOR`, `NAME:WEIGHTS` or `NAME:+DETECTOR`. Weights are what
-    the row's are: a hub id (`ID@REVISION` to pin it), a folder in the hub's layout, or for SAM a size or a .pth file.
-    Raises ValueError with the names there are.
+    With a detector for text, also `NAME:WEIGHTS+DETECTOR` or `NAME:+DETECTOR`. Weights are what the row's are: a hub id
+    (`ID@REVISION` to pin it), a folder in the hub's layout, or for SAM a size or a .pth file. Raises ValueError with
+    the names there are.
     """
     if is_code(name):
         return OWN, "", ""
@@ -115,18 +114,18 @@ def split_name(name: str) -> tuple[Row, str, str]:
 
 
 def is_code(name: str) -> bool:
-    """Whether a name is no row of the table but `module:function`, a finder of one's own."""
+    """True if a name is `module:function`, a custom segmenter, rather than a row of the table."""
     return bool(own.NAME.fullmatch(name)) and name.partition(":")[0] not in SEGMENTERS
 
 
 def nearest(name: str) -> str:
-    """A question after the row that an unknown name may mean; empty where none is near."""
+    """A suggestion for an unknown name; empty if no row is near."""
     near = get_close_matches(name.partition(":")[0], SEGMENTERS, 1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def objection(name: str, prompt: Prompt) -> str | None:
-    """Why a segmenter cannot take a prompt, or None when it can. Loads nothing."""
+    """The reason why a segmenter cannot take a prompt, or None if it can. Loads nothing."""
     row, weights, _ = split_name(name)
     if not isinstance(prompt, row.takes):
         kind = {TextPrompt: "text", PointPrompt: "points", BoxPrompt: "boxes"}[type(prompt)]
@@ -161,5 +160,5 @@ def _load(
     from masks import loading
 
     segmenter = loading.LOADERS[kind](loading.Setup(weights, detector, device, threshold, offline, dtype))
-    # What works in float32, such as detectors and SAM's decoder, is as exact as what works in bfloat16 beside it.
+    # Detectors and SAM's decoder stay in float32, and are then as exact as the parts in bfloat16.
     return on_tensor_cores(segmenter) if dtype == "auto" and device.startswith("cuda") else segmenter

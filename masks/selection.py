@@ -8,16 +8,16 @@ import numpy as np
 
 from masks.prompts import Found, Instance, nothing
 
-SAME = 0.5  # of two instances that overlap by so much (intersection over union), the later one is the same object
+SAME = 0.5  # two instances that overlap by this much (intersection over union) are the same object
 
 
 @dataclass(frozen=True)
 class Selection:
     """A selection among the finds of a picture. The default is all of them.
 
-    `min_area` (share of the picture, 0..1) drops what is smaller; `except_largest` drops the largest find, which is
-    the main subject; `largest` keeps that many of the rest (0: all). `max_count` (0: any number) is how many finds may
-    be left once `min_area` has been applied. `invert` means everything but what was selected.
+    `min_area` (share of the picture, 0..1) drops smaller ones; `except_largest` drops the largest find, which is the
+    main subject; `largest` keeps that many of the rest (0: all). `max_count` (0: any number) is how many finds may be
+    left once `min_area` has been applied. `invert` selects everything else.
     """
 
     largest: int = 0
@@ -39,9 +39,9 @@ class TooManyFound(Exception):
 
 
 def select(found: Found, selection: Selection) -> tuple[Found, str | None]:
-    """The finds that are meant, and what to say of those that were left out (None when none were).
+    """The selected finds, and a message about those left out (None if none were).
 
-    Where every find was left out, the result is an empty Found. Raises TooManyFound.
+    If all were left out, the result is an empty Found. Raises TooManyFound.
     """
     if not selection or not found:
         return found, None
@@ -59,7 +59,7 @@ def select(found: Found, selection: Selection) -> tuple[Found, str | None]:
 
 
 def distinct(found: Found) -> list[Instance]:
-    """Every object of a find once, though two phrases named it; connected areas where the finder does not tell."""
+    """Every object of a find once, even if two phrases named it; connected areas if the segmenter has no instances."""
     told: list[Instance] = []
     for one in found.instances or _connected(found.mask):
         if not any(_overlap(one, other) > SAME for other in told):
@@ -94,7 +94,7 @@ def _overlap(one: Instance, other: Instance) -> float:
 
 
 def shared(one: Instance, other: Instance) -> int:
-    """Pixels that belong to both of two instances of a picture."""
+    """The number of pixels that belong to both instances."""
     left, top = max(one.left, other.left), max(one.top, other.top)
     right = min(one.left + one.mask.shape[1], other.left + other.mask.shape[1])
     bottom = min(one.top + one.mask.shape[0], other.top + other.mask.shape[0])

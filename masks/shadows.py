@@ -1,4 +1,4 @@
-"""The shadow that an object casts: darker than what lies around, of the same colour, and touching the object."""
+"""The shadow of an object: darker than its surroundings, of the same colour, and touching the object."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import numpy as np
 
 from masks.morphology import dilate
 
-REACH = 1.0  # of the object's size (square root of its area), that a shadow is looked for within
-WORKING = 96  # pixels of an object's size that are enough to see a shadow by
-SMOOTH = 0.04  # of the size: what is finer is texture
-SPREAD = 2.5  # of the surroundings' own deviation, that a shadow must be darker by, and its colour may differ by
-DARKER = 0.08  # of the surroundings' brightness, that it must be darker by at least
-DEEPEST = 0.3  # of that brightness: what is darker is a thing
-TINT = 0.015  # of red's and green's share in a colour, that may differ at least
-TOUCHES = 0.1  # of the object's outline, that a shadow must lie along
-LEAVES = 0.12  # of the rim of where it is looked for; what goes on beyond that is ground, no shadow
+REACH = 1.0  # the reach of the search, as a multiple of the object's size (square root of its area)
+WORKING = 96  # pixels of an object's size: enough to see its shadow
+SMOOTH = 0.04  # of the size: finer structures are texture
+SPREAD = 2.5  # times the surroundings' deviation: a shadow's least difference in brightness, and its largest in colour
+DARKER = 0.08  # of the surroundings' brightness: a shadow is darker by at least this much
+DEEPEST = 0.3  # of that brightness: anything darker is an object
+TINT = 0.015  # difference in the shares of red and green in a colour that is always allowed
+TOUCHES = 0.1  # share of the object's outline that a shadow must touch
+LEAVES = 0.12  # share of the window's rim: anything that continues beyond it is ground, not shadow
 
 
 def shadow_of(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The shadows (H×W bool) that the objects of a mask cast in an image (H×W×3 uint8 RGB).
 
-    Every connected part of the mask is an object, less crumbs. Found by brightness and colour alone: a shadow over
-    several grounds, or on a pattern as dark as itself, is missed rather than guessed.
+    Every connected part of the mask, except crumbs, is an object. Shadows are found by brightness and colour alone: one
+    across several grounds, or on a pattern as dark as itself, is missed rather than guessed.
     """
     import cv2
 
@@ -38,7 +38,7 @@ def shadow_of(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _cast(image: np.ndarray, thing: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The shadow of one thing in the window around it, worked out at a size at which that is cheap."""
+    """The shadow of one object in the window around it, computed at a reduced size."""
     import cv2
 
     height, width = thing.shape
@@ -70,7 +70,7 @@ def _dark_and_alike(image: np.ndarray, thing: np.ndarray, mask: np.ndarray) -> n
 
 
 def _light(image: np.ndarray, free: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Brightness (H×W) and the shares of red and green in it (H×W×2), smoothed over what is free alone."""
+    """Brightness (H×W) and the shares of red and green in it (H×W×2), smoothed over free pixels only."""
     import cv2
 
     weight = free.astype(np.float32)
@@ -81,13 +81,13 @@ def _light(image: np.ndarray, free: np.ndarray, sigma: float) -> tuple[np.ndarra
 
 
 def _middle(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Median and standard deviation of values (N or N×channels), neither of which a few odd ones can move."""
+    """Median and standard deviation of values (N or N×channels), both robust against a few outliers."""
     median = np.median(values, axis=0)
     return median, 1.48 * np.median(np.abs(values - median), axis=0)
 
 
 def _attached(shadow: np.ndarray, thing: np.ndarray, rim: np.ndarray) -> np.ndarray:
-    """The connected parts that lie along the thing and end before the rim."""
+    """The connected parts that touch the object's outline and end before the rim."""
     import cv2
 
     outline = dilate(thing, 3) & ~thing

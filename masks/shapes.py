@@ -1,4 +1,4 @@
-"""Points and boxes to masks by a network that encodes a picture once and answers every prompt from that."""
+"""Points and boxes to masks by a network that encodes a picture once and answers all its prompts from that."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from masks.morphology import outline
 from masks.prompts import BoxPrompt, Found, Instance, PointPrompt, Prompt, nothing, outside
 from masks.upscaling import upscaled
 
-BOXES = 16  # of one picture that the decoder answers at once
+BOXES = 16  # prompts of one picture in one call of the decoder
 
-Answer = tuple[Any, float]  # logits h×w that cover the picture, and how sure the network is of them
+Answer = tuple[Any, float]  # logits h×w that cover the picture, and the network's score
 
 
 class Network(Protocol):
     """The interface shared by Segment Anything and its successors."""
 
-    side: int  # of the square that the encoder looks at
+    side: int  # pixels of the encoder's square
     device: str
 
     def encode(self, images: list[np.ndarray]) -> list[Any]:

@@ -1,8 +1,8 @@
-"""Small things in large pictures: overlapping parts are looked at beside the whole, and what was found is merged.
+"""Small things in large pictures: overlapping parts are searched as well as the whole, and the finds are merged.
 
-The slicing of SAHI (Akyon et al. 2022, arXiv 2202.06934) without that library, which wraps detectors of its own and
-merges boxes or masks of the whole picture's size. Here every find is a mask cut to its object, and of two views only
-the area that both of them saw tells whether they found the same thing.
+The slicing of SAHI (Akyon et al. 2022, arXiv 2202.06934), without that library, which wraps its own detectors and
+merges boxes or masks of the whole picture's size. Here every find is a mask cropped to its object, and only the area
+that two views share decides whether they found the same thing.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from masks.selection import distinct, shared
 Part = tuple[slice, slice]  # rows and columns of a picture
 Sight = tuple[Part, Instance]  # a find, and the part of the picture in which it was found
 
-LARGE = 12_000_000  # pixels from which on "auto" looks at parts
+LARGE = 12_000_000  # pixels from which "auto" searches parts
 SEEN = 1333  # pixels of the longer side that detectors such as Grounding DINO scale a picture to
-LEAST = 128  # pixels of a part's side; no network here looks at fewer
-OVERLAP = 0.2  # of a part's side: a thing of that size is whole in one of them
-SAME = 0.5  # of the smaller of two finds, where both views looked; so much in common, and they are one thing
+LEAST = 128  # pixels of a part's side; no network here takes fewer
+OVERLAP = 0.2  # of a part's side: a thing of that size is complete in one of them
+SAME = 0.5  # of the smaller of two finds, within both views: with this much in common they are one thing
 
 
 class Tiled:
-    """A segmenter that looks for text in parts of every picture as well. Points and boxes need none.
+    """A segmenter that also looks for text in parts of every picture. Points and boxes do not need that.
 
     `parts` is how many there are along the longer side (as many along the other as make them square); "auto" takes
     what `segment` can see at full size, in pictures of 12 megapixels or more.
@@ -52,7 +52,7 @@ class Tiled:
         return found
 
     def _look(self, image: np.ndarray, parts: list[Part], phrases: list[Prompt]) -> list[list[Found]]:
-        """For every phrase one find a part. A part goes in once, however many phrases there are."""
+        """The finds of every phrase in each part. A part is processed once, however many phrases there are."""
         cuts = [np.ascontiguousarray(image[part]) for part in parts]
         answers = iter(self.segment([cut for cut in cuts for _ in phrases], phrases * len(cuts)))
         by_part = [[next(answers) for _ in phrases] for _ in cuts]
@@ -60,7 +60,7 @@ class Tiled:
 
 
 def parts_of(image: np.ndarray, parts: int | Literal["auto"]) -> list[Part]:
-    """Overlapping parts (rows, columns) that cover an image (H×W×3); a single one where it is looked at whole."""
+    """Overlapping parts (rows, columns) that cover an image (H×W×3); a single one for the image as a whole."""
     height, width = image.shape[:2]
     longer = max(height, width)
     if parts == "auto":
@@ -78,7 +78,7 @@ def _stretches(size: int, count: int) -> list[slice]:
 
 
 def _merged(image: np.ndarray, whole: Found, parts: list[Part], closer: list[Found]) -> Found:
-    """Everything that was found in a picture and its parts, each thing once. The score is the lowest of all finds."""
+    """The finds of a picture and its parts, each thing once. The score is the lowest of all finds."""
     everywhere = (slice(0, image.shape[0]), slice(0, image.shape[1]))
     sights = [(everywhere, one) for one in distinct(whole)]
     for part, found in zip(parts, closer, strict=True):
@@ -105,7 +105,7 @@ def _groups(sights: list[Sight]) -> list[list[Instance]]:
 
 
 def _are_one(sight: Sight, other: Sight) -> bool:
-    """Whether two views found the same thing: where both looked, most of the smaller find lies in the other.
+    """True if two views found the same thing: within both views, most of the smaller find lies in the other.
 
     A view is trusted to tell its own finds apart.
     """
@@ -119,7 +119,7 @@ def _are_one(sight: Sight, other: Sight) -> bool:
 
 
 def _near(one: Instance, other: Instance) -> bool:
-    """Whether the boxes of two finds have pixels in common."""
+    """True if the boxes of two finds have pixels in common."""
     (rows, columns), (other_rows, other_columns) = one.place, other.place
     return _length(_common(rows, other_rows)) > 0 and _length(_common(columns, other_columns)) > 0
 
@@ -133,7 +133,7 @@ def _length(stretch: slice) -> int:
 
 
 def _joined(some: list[Instance]) -> Instance:
-    """One thing of several finds of it: all their pixels."""
+    """Several finds of one thing, joined: all their pixels."""
     if len(some) == 1:
         return some[0]
     left, top = min(one.left for one in some), min(one.top for one in some)

@@ -1,4 +1,4 @@
-"""From a mask decoder's small logits to a mask of the picture's size, worked out only where it can be."""
+"""From a mask decoder's small logits to a mask of the picture's size, computed only where it can be True."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def upscaled(logits: torch.Tensor, height: int, width: int) -> np.ndarray:
     """The mask (height×width bool) of where logits (h×w, covering the whole picture) are above 0 once scaled up.
 
-    The same as `interpolate(…, mode="bilinear", align_corners=False) > 0`, up to rounding, within the box of the mask
-    alone: a twelve-megapixel picture costs as much as its object is large.
+    The same as `interpolate(…, mode="bilinear", align_corners=False) > 0`, up to rounding, computed only in the mask's
+    box, so that the cost depends on the object's size, even in a 12-megapixel picture.
     """
     mask = np.zeros((height, width), bool)
     above = logits > 0
@@ -29,8 +29,9 @@ def upscaled(logits: torch.Tensor, height: int, width: int) -> np.ndarray:
 
 
 def _taps(above: torch.Tensor, size: int) -> tuple[int, torch.Tensor, torch.Tensor, torch.Tensor] | None:
-    """Of `size` pixels along an axis, those that a value above 0 reaches: the first one, and for each the two values
-    between which it lies and the share of the second. None where there is none."""
+    """The pixels, of `size` along an axis, that a value above 0 reaches: the first of them, and for each the two values
+    around it and the share of the second. None if there are none.
+    """
     import torch
 
     length = len(above)

@@ -1,4 +1,4 @@
-"""Fills what is masked: images and masks in, images out. Knows nothing of files, Prefect or segmentation.
+"""Fills masked pixels: images and masks in, images out. Knows nothing of files, Prefect or segmentation.
 
 The names below are imported on first use, so that importing one room of this package, such as `removal.weights`, does
 not run the rest.

@@ -16,8 +16,8 @@ def choose(
 
     `in_channels` is read from the checkpoint's own config, never guessed from its name. With a prompt, a plain
     checkpoint is used itself rather than its inpainting sibling, since it has to draw. With `offline`, a hub id that is
-    not in the table is looked up in the local cache only; unknown facts stay None.
-    Raises ValueError for what cannot be done, FileNotFoundError for a path that is not there.
+    not in the table is looked up in the local cache only; unknown facts stay None. Raises ValueError for an impossible
+    choice, FileNotFoundError for a missing path.
     """
     if method not in ("auto", *METHODS):
         raise ValueError(f"unknown method {method!r}; there are auto, {', '.join(METHODS)}")
@@ -39,7 +39,7 @@ def choose(
 
 
 def _for_one_method(model: str, checkpoint: Checkpoint, method: str, prompt: str) -> Choice:
-    """What a model that was made for one method removes with."""
+    """The choice for a model that was made for a single method."""
     if method not in ("auto", checkpoint.method):
         raise ValueError(f"{model} removes by {checkpoint.method} alone; for --method {method} give another --model")
     if prompt:
@@ -49,7 +49,7 @@ def _for_one_method(model: str, checkpoint: Checkpoint, method: str, prompt: str
 
 
 def _misfit(model: str, checkpoint: Checkpoint, method: str) -> str | None:
-    """Why a method cannot remove with a checkpoint, and what can; None where nothing is known against it."""
+    """The reason why a method cannot remove with a checkpoint, and what can; None if there is none."""
     row, channels = METHODS[method], checkpoint.in_channels
     if channels == 4 and 4 not in row.channels:
         sibling = checkpoint.inpainting

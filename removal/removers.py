@@ -56,10 +56,10 @@ def with_effects(
     seeds: list[int],
     avoid: list[np.ndarray | None] | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """What a remover makes of each image, and the mask (H×W bool) outside which nothing of it differs.
+    """A remover's result for each image, and the mask (H×W bool) outside which nothing differs.
 
-    That is the very mask that was given, or a larger one where the method also took away what belongs to the objects,
-    such as their shadows, which it does wherever nothing is to be avoided. A remover's own call never does.
+    That is the given mask, or a larger one if the method also removed the objects' effects, such as their shadows,
+    which it does outside `avoid`. A plain call of a remover never does.
     """
     barred = () if avoid is None else (avoid,)
     own = getattr(remover, "with_effects", None)
@@ -71,8 +71,8 @@ def with_effects(
 def load_remover(model: str = "sd15", **options) -> ChosenRemover:
     """The remover for a preset, hub id, folder or `.safetensors` file; loaded once per process and setting.
 
-    `options` are those of `Options`. Raises ValueError for what cannot be done (with what would), OSError for weights
-    that are unavailable.
+    `options` are those of `Options`. Raises ValueError for an impossible choice (with what would work), OSError for
+    unavailable weights.
     """
     return _load_alone(model, Options(**options))
 
@@ -109,9 +109,9 @@ def _load(model: str, options: Options) -> ChosenRemover:
 
 
 def _quickened(paint: Any, batch: int, options: Options) -> tuple[Any, int, str]:
-    """A diffusion painter compiled where that pays, and its step as a CUDA graph where there is CUDA; see `compiled`.
+    """A diffusion painter, compiled if that pays, with its step as a CUDA graph on CUDA; see `compiled`.
 
-    Any other painter as it is.
+    Any other painter unchanged.
     """
     from removal.painting.painter import Painter
 

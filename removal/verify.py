@@ -1,7 +1,7 @@
 """Does a patch fit its surroundings? A gate without weights: colours, seam and detail of the hole beside its ring.
 
-What it cannot see is whether the thing itself is there again in the colours of its surroundings; the segmenter is asked
-that. Its figures need no clean plate, so they can be had for any picture.
+It cannot see whether the thing itself is there again in the colours of its surroundings; the segmenter is asked that.
+Its figures need no clean plate, so they can be had for any picture.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BIN = 8  # levels to a bin of the colour cube
 SIDE = 256  # pixels of the longest side that is looked at
 SAMPLES = 1000  # of the hole, and of what is around it, that are compared with each other
 LEVELS_ALIKE, OCTAVES_ALIKE = 12.0, 0.67  # of CIELAB (8 bits) and of the strength of detail: a distance of 1
-FAR = 4.0  # beyond this distance nothing is alike, and more of it says no more
+FAR = 4.0  # beyond this distance nothing is alike, and more tells nothing
 LIMITS = {"strange": 0.08, "seam": 3.0, "busy": 3.0, "smooth": 0.35, "unlike": 1.2}  # beyond, it is doubtful
 
 
@@ -137,7 +137,7 @@ def _unlike(image: np.ndarray, hole: np.ndarray, ring: np.ndarray) -> float:
 
 
 def _looks(image: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """How every pixel of a region looks, by nothing beyond it: H×W×5, three of colour and two of detail."""
+    """A description of every pixel of a region, from nothing beyond it: H×W×5, three for colour and two for detail."""
     weight = region.astype(np.float32)
 
     def mean(values: np.ndarray, sigma: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What is kept of a picture beside its pixels: colour profile, EXIF, XMP, text, resolution, encoder settings."""
+"""Metadata that is kept of a picture: colour profile, EXIF, XMP, text, resolution, encoder settings."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def _within(
 
 
 def _effects(attempt: Attempt) -> str:
-    """What to say of a mask that grew by what the object did to its surroundings; empty where none did."""
+    """A remark on a mask that grew by the object's effects, such as its shadow; empty if it did not."""
     more = mask_area(attempt.mask) - mask_area(attempt.masked.mask)
     return f"its shadow or reflection went too: its mask grew by {more:.1%} of the picture" if more else ""
 

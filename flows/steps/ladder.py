@@ -48,7 +48,7 @@ class Rung:
 
 
 def ladder(job: Job, remover: ChosenRemover) -> Iterator[Rung]:
-    """As the job says, with another seed, with a grown mask, with its hull, by attentive, and by PatchMatch.
+    """The rungs: as the job says, with another seed, with a grown mask, with its hull, by attentive, by PatchMatch.
 
     Repetitions are left out. Each way is loaded when its turn comes.
     """

@@ -78,8 +78,8 @@ def _watch(through: threading.Event, last_words: Callable[[], str]) -> None:
 
 
 def _excuse(late: float, woke: float) -> None:
-    """Whoever wakes so many seconds later than asked was stopped (Ctrl-Z, `docker pause`, a suspended machine), and so
-    was what it watches: that time does not count. Nor does that in which a call let no other thread run.
+    """Extend the deadline after waking so many seconds late: the process was stopped (Ctrl-Z, `docker pause`, a
+    suspended machine), or a call let no other thread run. That time does not count.
     """
     global _deadline
     with _lock:

@@ -10,5 +10,5 @@ SUMS = Path(__file__).with_name("SHA256SUMS")
 
 
 def check() -> None:
-    """Raises OSError for a weight file that is not the one recorded."""
+    """Raises OSError for a weight file that differs from the recorded one."""
     sums.check(SUMS, "name weights of your own, as in --segmenter sam:FILE.pth")

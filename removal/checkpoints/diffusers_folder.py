@@ -16,10 +16,10 @@ NETWORKS = {"unet": WEIGHTS, "vae": WEIGHTS, "text_encoder": "model", "text_enco
 
 
 def needed(names: list[str], variant: str | None = None, of: Iterable[str] = tuple(NETWORKS)) -> list[str]:
-    """Of the files of a checkpoint those that a removal loads: configs, vocabularies, one set of weights a network.
+    """The files of a checkpoint that a removal loads: configs, vocabularies, one set of weights a network.
 
-    Half-precision weights (`fp16`) where `variant` asks for them or there are no others. `of` names the networks whose
-    weights are wanted, all by default. Raises ValueError where a network has none as `.safetensors`.
+    Half-precision weights (`fp16`) if `variant` asks for them or there are no others. `of` names the networks whose
+    weights are needed, all by default. Raises ValueError for a network without `.safetensors`.
     """
     second = ("text_encoder_2", "tokenizer_2") if any(name.startswith("text_encoder_2/") for name in names) else ()
     wanted = [name for name in ("model_index.json", CARD) if name in names]
@@ -32,12 +32,12 @@ def needed(names: list[str], variant: str | None = None, of: Iterable[str] = tup
 
 
 def network_needed(names: list[str]) -> list[str]:
-    """The same of a repo or folder with a single network of diffusers, such as a ControlNet."""
+    """The same for a repo or folder with a single network of diffusers, such as a ControlNet."""
     return ["config.json", *one_set(names, WEIGHTS)]
 
 
 def network_variant(folder: Path) -> str | None:
-    """The variant to load it as: `fp16` where there is nothing else."""
+    """The variant to load it as: `fp16` if there is nothing else."""
     weights = [name for name in network_needed([file.name for file in folder.iterdir()]) if name != "config.json"]
     return "fp16" if all(".fp16" in name for name in weights) else None
 
@@ -72,7 +72,7 @@ def license_in(card: str) -> str | None:
 
 
 def sha256(file: Path) -> str:
-    """sha256, which the hub's cache has in the name of every large file already."""
+    """The SHA-256 of a file, which the hub's cache already has in the name of every large file."""
     kept = file.resolve()
     if kept.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}", kept.name):
         return kept.name

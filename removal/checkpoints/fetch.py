@@ -21,7 +21,7 @@ def fetch(
 ) -> Path:
     """The diffusers folder of a checkpoint, its own or in the hub's cache, or its single file.
 
-    `of` names the networks whose weights are wanted; configs and vocabularies always are. Raises hub.Unavailable with
+    `of` names the networks whose weights are needed; configs and vocabularies always are. Raises hub.Unavailable with
     what to do, and ValueError for a licence that was not accepted.
     """
     refuse_unaccepted(checkpoint.repo, license_before(checkpoint, offline), accept_license)
@@ -53,7 +53,7 @@ def configs_for(checkpoint: Checkpoint, offline: bool = False) -> Path:
 
 
 def resolved(checkpoint: Checkpoint) -> Checkpoint:
-    """A checkpoint with the commit of what was fetched of it as its revision, so that a row says which weights."""
+    """A checkpoint with the fetched commit as its revision, so that rows identify the weights."""
     if checkpoint.is_local:
         return checkpoint
     return replace(checkpoint, revision=fetch(checkpoint, offline=True, accept_license=True, of=()).name)

@@ -1,4 +1,4 @@
-"""Finds out the facts about any model, without loading it: a preset, a hub id, a folder or a file."""
+"""Looks up the facts about any model without loading it: a preset, a hub id, a folder or a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from removal.checkpoints import osor
 from removal.checkpoints.presets import KNOWN, MOVED, PRESETS, SD15, Checkpoint
 from removal.weights.configs import read_config
 
-CONVERT = (  # the command that takes the weights out of a TorchScript file
+CONVERT = (  # the command that extracts the weights of a TorchScript file
     'python -c "import torch, safetensors.torch as s; s.save_file('
     "dict(torch.jit.load('{0}', map_location='cpu').state_dict()), '{1}')\""
 )
@@ -50,7 +50,7 @@ def look_up(model: str, revision: str | None = None, offline: bool = True) -> Ch
 
 
 def _at(row: Checkpoint, revision: str | None) -> Checkpoint:
-    """A row of the table, at another commit if one is given, whose digest nobody knows."""
+    """A row of the table, at another commit if one is given; its digest is then unknown."""
     return replace(row, revision=revision, sha256="") if revision and revision != row.revision else row
 
 
@@ -111,7 +111,7 @@ LAMA_TENSORS = {"model.model.1.bn_l.running_mean", "generator.model.1.bn_l.runni
 
 
 def _other_file(path: Path) -> Checkpoint:
-    """A file of torch: LaMa's weights are published as such. What is in it is told when it is loaded."""
+    """A file of torch: LaMa's weights are published as such. Its contents are checked when it is loaded."""
     if path.suffix == ".pt":
         command = CONVERT.format(path, path.with_suffix(".safetensors"))
         raise ValueError(

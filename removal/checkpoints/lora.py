@@ -1,7 +1,7 @@
 """LoRAs: small differences that are added to a checkpoint's weights once, after loading; they cost nothing later.
 
 Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models": W + weight · alpha/rank · up·down. diffusers reads
-the formats; its own way to add them needs peft and accelerate, which loads models in a way of its own, for this sum.
+the formats; its own way of adding them would need peft and accelerate for this one sum.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TEXT_NAMES = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out.0": 
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA's file on this machine, and how much of it is added."""
+    """A LoRA's file on this machine, and its weight."""
 
     file: Path
     weight: float
@@ -46,7 +46,7 @@ def parse_lora(asked: str) -> tuple[str, float]:
 
 
 def is_lcm(asked: str) -> bool:
-    """True if a LoRA makes a latent consistency model. Nothing in such files says so except their names."""
+    """True if a LoRA makes a latent consistency model. Only the names of such files tell."""
     return any(LCM.search(part) for part in parse_lora(asked)[0].split("/")[-2:])
 
 
@@ -112,7 +112,7 @@ def _read(pipeline: Any, file: Path) -> tuple[dict[str, torch.Tensor], dict[str,
 
 
 def _named(name: str) -> str:
-    """As the modules are named: converted files still have the names of attention processors of old."""
+    """The present names of modules: converted files still have those of old attention processors."""
     name = re.sub(r"\.(?:processor\.)?(to_[qkv]|to_out)_lora\.", r".\1.lora.", name)
     name = re.sub(r"\.to_out\.lora\.", ".to_out.0.lora.", name)
     if name.startswith("text_encoder"):
@@ -140,7 +140,7 @@ def _add(pipeline: Any, lora: Lora, name: str, state: dict[str, torch.Tensor], a
     weight = module.weight
     kernel = down.shape[2:] if weight.dim() == 4 and down.dim() == 4 else weight.shape[2:]
     added = added.unflatten(1, (-1, *kernel)) if weight.dim() == 4 else added
-    if inner == "conv_in" and added.shape[1] < weight.shape[1]:  # made for 4 channels; the mask is none of its affair
+    if inner == "conv_in" and added.shape[1] < weight.shape[1]:  # made for 4 channels, without the mask's
         added = F.pad(added, (0, 0, 0, 0, 0, weight.shape[1] - added.shape[1]))
     if added.shape != weight.shape:
         raise ValueError(

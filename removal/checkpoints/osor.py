@@ -33,7 +33,7 @@ def plain(name: str) -> str:
 
 
 def outputs(names: Iterable[str], shape: Any) -> int | None:
-    """How many channels the UNet of such a file gives; None for another kind of file, by the names of its tensors."""
+    """The output channels of such a file's UNet; None for another kind of file, by the names of its tensors."""
     named = {plain(name): name for name in names}
     if LAST not in named or not any(name.endswith(DOWN) for name in named):
         return None

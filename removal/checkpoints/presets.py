@@ -14,7 +14,7 @@ BUNDLED = Path(__file__).parents[1] / "bundled"
 
 @dataclass(frozen=True)
 class About:
-    """What people choose a preset by.
+    """The facts by which people choose a preset.
 
     `memory` is GB of the device, estimated, for weights in half precision and one hole at a time. `rows` are the
     evaluations of the network that a hole takes by the usual settings (0: there is no network), `tflop` their
@@ -67,7 +67,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Choice:
-    """The checkpoint and the method that remove, and the reason in a sentence."""
+    """The checkpoint and the method of a removal, and the reason in a sentence."""
 
     model: str
     checkpoint: Checkpoint
@@ -76,7 +76,7 @@ class Choice:
 
     @property
     def uses_weights(self) -> bool:
-        """Whether a model paints; other methods, such as telea, use none, and then none may be named."""
+        """True if a model paints. Methods such as telea use none, and then none may be named."""
         return bool(self.checkpoint.repo)
 
 

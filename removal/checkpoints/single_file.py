@@ -1,4 +1,4 @@
-"""A single `.safetensors` file in the original Stable Diffusion layout: weights alone, and not always all."""
+"""A single `.safetensors` file in the original Stable Diffusion layout: only weights, and not always all of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPEN_CLIP = re.compile(
     r"transformer\.resblocks\.\d+\.(ln_[12]|attn\.(in_proj|out_proj)|mlp\.c_(fc|proj))[._](weight|bias)|"
     r"ln_final\.(weight|bias)|positional_embedding|token_embedding\.weight|text_projection|logit_scale|attn_mask"
 )
-# What is left in the files from training: averages of the weights, the loss, and the noise schedule.
+# Leftovers of training in such files: averages of the weights, the loss, and the noise schedule.
 TRAINING = re.compile(
     r"(first_stage_model\.)?model_ema\..+|first_stage_model\.loss\..+|denoiser\.sigmas|logvar|scale_factor|"
     r"cond_stage_model\.logit_scale|(sqrt_.*|log_.*|posterior_.*)?(betas|alphas_cumprod(_prev)?|variance|mean_coef[12])|"
@@ -30,7 +30,7 @@ TRAINING = re.compile(
 
 @dataclass
 class Loaded:
-    """What became of a file's tensors: by a network's `id` those that it lacks; names too many; storages in use."""
+    """The use of a file's tensors: missing ones by a network's `id`, unexpected names, and storages in use."""
 
     missing: dict[int, list[str]] = field(default_factory=dict)
     too_many: list[str] = field(default_factory=list)
@@ -40,9 +40,8 @@ class Loaded:
 def from_single_file(kind: Any, file: Path, configs: Path, given: dict[str, Any]) -> Any:
     """A pipeline of a `kind` from a file, with the configs and tokenizer of a diffusers folder that it descends from.
 
-    diffusers' own table of these names withdrawn repos; a tensor that it does not find it leaves as it was drawn, and
-    one that it does not know it drops, without a word. Raises ValueError for a file that lacks weights, holds others
-    besides, or is of another kind than the configs.
+    diffusers' own table of these names withdrawn repos; it silently leaves missing tensors random, and drops unknown
+    ones. Raises ValueError for a file that lacks weights, holds others besides, or is of another kind than the configs.
     """
     from diffusers.loaders.single_file_utils import SingleFileComponentError
     from safetensors.torch import load_file
@@ -80,7 +79,7 @@ def from_single_file(kind: Any, file: Path, configs: Path, given: dict[str, Any]
 
 
 def _network(name: str, state: dict[str, torch.Tensor], configs: Path, dtype: torch.dtype) -> torch.nn.Module:
-    """One network of the file, without accelerate, by which a pipeline loads its own and crashes where weights lack."""
+    """One network of the file, without accelerate, with which a pipeline crashes on missing weights."""
     import diffusers
 
     kind = getattr(diffusers, {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}[name])
@@ -90,7 +89,7 @@ def _network(name: str, state: dict[str, torch.Tensor], configs: Path, dtype: to
 
 @contextlib.contextmanager
 def _noting() -> Iterator[Loaded]:
-    """Within it, what networks were given and were not: diffusers throws these lists away."""
+    """Record, within this block, which tensors networks were given and lacked: diffusers discards these lists."""
     loaded = Loaded()
     inner = torch.nn.Module.load_state_dict
 
@@ -109,12 +108,12 @@ def _noting() -> Iterator[Loaded]:
 
 
 def _unfilled(network: torch.nn.Module) -> list[str]:
-    """Names of a text encoder's weights that the file lacks: accelerate leaves them without any memory."""
+    """Names of a text encoder's weights that the file lacks: accelerate leaves them on the meta device."""
     return [name for name, weight in network.named_parameters() if weight.is_meta]
 
 
 def _unused(state: dict[str, torch.Tensor], used: set[int], texts: list[torch.nn.Module]) -> Iterable[str]:
-    """Names in the file that no network has taken. Those of text encoders count where one was loaded."""
+    """Names in the file that no network has used. Text encoders' names count only if one was loaded."""
     known = {name.removeprefix("text_model.") for text in texts for name in text.state_dict()}
     for name, tensor in state.items():
         if BUFFER.search(name) or TRAINING.fullmatch(name) or tensor.data_ptr() in used:

@@ -17,8 +17,8 @@ TAESD = {"sd15": "madebyollin/taesd", "sd2": "madebyollin/taesd", "sdxl": "madeb
 def autoencoder(asked: str, family: str | None, offline: bool = False) -> Any:
     """The autoencoder for `taesd`, a folder or a hub id, in float32. Takes a 9th to an 18th of the operations as TAESD.
 
-    Its pictures are softer: fit for previews and for few steps. Raises ValueError for what is no autoencoder of latents
-    with 4 channels or does not hold exactly its tensors, hub.Unavailable for one that is unavailable.
+    Its pictures are softer: fit for previews and for few steps. Raises ValueError unless it is an autoencoder of
+    latents with 4 channels, with exactly its tensors, and hub.Unavailable if it cannot be fetched.
     """
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny
@@ -35,7 +35,7 @@ def autoencoder(asked: str, family: str | None, offline: bool = False) -> Any:
 
 
 def fetched(asked: str, family: str | None, offline: bool = False) -> Path:
-    """The folder of an autoencoder, fetched where it is on the hub."""
+    """The folder of an autoencoder, fetched if it is on the hub."""
     place = TAESD.get(family or "sd15", TAESD["sd15"]) if asked == "taesd" else asked
     folder = Path(os.path.expanduser(place))
     if not folder.is_dir():
@@ -46,7 +46,7 @@ def fetched(asked: str, family: str | None, offline: bool = False) -> Path:
 
 
 def exchange(pipeline: Any, vae: Any) -> None:
-    """Have a pipeline use another autoencoder. Raises ValueError for one that shrinks pictures otherwise."""
+    """Make a pipeline use another autoencoder. Raises ValueError for one with another downscaling factor."""
     cell = 2 ** (len(vae.config.block_out_channels) - 1)
     if cell != pipeline.vae_scale_factor:
         raise ValueError(

@@ -1,1 +1,1 @@
-"""Cut around a mask, share out among devices, paste back."""
+"""Crops: cut around a mask, painted on one or several devices, pasted back."""

@@ -1,4 +1,4 @@
-"""Whose turn it is on a device: one batch is painted at a time; a thread knows how long it waited for its turns."""
+"""Turns on a device: one batch is painted at a time; a thread knows how long it waited for its turns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _waits = threading.local()
 
 @contextmanager
 def device_turn() -> Iterator[None]:
-    """Within it nothing else is painted by this process."""
+    """A block in which this process paints nothing else."""
     began = time.monotonic()
     with _painting:
         _waits.seconds = seconds_waited() + time.monotonic() - began
@@ -21,5 +21,5 @@ def device_turn() -> Iterator[None]:
 
 
 def seconds_waited() -> float:
-    """Seconds that this thread has waited for its turns, all together."""
+    """The total seconds that this thread has waited for its turns."""
     return getattr(_waits, "seconds", 0.0)

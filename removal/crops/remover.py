@@ -35,8 +35,8 @@ class Denoising(Protocol):
 class Paint(Denoising, Protocol):
     """Paints square crops of `resolution` pixels a side: one patch R×R×3 uint8 for each, from its own seed.
 
-    One that also takes away what an object does to its surroundings, such as its shadow, gives R×R×4: the fourth
-    channel is 255 wherever it changed something.
+    A painter that also removes an object's effects, such as its shadow, returns R×R×4: the fourth channel is 255
+    wherever it changed something.
     """
 
     @property
@@ -45,16 +45,16 @@ class Paint(Denoising, Protocol):
 
 
 class PaintInSteps(Paint, Protocol):
-    """One that can show the patches of all crops after every step, of which the last are the result."""
+    """A painter that can show the patches of all crops after every step; the last ones are the result."""
 
     def by_step(self, crops: list[Crop], seeds: list[int], batches: Batches) -> Iterator[list[np.ndarray]]: ...
 
 
 @dataclass(frozen=True)
 class Painted:
-    """A crop, its patch R×R×3 uint8 in the tone of what surrounds it, and where the model changed it.
+    """A crop, its patch R×R×3 uint8 in the tone of its surroundings, and the changed pixels (R×R bool).
 
-    That is R×R bool, or None of a model that does not say, and of which only what is masked is meant.
+    These are None for a model that does not report them; then only masked pixels count.
     """
 
     crop: Crop
@@ -93,7 +93,9 @@ class CropRemover:
 
     @property
     def _turn(self) -> AbstractContextManager[object]:
-        """Within it nothing else is painted here. Several devices are dealt out among callers by themselves."""
+        """A block in which nothing else is painted here. Several devices need none, since each batch gets a device of
+        its own.
+        """
         return nullcontext() if self.devices > 1 else device_turn()
 
     @property
@@ -113,7 +115,7 @@ class CropRemover:
     ) -> list[np.ndarray]:
         """images: H×W×3 uint8 RGB of any sizes, masks: H×W bool, seeds: one each. An empty mask changes nothing.
 
-        `avoid` (H×W bool or None for each) is where nothing is copied from.
+        Nothing is copied from where `avoid` (H×W bool or None for each) is true.
         """
         return [image for image, _ in self._removed(images, masks, seeds, avoid, beyond=False)]
 
@@ -124,8 +126,8 @@ class CropRemover:
         seeds: list[int],
         avoid: list[np.ndarray | None] | None = None,
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The same, and the mask of what was changed: more than the given one where the method saw what an object does
-        to its surroundings. That never reaches into what is to `avoid`; nothing else differs.
+        """The same, with the mask of all changes: larger than the given one if the method also removed an object's
+        effects. It never reaches into `avoid`, and nothing outside it differs.
         """
         return self._removed(images, masks, seeds, avoid, beyond=True)
 
@@ -138,7 +140,9 @@ class CropRemover:
         beyond: bool,
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         check(images, masks, seeds)
-        with ThreadPoolExecutor(THREADS) as pool:  # the device waits meanwhile, and OpenCV needs no interpreter
+        with ThreadPoolExecutor(
+            THREADS
+        ) as pool:  # the device waits meanwhile, and OpenCV releases the interpreter's lock
             numbers = list(pool.map(self._numbers, masks))
             holes = [(k, one) for k in range(len(images)) for one in _ones(numbers[k])]
 
@@ -170,7 +174,7 @@ class CropRemover:
     def process(
         self, image: np.ndarray, mask: np.ndarray, seed: int, avoid: np.ndarray | None = None
     ) -> Iterator[np.ndarray]:
-        """The image after every denoising step, H×W×3 uint8, one at a time; the last is what a call gives.
+        """The image after every denoising step, H×W×3 uint8, one at a time; the last is the result of a call.
 
         Takes another pass of the model, and decodes at every step. An empty mask has no steps.
         """
@@ -204,7 +208,7 @@ def _ones(numbers: np.ndarray) -> range:
 
 
 def _put_effects(result: np.ndarray, mask: np.ndarray, own: list[Painted], avoid: np.ndarray | None) -> np.ndarray:
-    """Put what was changed beyond a mask (H×W bool) into `result` itself, and return the mask of everything changed.
+    """Put changes beyond a mask (H×W bool) into `result` in place, and return the mask of everything changed.
 
     Where the crops of two objects overlap, the first one's stays.
     """

@@ -1,8 +1,8 @@
 """Removes the colour offset of a patch, as measured on the ring around its hole.
 
-What a pipeline decodes differs in tone from the image even where it was given it (the autoencoder's loss, and the
-drift of denoising); pasted into a smooth background that offset shows as a ghost in the mask's shape. The offset known
-on the ring is carried into the hole by a membrane, as in Pérez, Gangnet & Blake 2003, "Poisson Image Editing".
+A pipeline's output differs in tone from the image even where it was given (the autoencoder's loss, and the drift of
+denoising); pasted into a smooth background that offset shows as a ghost in the mask's shape. The offset known on the
+ring is carried into the hole by a membrane, as in Pérez, Gangnet & Blake 2003, "Poisson Image Editing".
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 GRID = 64  # the membrane is solved on this many cells a side: an offset has no finer detail
 RING = 1 / 40  # width of the ring, of the crop's side
-LARGEST = 48.0  # levels; a larger difference is other content, not another tone
+LARGEST = 48.0  # levels; a larger difference is other content rather than tone
 ROUNDS = 80
 
 

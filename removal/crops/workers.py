@@ -1,4 +1,4 @@
-"""Several devices behind one remover: a painter on each, in a process of its own, and batches dealt out among them.
+"""Several devices behind one remover: a painter on each, in a process of its own, and batches distributed among them.
 
 A process each: a step of Stable Diffusion's UNet takes about 10 ms of Python to launch its 730 kernels, which the
 interpreter's lock grants to one thread at a time, beside some 34 ms on an H200 for a batch of 16. From the fourth
@@ -35,7 +35,9 @@ Load = Callable[[str, "Options"], Any]  # a function at the top of a module, whi
 
 @dataclass(frozen=True)
 class Device:
-    """One device by its name in torch, and what paints crops there; that may block, but is called by one at a time."""
+    """A device, by its name in torch, and the function that paints crops there; it may block, and gets one call at a
+    time.
+    """
 
     name: str
     paint: Paint
@@ -43,10 +45,10 @@ class Device:
 
 @dataclass
 class Painters:
-    """A painter that hands each batch to a device that is free. A device that dies is left out with a warning.
+    """A painter that hands each batch to a free device.
 
-    Its batch goes to another one. Raises OSError when there is none left; what else a device raises is the batch's own
-    trouble.
+    A device that dies is left out with a warning, and its batch goes to another one. Raises OSError if none is left;
+    other errors of a device belong to the batch.
     """
 
     devices: list[Device]
@@ -63,7 +65,7 @@ class Painters:
             self._free.put(device)
 
     def __call__(self, crops: list[Crop], seeds: list[int]) -> list[np.ndarray]:
-        """One patch R×R×3 uint8 per crop; the same on any of the devices, where these are alike."""
+        """One patch R×R×3 uint8 per crop; the same on any of the devices if these are alike."""
         while True:
             device = self._free.get()
             if device is None:
@@ -118,9 +120,9 @@ class WorkerInfo:
 
 
 def start(load: Load, model: str, each: list[Options]) -> tuple[Painters, WorkerInfo]:
-    """Painters on several devices, one for each of the options, and what the first says of its remover.
+    """Painters on several devices, one for each of the options, and the first one's facts.
 
-    That one loads alone, so that what has to be fetched is fetched once.
+    The first loads alone, so that weights are fetched once.
     """
     names = [options.device for options in each]
     pools = [_process(load, model, options, len(each)) for options in each]
@@ -150,7 +152,7 @@ def _died(error: Exception) -> bool:
 
 # In the process of a device -------------------------------------------------------------------------------------------
 
-_here: list[Any] = []  # what loads a remover, the model and the options
+_here: list[Any] = []  # the loader, the model and the options
 
 
 def _begin(load: Load, model: str, options: Options, threads: int) -> None:
@@ -162,7 +164,7 @@ def _begin(load: Load, model: str, options: Options, threads: int) -> None:
 
 
 def _remover() -> Any:
-    """This device's remover, which is loaded when it is first asked for, and kept by what loads it."""
+    """This device's remover, loaded at the first request and kept by its loader."""
     load, model, options = _here
     return load(model, options)
 

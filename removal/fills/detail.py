@@ -1,9 +1,9 @@
-"""Brings back the detail of a fill that was made at a smaller size, from where its patches came from.
+"""Restores the detail of a fill that was made at a smaller size, from the places that its patches came from.
 
-The small fill consists of pieces of the small picture. Where each of them came from is found again by PatchMatch's own
-search (Barnes et al. 2009: the offsets of neighbours, and random ones), made here for the whole hole at once in numpy;
-the same place of the large picture has the detail that the small one lacks. Only what is finer than the small picture
-is copied, so that no colour changes and no seam appears where two pieces meet.
+The small fill consists of pieces of the small picture. Their origins are found again by PatchMatch's own search (Barnes
+et al. 2009: the offsets of neighbours, and random ones), here for the whole hole at once in numpy; the same place in
+the large picture has the detail that the small one lacks. Only finer detail than the small picture has is copied, so
+that no colour changes and no seam appears where two pieces meet.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _radii(radius: int) -> Iterator[int]:
 
 
 def _words(image: np.ndarray) -> np.ndarray:
-    """What a pixel's surroundings look like: H×W×12 float32, a 7×7 patch's colours, slopes and finest detail."""
+    """A description of each pixel's surroundings: H×W×12 float32, a 7×7 patch's colours, slopes and finest detail."""
     plain = image.astype(np.float32)
     mean = cv2.blur(plain, (3, 3))
     wide = cv2.blur(plain, (5, 5))

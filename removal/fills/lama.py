@@ -70,7 +70,7 @@ class Lama:
 
 
 def _wide(masks: list[np.ndarray]) -> dict[tuple[int, int], list[int]]:
-    """Which of the masks (H×W bool) have a hole that is wide, by the width and height at which it would not be."""
+    """The masks (H×W bool) with a wide hole, with the width and height at which it would not be."""
     found: dict[tuple[int, int], list[int]] = {}
     for k, mask in enumerate(masks):
         width = 2 * float(_depth(mask).max())
@@ -94,7 +94,7 @@ def _with_shape(fine: np.ndarray, mask: np.ndarray, small: np.ndarray) -> np.nda
 
 
 def _depth(mask: np.ndarray) -> np.ndarray:
-    """How far each masked pixel is from one that is not, in pixels: H×W float32."""
+    """The distance of each masked pixel from the nearest unmasked one, in pixels: H×W float32."""
     return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 

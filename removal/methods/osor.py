@@ -87,7 +87,7 @@ class OsorPaint:
         return decode(self.pipeline.vae, clean * taken + seen * (1 - taken)), taken
 
     def _said(self, given: torch.Tensor) -> torch.Tensor:
-        """What the UNet says of its input N×9×r×r: N×5×r×r in float32."""
+        """The UNet's output for its input N×9×r×r: N×5×r×r in float32."""
         unet, side, count = self.pipeline.unet, self.resolution, len(given)
         prompt, pooled = (
             self.embeddings[name].to(unet.device, unet.dtype).repeat_interleave(count, dim=0)
@@ -101,9 +101,8 @@ class OsorPaint:
 
 
 def changed(taken: np.ndarray, side: int) -> np.ndarray:
-    """Where a crop was changed, side×side bool, by how much of each latent cell another was taken (r×r, 0..1).
-
-    Every place where that is sure, with all around it that fades into the picture.
+    """The changed pixels of a crop, side×side bool, by the predicted change of each latent cell (r×r, 0..1): every
+    place of certain change, with everything around it that fades into the picture.
     """
     smooth = cv2.resize(taken, (side, side), interpolation=cv2.INTER_LINEAR)
     _, parts = cv2.connectedComponents((smooth > EDGE).astype(np.uint8))

@@ -30,7 +30,7 @@ class Method:
 
     @property
     def takes_weights(self) -> bool:
-        """Whether it is given a checkpoint, and paints crops."""
+        """True if it is given a checkpoint, and paints crops."""
         return bool(self.channels) or self.alone
 
     def load(self, checkpoint: Checkpoint, options: Options) -> Any:

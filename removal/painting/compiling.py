@@ -68,9 +68,8 @@ def compiled(paint: Painter, batch: int, options: Options) -> tuple[Painter, int
 
 
 def wanted(asked: str, device: str, warm: bool = True) -> bool:
-    """Whether to compile on a kind of device, with `asked` auto, on or off, and results of an earlier process or none.
-
-    Raises ValueError for what is none of them.
+    """True to compile on a kind of device, with `asked` auto, on or off, and with or without results of an earlier
+    process. Raises ValueError for any other value.
     """
     if asked not in ("auto", "on", "off"):
         raise ValueError(f"compile is auto, on or off, not {asked!r}")
@@ -90,7 +89,7 @@ def network_device(network: torch.nn.Module) -> torch.device:
 
 
 def _networks(paint: Painter) -> Iterator[torch.nn.Module]:
-    """Where the work is. The autoencoder's methods call its two halves, and only a call is compiled."""
+    """The networks to compile. The autoencoder's methods call its two halves, and only calls are compiled."""
     pipeline = getattr(paint.pipeline, "pipeline", paint.pipeline)
     yield pipeline.unet
     yield pipeline.vae.encoder
@@ -125,7 +124,7 @@ def _warned(reason: str) -> str:
 
 
 def _key(paint: Painter, batch: int, options: Options) -> str:
-    """What compiled code depends on: torch, the device, the checkpoint, the precision, and the shapes."""
+    """The key of compiled code: torch, the device, the checkpoint, the precision, and the shapes."""
     unet, device = paint.pipeline.unet, paint.pipeline.unet.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     networks = [f"{type(one).__name__} {sum(p.numel() for p in one.parameters())}" for one in _networks(paint)]
@@ -136,7 +135,7 @@ def _key(paint: Painter, batch: int, options: Options) -> str:
 
 
 def _own_folder(folder: Path) -> Path:
-    """A folder that its owner alone can read and write, since what is in it is run. Raises OSError for another's."""
+    """A folder that only its owner can read and write: its contents are run. Raises OSError for another user's."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     about = folder.lstat()
     if not stat.S_ISDIR(about.st_mode) or (hasattr(os, "geteuid") and about.st_uid != os.geteuid()):

@@ -10,10 +10,11 @@ from accelerate.utils.memory import clear_device_cache
 
 
 class OneStepAtATime(ModelHook):
-    """The hook of all networks of a pipeline: before one is called it is on the device, with those that work with it.
+    """The hook of all networks of a pipeline: before a network is called, it is moved to the device, with those that
+    work with it.
 
-    `steps` are the networks that work together, in any order. Only those of one of them are on the device, the others
-    in the memory of the processor.
+    `steps` are the networks that work together, in any order. Only the networks of one step are on the device, the
+    others in the processor's memory.
     """
 
     def __init__(self, device: torch.device, steps: list[list[torch.nn.Module]]):

@@ -1,8 +1,8 @@
 """A prompt's embeddings on disk: with them a checkpoint is loaded without its text encoders.
 
 The encoders have 0.1 to 0.8 billion parameters, and give the same embeddings for the same prompt every time. A file is
-named by the hash of everything that influences it: tokenizers, text encoders, LoRAs, prompt, precision. A file that
-cannot be read is computed again.
+named by the hash of everything that influences it: tokenizers, text encoders, LoRAs, prompt, precision. An unreadable
+file is computed again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 VERSION = 1  # of what is kept
-SAYING = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")  # the folders of what has a say
+SAYING = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")  # the folders that influence the embeddings
 IN_ONE_FILE = ("cond_stage_model.", "conditioner.embedders.")  # how its tensors' names begin in the original layout
 NAMES = {"prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds"}
 
@@ -32,14 +32,14 @@ def file_for(folder: Path, single: Path | None, **more: Any) -> Path:
     """
     files = [file for part in SAYING for file in sorted((folder / part).glob("*")) if file.is_file()]
     said = {file.relative_to(folder).as_posix(): sha256(file) for file in files}
-    index = folder / "model_index.json"  # says what SDXL has for an empty prompt
+    index = folder / "model_index.json"  # has SDXL's setting for an empty prompt
     recipe = [VERSION, said, sha256(index) if index.is_file() else None, _in(single) if single else None, more]
     name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     return cache_folder("prompt_embeddings") / f"{name}.safetensors"
 
 
 def read(file: Path, device: torch.device) -> dict[str, torch.Tensor] | None:
-    """The embeddings by their pipeline arguments; None where there are none, or none that can be read."""
+    """The embeddings by their pipeline arguments; None without a readable file."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -56,7 +56,7 @@ def read(file: Path, device: torch.device) -> dict[str, torch.Tensor] | None:
 
 
 def write(file: Path, embeddings: dict[str, torch.Tensor]) -> None:
-    """Store them. Where the cache cannot be written, they are computed again next time."""
+    """Store them. If the cache cannot be written, they are computed again next time."""
     from safetensors.torch import save_file
 
     with contextlib.suppress(OSError), appearing_whole(file) as part:

@@ -27,8 +27,8 @@ WARM_UP = 3  # calls before it is recorded, in which libraries choose their kern
 class RecordedStep:
     """Calls of a network; those for a whole batch are recorded once and then replayed.
 
-    Short batches, of which a run has few, are called as ever: a graph for each size would take the memory of a batch
-    each, and to fill them up would take the time of a whole one. Where recording fails all calls are as ever, after a
+    Short batches, of which a run has few, are called as usual: a graph for each size would take the memory of a batch
+    each, and to fill them up would take the time of a whole one. If recording fails, all calls are as usual, after a
     warning.
     """
 
@@ -52,7 +52,7 @@ class RecordedStep:
         return self.replay(tensors)
 
     def release(self) -> None:
-        """Give back the memory of the recording; from now on calls are as ever."""
+        """Give back the memory of the recording; from now on calls are as usual."""
         self.replay, self.given_up = None, True
 
     def _try_to_record(self, values: list[Any], structure: Any, tensors: Tensors) -> None:
@@ -83,7 +83,7 @@ def with_graph(paint: Painter, batch: int, record: Record) -> Painter:
 def cuda_graph(work: Work, tensors: Tensors) -> Work:
     """Work on CUDA recorded as a graph, on tensors of its own, into which those of every call are copied.
 
-    Raises RuntimeError for what cannot be recorded. Other threads may use the device meanwhile.
+    Raises RuntimeError for work that cannot be recorded. Other threads may use the device meanwhile.
     """
     with torch.cuda.device(tensors[0].device):
         own, stream, graph = [one.clone() for one in tensors], torch.cuda.Stream(), torch.cuda.CUDAGraph()
@@ -105,5 +105,5 @@ def cuda_graph(work: Work, tensors: Tensors) -> Work:
 
 
 def _about(value: Any) -> Any:
-    """What must be alike for a recording to serve: the kind of a tensor, or the value of anything else."""
+    """The facts that must match for a recording to be used: the kind of a tensor, or the value of anything else."""
     return (value.shape, value.dtype, value.device) if isinstance(value, torch.Tensor) else value

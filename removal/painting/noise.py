@@ -13,9 +13,9 @@ from diffusers import LCMScheduler
 
 
 def draw_in_float32(pipeline: Any) -> Any:
-    """Have a stock inpainting pipeline draw its starting noise in float32, and mix it with the picture in float32.
+    """Make a stock inpainting pipeline draw its starting noise in float32, and mix it with the picture in float32.
 
-    What it goes on with has the dtype that it asked for. Returns the pipeline.
+    It then continues in the dtype that it asked for. Returns the pipeline.
     """
     prepare = pipeline.prepare_latents
 

@@ -13,7 +13,7 @@ import torch
 
 
 def offload(pipeline: Any, device: torch.device) -> None:
-    """Have the networks of a pipeline, which are in the processor's memory, come to the device only when they work.
+    """Move the networks of a pipeline, which are in the processor's memory, to the device only while they work.
 
     Its text encoders are not among them: they work once, before all others, and are then released.
     """
@@ -28,10 +28,10 @@ def offload(pipeline: Any, device: torch.device) -> None:
 
 
 def offloaded(network: Any) -> bool:
-    """Whether a network comes to its device only when it works."""
+    """True if a network is moved to its device only while it works."""
     return hasattr(network, "_hf_hook")
 
 
 def working_device(network: Any) -> torch.device:
-    """Where a network works, wherever it is at the moment."""
+    """The device that a network works on, wherever it is at the moment."""
     return network._hf_hook.execution_device if offloaded(network) else network.device

@@ -35,7 +35,7 @@ class Recorded(Protocol):
 
 @dataclass(frozen=True)
 class Wrapped:
-    """A pipeline that is called otherwise than a stock one, with the parts by which a painter knows one."""
+    """A pipeline with another call than a stock one's, and the parts that a painter needs."""
 
     pipeline: Any
 
@@ -80,7 +80,7 @@ class Painter:
     def __call__(self, crops: list[Crop], seeds: list[int], after_step: AfterStep | None = None) -> list[np.ndarray]:
         """One patch R×R×3 uint8 per crop; a crop's noise comes from its own seed, whatever batch it is in.
 
-        `after_step` is called at the end of every step with what diffusers gives a `callback_on_step_end`.
+        `after_step` is called at the end of every step with the arguments of diffusers' `callback_on_step_end`.
         """
         unet = self.pipeline.unet
         rounded = working_device(unet).type == "cuda" and unet.dtype != torch.float32
@@ -93,7 +93,7 @@ class Painter:
             raise
 
     def by_step(self, crops: list[Crop], seeds: list[int], batches: Batches) -> Iterator[list[np.ndarray]]:
-        """The patches of all crops after every step; the last ones are what a call gives."""
+        """The patches of all crops after every step; the last ones are the result of a call."""
         return patches_by_step(self, self.pipeline.vae, crops, seeds, batches)
 
     def _painted(self, crops: list[Crop], seeds: list[int], after_step: AfterStep | None) -> list[np.ndarray]:
@@ -118,13 +118,13 @@ class Painter:
         return to_images(decode(self.pipeline.vae, latents))
 
     def _attending(self, holes: torch.Tensor, cell: int) -> contextlib.AbstractContextManager[Any]:
-        """Within it the UNet attends as was asked for."""
+        """A block in which the UNet uses the attention asked for."""
         if not self.hole_attention:
             return contextlib.nullcontext()
         return hole_attention(self.pipeline.unet, F.max_pool2d(holes, cell))
 
     def _seen(self, crops: list[Crop], holes: torch.Tensor, generators: list[torch.Generator]) -> dict[str, Any]:
-        """The pictures as the pipeline takes them, and what it may see of them."""
+        """The pictures as the pipeline takes them, and the parts that it may see."""
         from_noise = self.strength == 1 and self.pipeline.unet.config.in_channels == 9  # sees no hole, filled or not
         images = [crop.image for crop in crops]
         if self.fill and not from_noise:

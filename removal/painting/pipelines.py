@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 def load(checkpoint: Checkpoint, options: Options, in_channels: int, usual_strength: float = 1.0) -> Painter:
     """A painter for a checkpoint whose UNet takes `in_channels` (4 or 9), on its device.
 
-    Raises ValueError when the weights turn out to have another number of channels, or lack some, OSError when they
-    are unavailable.
+    Raises ValueError if the weights have another number of channels, or are incomplete, OSError if they are
+    unavailable.
     """
     if options.compile == "on" and options.attention != "plain":
         raise ValueError("hole attention differs from batch to batch and cannot be compiled; use --attention plain")
@@ -91,7 +91,7 @@ def _strength(pipeline: Any, asked: float | None, steps: int, usual: float) -> f
         return asked if int(steps * asked) >= 1 else 1.0
     # SDXL's inpainting card warns that strength 1 (pure noise) degrades it; the others start from pure noise.
     usual = min(usual, 0.99 if hasattr(pipeline, "text_encoder_2") else 1.0)
-    return usual if int(steps * usual) >= 1 else 1 / steps  # the least that leaves a step
+    return usual if int(steps * usual) >= 1 else 1 / steps  # the least strength that leaves a step
 
 
 def _settle(pipeline: Any, device: torch.device, leaving: bool) -> None:
@@ -106,7 +106,7 @@ def _settle(pipeline: Any, device: torch.device, leaving: bool) -> None:
     # Most configs say force_upcast, and the autoencoders of SDXL alone overflow in float16.
     overflows = hasattr(pipeline, "text_encoder_2") and pipeline.vae.config.force_upcast
     pipeline.vae.to(autoencoder_precision(pipeline.unet.dtype, device.type, overflows))
-    pipeline.vae.register_to_config(force_upcast=False)  # it has the precision that it needs for good
+    pipeline.vae.register_to_config(force_upcast=False)  # it keeps the precision that it needs
     if leaving:
         offload(pipeline, device)
     draw_in_float32(pipeline)
@@ -136,14 +136,14 @@ def pipeline_of(checkpoint: Checkpoint, folder: Path, configs: Path, dtype: torc
 
 
 def _networks(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype, with_text: bool) -> dict[str, Any]:
-    """The networks of a diffusers folder by name: a pipeline that loads them itself says nothing of missing tensors."""
+    """The networks of a diffusers folder by name: a pipeline that loads them itself does not report missing tensors."""
     index = read_config(folder / "model_index.json")
     parts = [part for part in NETWORKS if part in index and (with_text or not part.startswith("text"))]
     asked, networks = variant_of(folder, checkpoint.variant), {}
     for part in parts:
         library, name = index[part]
         if library not in ("diffusers", "transformers"):
-            continue  # the pipeline says what it thinks of it
+            continue  # the pipeline checks it
         place = folder / part
         names = [file.name for file in place.glob("*.safetensors*")]
         half = any(".fp16" in one for one in one_set(names, NETWORKS[part], asked)) if names else False

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from removal.fills.remover import Fill
     from removal.options import Options
 
-SECONDS = 0.4  # of a core for a crop; larger ones are filled at a smaller size, which is enough for a start
-GREY = 127  # where the hole is everything
+SECONDS = 0.4  # larger crops are filled at a smaller size, which is enough for a start
+GREY = 127  # if the hole is everything
 BLENDED = np.ones((3, 3), np.uint8)  # the object's last pixels, blended with what is beside it
 
 
@@ -36,7 +36,7 @@ def prefill(image: np.ndarray, mask: np.ndarray, avoid: np.ndarray | None = None
 
 
 def chosen(options: Options) -> Fill | None:
-    """The fill that holes start from, or None where they stay as they are. Raises OSError for missing weights."""
+    """The fill that holes start from, or None to leave them as they are. Raises OSError for missing weights."""
     if options.prefill == "lama":
         return lama.load(PRESETS["lama"], options)
     return HINT if options.prefill == "patchmatch" else None

@@ -1,4 +1,4 @@
-"""A denoising on its way: the patches after every step, which the end of a removal alone does not show."""
+"""The process of denoising: the patches after every step."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from removal.painting.autoencoder import decode
 from removal.painting.tensors import to_images
 from removal.weights.batches import Batches
 
-Paint = Callable[..., list[np.ndarray]]  # a painter: crops, seeds, and what to call after every step
+Paint = Callable[..., list[np.ndarray]]  # a painter: crops, seeds, and a function to call after every step
 
 
 def patches_by_step(
     paint: Paint, vae: Any, crops: list[Crop], seeds: list[int], batches: Batches
 ) -> Iterator[list[np.ndarray]]:
-    """The patches R×R×3 uint8 of all crops after each step: noise at first, at last what `paint` itself gives.
+    """The patches R×R×3 uint8 of all crops after each step: noise at first, the result of `paint` itself at last.
 
     The crops are painted in `batches`, each to its end; the latents are kept (a 12th of their patches' bytes in
     float32) and decoded one step at a time.
@@ -33,7 +33,7 @@ def patches_by_step(
 
 
 def _painted(paint: Paint, crops: list[Crop], seeds: list[int]) -> list[tuple[torch.Tensor, np.ndarray]]:
-    """Of each crop the latents after every step, steps×4×r×r, and the patch in the end."""
+    """The latents of each crop after every step, steps×4×r×r, and its final patch."""
     seen = []
 
     def after_step(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:

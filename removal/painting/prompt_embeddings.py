@@ -27,7 +27,8 @@ def encoded(pipeline: Any, prompt: str, guided: bool) -> dict[str, torch.Tensor]
 
 
 def needed(pipeline: Any, embeddings: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Without those of the empty prompt where they equal the prompt's own, which there is nothing to be led away from.
+    """The embeddings without the empty prompt's if these equal the prompt's own, since there is nothing to guide away
+    from.
 
     So it is for an empty prompt, except for SDXL, which has zeros for them (`force_zeros_for_empty_prompt`): guidance
     leads away from these, at the cost of a second pass.

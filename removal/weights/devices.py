@@ -19,7 +19,7 @@ PRECISIONS = {
 }
 
 
-SMALL = 12e9  # bytes of a device's memory, below which weights that are not at work leave it
+SMALL = 12e9  # bytes of a device's memory, below which idle weights leave it
 REPAID = 1000  # pictures from which on compiling pays on a GPU: removal.painting.compiling has the figures
 
 
@@ -58,9 +58,9 @@ def autoencoder_precision(unet: torch.dtype, device: str, overflows: bool) -> to
 
 
 def weights_leave(asked: str, device: str) -> bool:
-    """Whether weights that are not at work leave a device, with `asked` auto, on or off: on auto they leave small ones.
+    """True if idle weights leave a device, with `asked` auto, on or off: on auto they leave small devices.
 
-    Raises ValueError for what is none of them.
+    Raises ValueError for any other value.
     """
     if asked not in ("auto", "on", "off"):
         raise ValueError(f"offload is auto, on or off, not {asked!r}")

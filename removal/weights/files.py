@@ -6,9 +6,10 @@ import re
 
 
 def one_set(names: list[str], stem: str, variant: str | None = None) -> list[str]:
-    """One set of weights: a file, or shards and their index. Raises ValueError where there is none.
+    """One set of weights: a file, or shards and their index.
 
-    Half-precision weights (`fp16`) where `variant` asks for them or there are no others.
+    Raises ValueError if there is none. Half-precision weights (`fp16`) if `variant` asks for them or there are no
+    others.
     """
     kind = re.compile(re.escape(stem) + r"(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors(\.index)?(\.fp16)?(\.json)?")
     found = [name for name in names if kind.fullmatch(name)]
@@ -21,6 +22,6 @@ def one_set(names: list[str], stem: str, variant: str | None = None) -> list[str
 
 
 def of_transformers(names: list[str]) -> list[str]:
-    """Of a repository of transformers one set of weights, its configs and vocabularies. Raises ValueError as above."""
+    """One set of weights of a transformers repo, with its configs and vocabularies. Raises ValueError as above."""
     texts = [name for name in names if "/" not in name and name.endswith((".json", ".txt", ".model", ".jinja"))]
     return [name for name in texts if ".index." not in name] + one_set(names, "model")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-Chosen = Callable[[list[str]], list[str]]  # of a repo's files those that are needed; ValueError where it lacks some
+Chosen = Callable[[list[str]], list[str]]  # the needed ones of a repo's files; ValueError if some are missing
 CARD = "README.md"  # says the licence
 
 
@@ -29,7 +29,7 @@ class Download:
 def snapshot(repo: str, chosen: Chosen, revision: str | None = None, offline: bool = False) -> Path:
     """The folder of the hub's cache that holds the chosen files of a repo, fetched unless they are there.
 
-    The token is huggingface_hub's own affair (HF_TOKEN, or `hf auth login`). Without a connection the cache has to do.
+    huggingface_hub takes care of the token (HF_TOKEN, or `hf auth login`). Without a connection the cache is used.
     Raises Unavailable.
     """
     from huggingface_hub import snapshot_download
@@ -49,7 +49,7 @@ def snapshot(repo: str, chosen: Chosen, revision: str | None = None, offline: bo
 
 
 def look(repo: str, chosen: Chosen, revision: str | None = None) -> Download:
-    """What `snapshot` would download. Raises Unavailable if a file is missing, or huggingface_hub's errors."""
+    """The download that `snapshot` would make. Raises Unavailable if a file is missing, or huggingface_hub's errors."""
     from huggingface_hub import HfApi, try_to_load_from_cache
 
     about = HfApi().model_info(repo, revision=revision, files_metadata=True)
@@ -60,7 +60,7 @@ def look(repo: str, chosen: Chosen, revision: str | None = None) -> Download:
 
 
 def one_file(repo: str, name: str, revision: str | None = None, offline: bool = False) -> Path | None:
-    """A small file of a repo; None where the repo has none, or offline the cache. Raises Unavailable."""
+    """A small file of a repo; None if the repo, or offline the cache, has none. Raises Unavailable."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -128,7 +128,7 @@ def _needed(repo: str, chosen: Chosen, names: list[str]) -> list[str]:
 
 
 def _room_for(plan: Download) -> None:
-    """Refuses a download for which the disk has no room, before it begins."""
+    """Raises Unavailable for a download that does not fit on the disk, before it begins."""
     place = next(parent for parent in (_cache(), *_cache().parents) if parent.exists())
     free = shutil.disk_usage(place).free
     if plan.missing > free:
@@ -156,13 +156,13 @@ def switched_off() -> bool:
 
 
 def why_unreachable(seconds: float) -> str | None:
-    """Why the hub, or its mirror (HF_ENDPOINT), does not answer within so many seconds; None where it does."""
+    """The reason why the hub, or its mirror (HF_ENDPOINT), does not answer within so many seconds; None if it does."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
 
     try:
         status = get_session().head(constants.ENDPOINT, timeout=seconds).status_code
-    except Exception as error:  # of the HTTP library below, which has had several names
+    except Exception as error:  # of huggingface_hub's HTTP library, which has changed
         return f"{constants.ENDPOINT} cannot be reached ({_first_line(error)})"
     return f"{constants.ENDPOINT} answers {status}" if status >= 500 else None
 

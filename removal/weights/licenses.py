@@ -1,4 +1,4 @@
-"""Licences that need a yes: weights that may not be used commercially are loaded only when the user has said so."""
+"""Licences that need consent: weights that may not be used commercially are loaded only if the user accepts that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights are loaded one after the other in a process, segmenters and checkpoints alike, and without a word.
+"""Weights are loaded one after the other in a process, segmenters and checkpoints alike, and silently.
 
 While one thread is in `from_pretrained`, the libraries build every network of the process without memory, and of two
 that load together one may stay that way (diffusers #4296). Single files are loaded under a patched torch besides.
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-LOADING = threading.RLock()  # to be taken again by the same thread is no harm
+LOADING = threading.RLock()  # re-entrant
 
 
 def pretrained(kind: Any, folder: Path, **options: Any) -> Any:
@@ -25,9 +25,9 @@ def pretrained(kind: Any, folder: Path, **options: Any) -> Any:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """For whoever builds a network: alone in this process, with the libraries' bars and advice kept off stderr.
+    """A block for building a network: alone in this process, with the libraries' bars and advice kept off stderr.
 
-    Afterwards they show what they showed before. Bars that HF_HUB_DISABLE_PROGRESS_BARS=0 asks for stay.
+    Afterwards they are as before. Bars that HF_HUB_DISABLE_PROGRESS_BARS=0 asks for stay.
     """
     from huggingface_hub import constants
 
@@ -64,6 +64,6 @@ def _quiet() -> Iterator[None]:
 
 
 def _imported() -> list[ModuleType]:
-    """Where the libraries that are imported so far are told what to show."""
+    """The logging modules of the libraries that are imported so far."""
     names = (f"{library}.utils.logging" for library in ("transformers", "diffusers"))
     return [sys.modules[name] for name in names if name in sys.modules]

@@ -25,7 +25,7 @@ class Weights:
 
     @classmethod
     def parse(cls, text: str, offline: bool = False) -> Weights:
-        """From `ID`, `FOLDER` or `ID@REVISION`. A folder that is there is a folder, whatever its name."""
+        """From `ID`, `FOLDER` or `ID@REVISION`. An existing folder is a folder, whatever its name."""
         repo, _, revision = text.rpartition("@") if "@" in text and not os.path.isdir(text) else (text, "", "")
         return cls(os.path.expanduser(repo), revision, offline)
 
@@ -52,12 +52,12 @@ class Weights:
         """
         folder = self.folder
         for file in sorted({folder / "config.json", *folder.glob("*config.json")}):
-            read_config(file)  # the library says of an odd one neither where it is nor what to do
+            read_config(file)  # the library's message names neither the file nor what to do
         try:
             if kind.__name__.endswith("Processor"):
                 return pretrained(kind, folder)
             return strict(kind, folder, self.repo, **({"key_mapping": renamed} if renamed else {}))
-        except OSError as error:  # the library's own words do not always say which
+        except OSError as error:  # the library's own message does not always say which
             raise OSError(f"the weights of {self.repo} are unavailable: {error}") from error
         except ValueError as error:
             if self.repo in str(error):

@@ -1,4 +1,4 @@
-"""Networks are loaded whole or not at all: their libraries draw missing tensors at random and drop what is too many."""
+"""Networks are loaded completely or not at all: the libraries draw missing tensors at random and drop unknown ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from removal.weights.loading import pretrained
 
 SHOWN = 4  # names of tensors in a message
-# What earlier releases of the libraries saved beside the weights, and nothing is computed from.
+# Tensors that earlier releases of the libraries saved, and that nothing is computed from.
 BUFFER = re.compile(r"(^|\.)(position_ids|num_batches_tracked|relative_position_index)$")
 
 

@@ -23,7 +23,7 @@ def check(sums: Path, instead: str, below: Path | None = None) -> None:
 
 
 def refuse_other(file: Path, sha256: str, instead: str) -> None:
-    """Raises OSError, with what to do `instead`, unless a fetched file has the digest that is known of it."""
+    """Raises OSError, with what to do `instead`, unless a fetched file has its known digest."""
     if (found := _hash(file)) != sha256:
         raise OSError(
             f"{file} is not the file that is known by this name: its SHA-256 is {found}, not {sha256}; remove it and "

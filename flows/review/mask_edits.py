@@ -10,7 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-MOST_EDITS, MOST_POINTS = 2_000, 100_000  # of one picture
+MOST_EDITS, MOST_OBJECTS, MOST_POINTS = 2_000, 200, 100_000  # of one picture
+MOST_PAINT = 2e10  # pixels that its brushes go over, more than once where they do: some seconds
 LARGEST = 5_000.0  # pixels of a brush's radius
 NEAR = 0.02  # of the longer side: a click may miss an object by this much
 
@@ -45,6 +46,10 @@ def read_edits(rows: Any) -> tuple[Edit, ...]:
     edits = tuple(map(_edit, rows))
     if sum(len(edit.points) for edit in edits) > MOST_POINTS:
         raise ValueError(f'"mask" has more than {MOST_POINTS} points')
+    if sum(edit.kind == "object" for edit in edits) > MOST_OBJECTS:
+        raise ValueError(f'"mask" has more than {MOST_OBJECTS} objects')
+    if sum(len(edit.points) * (2 * edit.radius) ** 2 for edit in edits) > MOST_PAINT:
+        raise ValueError('"mask" paints too much: use a region, or fewer points of a large brush')
     return edits
 
 

@@ -243,6 +243,7 @@ def _commit(task: Redo, before: Outcome, outcome: Outcome, fingerprint: Fingerpr
     of_the_job = replace(fingerprint, wanted=task.requests.of(name).key)
     manifest.record(task.folders.target, outcome, of_the_job, task.job, staged, note)
     staging.publish(task.folders.target, outcome)
+    task.folders.target.clear(files.decided)
 
 
 def _archive(target: Target, before: Outcome) -> None:
@@ -250,7 +251,9 @@ def _archive(target: Target, before: Outcome) -> None:
     if before.status != "removed" or not before.file_name or not before.mask_file_name:
         return
     row = f"{files_of(before.source).attempts}/{before.attempt or 1}.json"
-    picture, mask = target.path(before.file_name), target.path(before.mask_file_name)
+    before_edits = files_of(before.source).mask_before  # it was painted under that one
+    picture = target.path(before.file_name)
+    mask = target.path(before_edits if target.has(before_edits) else before.mask_file_name)
     if target.has(row) or not picture.exists() or not mask.exists():
         return
     data = picture.read_bytes()

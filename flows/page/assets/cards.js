@@ -160,7 +160,7 @@ function updateCard(row, card = cards.get(row.index)) {
   else if (view.dataset.kept) flip(view);
   view.dataset.kept = verdict === 'keep' ? 'yes' : '';
   if (mask.length || view.dataset.edits) {
-    layMask(view, row, row.window ?? wholeOf(row));
+    layMask(view, row, row.window ?? wholeOf(row), SMALL);
     showMask(row, mask.length > 0 || masksMatter(row), card);
   }
   view.dataset.edits = mask.length || '';

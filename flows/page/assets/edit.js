@@ -45,9 +45,10 @@ function tell(words) {
 /** Keeps the edits. On a result they mean that it is to be done again; on a mask that waits they are all there is to say. */
 function setEdits(edits) {
   const before = decisionOf(zoomed);
-  const verdict = zoomed.status === 'masked' ? before.review : edits.length ? 'reject' : asMade(zoomed).review;
+  const earlier = before.mask.length ? before.earlier ?? null : before.review; // what was decided before any edit
+  const verdict = zoomed.status === 'masked' ? before.review : edits.length ? 'reject' : earlier;
   const rejected = verdict === 'reject' && before.review !== 'reject';
-  decide(zoomed, { mask: edits, edited: true, review: verdict });
+  decide(zoomed, { mask: edits, edited: true, review: verdict, earlier });
   layEditor();
   showMarks();
   say(`${many(edits.length, 'edit')}${rejected ? '; rejected, so that it is done again' : ''}`);
@@ -55,8 +56,11 @@ function setEdits(edits) {
 
 const addEdit = (edit) => setEdits([...editsOf(zoomed), edit]);
 
-function undoEdit() {
-  if (!line && mayEdit()) setEdits(editsOf(zoomed).slice(0, -1));
+/** Takes the last edit back, or all of them. */
+function undoEdit(all = false) {
+  const edits = editsOf(zoomed);
+  if (line) dropLine();
+  else if (edits.length && mayEdit()) setEdits(all === true ? [] : edits.slice(0, -1));
 }
 
 /** The mask with its edits over the picture in the zoom. */
@@ -70,8 +74,8 @@ function showEditTools() {
   byId('pick-tools').replaceChildren(
     ...TOOLS.map(([kind, words, title], place) => button(words, `${title}: ${place + 1}`, () => chooseTool(kind), { 'aria-pressed': String(editTool === kind), 'aria-keyshortcuts': String(place + 1) })),
     button('Smaller', '[', () => resize(0.8)), button('Larger', ']', () => resize(1.25)),
-    button('Undo', 'u', undoEdit, { disabled: !edits.length }),
-    button('As found', '0: without any edit', () => { if (mayEdit()) setEdits([]); }, { disabled: !edits.length }),
+    button('Undo', 'u', () => undoEdit(), { disabled: !edits.length }),
+    button('As found', '0: without any edit', () => undoEdit(true), { disabled: !edits.length }),
     element('span', { className: 'marks' }, [
       isPainting() && `brush of ${many(Math.round(2 * radius), 'pixel')}`, edits.length && many(edits.length, 'edit'),
       edits.some((edit) => edit.object) && !readable2d(drawing) && 'shown with a ✕ alone: the shape of an object is only known to cleanplate review --serve',
@@ -149,7 +153,7 @@ function editByKey(event) {
   if (TOOL_KEYS[event.key]) chooseTool(TOOL_KEYS[event.key]);
   else if (event.key === '[' || event.key === ']') resize(event.key === '[' ? 0.8 : 1.25);
   else if (event.key === 'u' || event.key === 'Backspace') undoEdit();
-  else if (event.key === '0' || event.key === 'Delete') { if (mayEdit()) setEdits([]); }
+  else if (event.key === '0' || event.key === 'Delete') undoEdit(true);
   else if (moveCursor(event)) { if (line) extendLine(cursor); drawEditor(); }
   else if (event.key === 'Enter' && event.target.id === 'stage') useTool(event.shiftKey);
   else return false;

@@ -5,7 +5,7 @@ const KEYS = [
   ['z', 'zoom; again or Escape to close'], ['+ −', 'larger and smaller, in the zoom'],
   ['p', 'pick: click on the object, shift-click beside it, drag a box'],
   ['← → Enter', 'in pick: move the cross-hair, mark a point; with Shift by one pixel, and beside the object'], ['b b', 'in pick: two corners of a box'], ['u', 'in pick: undo'],
-  ...(picking ? [] : [['e', 'edit the mask: what is to go, by hand'], ['1 2', 'in edit: brush, eraser (or Shift with either)'], ['3 4', 'in edit: a region that goes, or stays'], ['5', 'in edit: click a found object off'],
+  ...(picking ? [] : [['e', 'edit the mask: what is to go, by hand'], ['1 2', 'in edit: brush, eraser; Shift swaps the two'], ['3 4', 'in edit: a region that goes, or stays'], ['5', 'in edit: click a found object off'],
     ['[ ]', 'in edit: a smaller or larger brush'], ['← → Enter', 'in edit: move the cross-hair, use the tool; a brush goes down and up'], ['u 0', 'in edit: undo, and undo everything']]),
   ['/', 'find a name'], ['?', 'this list'],
 ];
@@ -75,6 +75,7 @@ function move(by) {
 
 function openHelp() {
   byId('help').showModal();
+  byId('help').scrollTop = 0; // what has the focus stands at its end
   return true;
 }
 

@@ -1,12 +1,14 @@
 // The mask of a picture with what was edited about it, drawn over the picture: as it was found, then edit by edit.
-const SHARPEST = 2048; // pixels of the longer side of such a drawing
+const SHARPEST = 2048; // pixels of the longer side of such a drawing in the zoom
+const SMALL = 480; // of one on a card, of which there are a hundred
 const PINK = 'rgb(255 0 128)'; // as in the mask's own thumbnail
 const FRINGE = 24; // of 255: how much of a pixel must be covered to belong to an object
 const NEAR = 0.02; // of the longer side: so far beside an object a finger may point
 const found = new Map(); // images of masks as they were found, by their address
 
 /** Gives a view a drawing of the mask with its edits, in place of the mask as it was found. Returns its context. */
-function layMask(view, row, frame, edits = decisionOf(row).mask) {
+function layMask(view, row, frame, sharpest = SHARPEST) {
+  const edits = decisionOf(row).mask;
   view.querySelector('.layer.mask')?.remove();
   const canvas = element('canvas', { 'aria-hidden': 'true' });
   const after = [...view.querySelectorAll('.layer')].at(-1);
@@ -14,7 +16,7 @@ function layMask(view, row, frame, edits = decisionOf(row).mask) {
   if (after) after.after(layer);
   else view.append(layer);
   const [width, height] = [frame[2] - frame[0], frame[3] - frame[1]];
-  const scale = Math.min(4, SHARPEST / Math.max(width, height));
+  const scale = Math.min(4, sharpest / Math.max(width, height));
   [canvas.width, canvas.height] = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
   const context = canvas.getContext('2d', { willReadFrequently: true });
   context.setTransform(canvas.width / width, 0, 0, canvas.height / height, (-frame[0] * canvas.width) / width, (-frame[1] * canvas.height) / height);

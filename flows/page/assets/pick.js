@@ -151,8 +151,19 @@ function moveCursor(event) {
   if (!way) return false;
   const [x, y] = cursor ?? middleOfFrame();
   cursor = [Math.min(Math.max(left, x + way[0]), right - 1), Math.min(Math.max(top, y + way[1]), bottom - 1)];
+  reveal(cursor);
   say(cursor.join(', '));
   return true;
+}
+
+/** Scrolls a pixel of the picture into sight, where it is shown larger than the window. */
+function reveal([x, y]) {
+  const [stage, view] = [byId('stage'), zoomView().getBoundingClientRect()];
+  const [left, top, right, bottom] = frameOf(zoomed);
+  const [window, edge] = [stage.getBoundingClientRect(), 40]; // screen pixels
+  const [across, down] = [view.left + ((x - left) / (right - left)) * view.width, view.top + ((y - top) / (bottom - top)) * view.height];
+  stage.scrollLeft += Math.min(0, across - window.left - edge) + Math.max(0, across - window.right + edge);
+  stage.scrollTop += Math.min(0, down - window.top - edge) + Math.max(0, down - window.bottom + edge);
 }
 
 /** Arrows move a cross-hair, Enter marks a point under it, Shift and Enter one beside the object, b a corner of a box. */

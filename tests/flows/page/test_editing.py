@@ -288,7 +288,12 @@ def test_every_key_of_the_editor_is_in_the_list_of_keys(target, reading):
     page = reading(target / "report.html")
     page.press("?")
     said = page.tab.locator("#help").inner_text()
-    for words in ("edit the mask", "brush, eraser", "a region that goes, or stays", "click a found object off"):
+    for words in (
+        "edit the mask",
+        "brush, eraser; Shift swaps",
+        "a region that goes, or stays",
+        "click a found object off",
+    ):
         assert words in said
     for words in ("smaller or larger brush", "undo everything", "keep the original", "all masks of this page"):
         assert words in said

@@ -43,7 +43,10 @@ def test_an_edit_is_in_the_mask_file_and_a_redo_paints_under_it(target, tmp_path
     row = rows(target)["p00.png"]
     assert (row["segmenter"], row["review"], row["attempt"]) == ("by hand", None, 2)
     assert (mask_in(target, "p00.png") == drawn).all()
-    assert (target / ".cleanplate/attempts/p00.png/1.png").exists()
+    archived = target / ".cleanplate/attempts/p00.png"
+    assert (archived / "1.png").exists()
+    assert (decode_mask((archived / "1.mask.png").read_bytes()) == mask()).all()
+    assert not (target / files_of("p00.png").decided).exists()
     assert run(small(tmp_path, 2)).tried == 0
     before, after = (np.asarray(Image.open(tmp_path / place / "p00.png")) for place in ("in", "out/images"))
     assert (before[2, 2:7] != after[2, 2:7]).any()

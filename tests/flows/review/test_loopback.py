@@ -18,9 +18,10 @@ from flows.ledger.manifest import Manifest
 from flows.page import pick as picking
 from flows.records import card as cards
 from flows.requests.prompt_rows import read_prompts
+from flows.review import decisions
 from flows.review.server import Site, server
 from flows.run import run
-from tests.flows.small import small
+from tests.flows.small import delivered, mask, mask_in, small
 
 
 @pytest.fixture
@@ -90,6 +91,52 @@ def test_a_decision_on_the_page_is_in_the_target_at_once(target, served, reading
     page.tab.wait_for_selector("body[data-taken]")
     assert "1 accepted, 1 rejected of 4" in page.tab.locator("#progress").inner_text()
     assert page.tab.evaluate("rows.filter((row) => row.review).length") == 2  # of the target, not of the browser
+
+
+def test_an_edited_mask_and_a_kept_original_are_in_the_target_at_once_and_taken_back(target, served, reading, tmp_path):
+    before = delivered(target)
+    page = reading(served[1])
+    page.find("p00.png")
+    page.press("e", *["ArrowUp"] * 8, "Enter", "ArrowLeft", "Enter")
+    expect(page.tab.locator("#save")).to_have_text("All saved")
+    assert mask_in(target, "p00.png").sum() > mask().sum()
+    page.press("3", "Enter", *["ArrowDown"] * 6, "Enter", "5", "Enter", "Escape")  # on from the mask as it was found
+    expect(page.tab.locator("#save")).to_have_text("All saved")
+    assert not mask_in(target, "p00.png").any()
+    page.find("p01.png")
+    page.press("o")
+    expect(page.tab.locator("#save")).to_have_text("All saved")
+    assert (target / "images/p01.png").read_bytes() == (tmp_path / "in/p01.png").read_bytes()
+    page.tab.reload()
+    page.tab.wait_for_selector("body[data-taken]")
+    page.find("p01.png")
+    page.press("o")
+    page.find("p00.png")
+    page.press("e", "0", "Escape")
+    expect(page.tab.locator("#save")).to_have_text("All saved")
+    assert delivered(target) == before
+    assert set(reviews(target)) == {None}
+
+
+def test_an_original_that_cannot_be_kept_is_said_on_the_page(target, reading, tmp_path):
+    def save(lines: str) -> str:
+        said: list[str] = []
+        decisions.apply(target, decisions.read_decisions(lines), said.append)
+        return "; ".join(said)
+
+    made, address = server(Site(target, "report.html", ("images/", ".cleanplate/report/"), None, save, lambda: None))
+    thread = threading.Thread(target=made.serve_forever)
+    thread.start()
+    try:
+        (tmp_path / "in/p00.png").unlink()
+        page = reading(address)
+        page.find("p00.png")
+        page.press("o")
+        expect(page.tab.locator("#notice")).to_contain_text("the original of 'p00.png' cannot be kept")
+    finally:
+        made.shutdown()
+        made.server_close()
+        thread.join()
 
 
 def test_while_a_run_holds_the_target_decisions_wait_in_the_browser_and_are_saved_after(target, served, browser):

@@ -88,7 +88,9 @@ def test_a_click_far_from_every_object_is_refused_in_words():
         [{"region": [1, 2, 3]}],
         [{"object": [[1, 2]]}],
         [{"object": "all"}],
-        [{"object": [1, 2]}] * 2_001,
+        [{"region": [1, 2, 3, 4]}] * 2_001,
+        [{"object": [1, 2]}] * 201,
+        [{"brush": [[1, 2]] * 5_000, "radius": 4_000}],
         [{"brush": [[1, 2]] * 100_001, "radius": 1}],
     ],
 )

@@ -20,11 +20,14 @@ GROUPS = {
     "Output": "format quality provenance gif concat copy_others prune report_url",
 }
 
+SHORT = {"text": "-t"}
+
 
 def _flag(name: str, about: FieldInfo) -> Any:
     place = next((k for k, names in enumerate(GROUPS.values()) if name in names.split()), None)
     group: dict[str, Any] = {} if place is None else {"group": Group([*GROUPS][place], sort_key=place)}
     shown = about.get_default() not in ("", [], False, None)
+    group |= {"alias": SHORT[name]} if name in SHORT else {}
     return Annotated[about.annotation, Parameter(help=about.description, show_default=shown, **group)]
 
 

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from flows import __version__
 from flows.cli.flags import METHODS, ONLY, signed
+from flows.cli.other_names import understood
 from flows.cli.verbs import job, machine, merge, pages, results, samples
 from flows.cli.verbs.models import models_app
 from flows.cli.verbs.talk import INTERRUPTED, TALK, code_of, lines_of, say
@@ -87,7 +88,8 @@ def main(app: App = app) -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")  # a file may cause thousands of warnings, and none names it
     try:
         with terminable():
-            code = app(["--prefill=none" if word == "--no-prefill" else word for word in sys.argv[1:]])
+            words = understood(sys.argv[1:])
+            code = app(["--prefill=none" if word == "--no-prefill" else word for word in words])
     except KeyboardInterrupt as error:
         say(INTERRUPTED)
         code = code_of(error)

@@ -49,7 +49,7 @@ class _Listener:
 TALK = Console(file=cast(IO[str], _Listener()), stderr=True, soft_wrap=True, highlight=False)
 Json = Annotated[bool, Parameter(help="one JSON object on stdout", negative=(), show_default=False)]
 
-NEXT = "next: "
+NEXT, MEANT = "next: ", "did you mean: "
 INTERRUPTED = "interrupted; the same command goes on from here"
 
 
@@ -73,7 +73,7 @@ def next_line(command: str) -> str:
 
 
 def _filled(line: str, indent: int = 0) -> str:
-    if line.startswith(NEXT):
+    if line.startswith((NEXT, MEANT)):
         return line  # broken by the terminal alone, so that it can be copied and typed
     return textwrap.fill(
         line, TALK.width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 
 from cyclopts import App, CycloptsError, UnknownCommandError
-from cyclopts.exceptions import UnusedCliTokensError
+from cyclopts.exceptions import UnknownOptionError, UnusedCliTokensError
 
+from flows.cli.other_names import answered
 from flows.cli.verbs.talk import folded
 from flows.messages.readable import readable
 
@@ -24,9 +25,24 @@ def wrong(error: CycloptsError) -> str:
     verb = error.app
     for name in error.command_chain or ():
         verb = verb[name] if name in verb else verb  # noqa: SIM401  an App has no get
-    words = _unused(verb, error.unused_tokens or []) if isinstance(error, UnusedCliTokensError) else str(error)
+    words = _from_elsewhere(error) or (
+        _unused(verb, error.unused_tokens or []) if isinstance(error, UnusedCliTokensError) else str(error)
+    )
     lines = f"{words}\n{verb.help_epilogue or error.app.help_epilogue}".split("\n")
     return folded("\n".join(map(readable, lines)))
+
+
+def _from_elsewhere(error: CycloptsError) -> str | None:
+    """The answer to a word of another tool."""
+    if isinstance(error, UnknownOptionError):
+        unknown = error.token.keyword or error.token.value
+    elif isinstance(error, (UnknownCommandError, UnusedCliTokensError)) and error.unused_tokens:
+        unknown = error.unused_tokens[0]
+    else:
+        return None
+    words = error.root_input_tokens or []
+    told = answered(words, unknown) if unknown in words else None
+    return told and f"{unknown} is not known here: {told}"
 
 
 def _unused(verb: App, tokens: list[str]) -> str:

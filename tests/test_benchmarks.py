@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from removal import PRESETS
 from removal.bundled.scenes import scene
 from removal.verify import fit
 from tests.benchmarks import quality_photos
+from tests.benchmarks.edges import boundary_iou, guided
 from tests.benchmarks.gate import area
 from tests.benchmarks.gate_photos import judged_fills
 from tests.benchmarks.photo_fills import fills as filled_in_every_way
@@ -44,6 +46,21 @@ def test_the_figures_of_a_scene_are_the_mean_over_its_seeds(scenes):
     left, exact = [s.image for s in scenes], [s.truth for s in scenes]
     assert measured(scenes, [left, exact]).values["there_again"].tolist() == [0.5, 0.5]
     assert measured(scenes, [exact]).values["psnr"].tolist() == [99.0, 99.0]
+
+
+def test_boundary_iou_is_1_for_the_truth_and_falls_as_a_mask_is_moved_though_its_area_hardly_differs():
+    truth = np.zeros((120, 120), bool)
+    truth[20:100, 20:100] = True
+    moved = [boundary_iou(np.roll(truth, by, axis=1), truth) for by in (0, 1, 3)]
+    assert moved[0] == 1 > moved[1] > moved[2] > 0.3
+
+
+def test_a_guided_filter_moves_a_soft_edge_to_where_the_colour_changes():
+    truth = np.zeros((96, 96), bool)
+    truth[30:70, 30:70] = True
+    guide = np.where(truth[..., None], (0.9, 0.2, 0.2), (0.1, 0.5, 0.6)).astype(np.float32)
+    soft = cv2.blur(truth.astype(np.float32), (9, 9)) - 0.1
+    assert boundary_iou(soft > 0.5, truth) < 0.95 < boundary_iou(guided(guide, soft) > 0.5, truth)
 
 
 def test_an_interval_of_the_mean_is_about_twice_its_standard_error():

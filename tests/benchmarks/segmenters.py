@@ -21,6 +21,8 @@ def main(count: int = 100) -> None:
         crowded = [(f, s) for f, s in zip(found, scenes, strict=True) if len(s.objects) > 1]
         also = sum(any((f.mask & other).sum() > 0.25 * other.sum() for other in s.objects[:-1]) for f, s in crowded)
         print(f"{kind:6} mean {np.mean(overlaps):.3f}  median {np.median(overlaps):.3f}  of {count} scenes", end="; ")
+        told = [overlap for overlap, s in zip(overlaps, scenes, strict=True) if s.told_by_colour]
+        print(f"{np.mean(told):.3f} where the colour tells", end="; ")
         print(f"another thing found too in {also} of {len(crowded)} with several")
 
 

@@ -8,21 +8,31 @@ that two views share decides whether they found the same thing.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from masks.prompts import Found, Instance, Prompt, Segmenter, TextPrompt, nothing
+from masks.prompts import Found, Instance, Prompt, Segmenter, TextPrompt
 from masks.selection import distinct, shared
 
 Part = tuple[slice, slice]  # rows and columns of a picture
-Sight = tuple[Part, Instance]  # a find, and the part of the picture in which it was found
 
 LARGE = 12_000_000  # pixels from which "auto" searches parts
 SEEN = 1333  # pixels of the longer side that detectors such as Grounding DINO scale a picture to
 LEAST = 128  # pixels of a part's side; no network here takes fewer
 OVERLAP = 0.2  # of a part's side: a thing of that size is complete in one of them
+TOGETHER = 16  # parts that are looked at together
 SAME = 0.5  # of the smaller of two finds, within both views: with this much in common they are one thing
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A thing as it was found in a part of a picture, in pixels of the whole; `score` 0..1 is that of the part."""
+
+    part: Part
+    thing: Instance
+    score: float
 
 
 class Tiled:
@@ -36,7 +46,7 @@ class Tiled:
         self.segment, self.parts = segment, parts
 
     def __call__(self, images: list[np.ndarray], prompts: list[Prompt]) -> list[Found]:
-        """images: H×W×3 uint8 RGB, one prompt each. The parts of one picture at a time are in memory."""
+        """images: H×W×3 uint8 RGB, one prompt each. TOGETHER parts at a time are in memory."""
         found = list(self.segment(images, prompts))
         phrases: dict[int, list[int]] = {}
         for k, (image, prompt) in enumerate(zip(images, prompts, strict=True)):
@@ -48,15 +58,20 @@ class Tiled:
             if len(parts) > 1:
                 looked = self._look(image, parts, [prompts[k] for k in rows])
                 for k, closer in zip(rows, looked, strict=True):
-                    found[k] = _merged(image, found[k], parts, closer)
+                    found[k] = _merged(found[k], closer)
         return found
 
-    def _look(self, image: np.ndarray, parts: list[Part], phrases: list[Prompt]) -> list[list[Found]]:
-        """The finds of every phrase in each part. A part is processed once, however many phrases there are."""
-        cuts = [np.ascontiguousarray(image[part]) for part in parts]
-        answers = iter(self.segment([cut for cut in cuts for _ in phrases], phrases * len(cuts)))
-        by_part = [[next(answers) for _ in phrases] for _ in cuts]
-        return [list(some) for some in zip(*by_part, strict=True)]
+    def _look(self, image: np.ndarray, parts: list[Part], phrases: list[Prompt]) -> list[list[Sight]]:
+        """What each phrase finds in the parts of an image. A part goes in once, however many phrases there are."""
+        sights: list[list[Sight]] = [[] for _ in phrases]
+        for first in range(0, len(parts), TOGETHER):
+            some = parts[first : first + TOGETHER]
+            cuts = [np.ascontiguousarray(image[part]) for part in some]
+            answers = iter(self.segment([cut for cut in cuts for _ in phrases], phrases * len(cuts)))
+            for part in some:
+                for own in sights:
+                    own += _sights(part, next(answers))
+        return sights
 
 
 def parts_of(image: np.ndarray, parts: int | Literal["auto"]) -> list[Part]:
@@ -77,21 +92,24 @@ def _stretches(size: int, count: int) -> list[slice]:
     return [slice(start, start + length) for start in starts]
 
 
-def _merged(image: np.ndarray, whole: Found, parts: list[Part], closer: list[Found]) -> Found:
-    """The finds of a picture and its parts, each thing once. The score is the lowest of all finds."""
-    everywhere = (slice(0, image.shape[0]), slice(0, image.shape[1]))
-    sights = [(everywhere, one) for one in distinct(whole)]
-    for part, found in zip(parts, closer, strict=True):
-        rows, columns = part
-        for one in distinct(found):
-            sights.append((part, Instance(one.left + columns.start, one.top + rows.start, one.mask)))
-    if not sights:
-        return nothing(image)
+def _sights(part: Part, found: Found) -> list[Sight]:
+    """Every object of a find in a part of a picture, in pixels of the whole."""
+    rows, columns = part
+    moved = [replace(one, left=one.left + columns.start, top=one.top + rows.start) for one in distinct(found)]
+    return [Sight(part, one, found.score) for one in moved]
+
+
+def _merged(whole: Found, closer: list[Sight]) -> Found:
+    """Everything that was found in a picture and its parts, each thing once. The score is the lowest of all finds."""
+    height, width = whole.mask.shape
+    sights = [*_sights((slice(0, height), slice(0, width)), whole), *closer]
+    if not closer:
+        return whole
     things = tuple(_joined(some) for some in _groups(sights))
-    mask = np.zeros(image.shape[:2], bool)
+    mask = np.zeros((height, width), bool)
     for thing in things:
         mask[thing.place] |= thing.mask
-    return Found(mask, min(f.score for f in (whole, *closer) if f), tuple(thing.box for thing in things), things)
+    return Found(mask, min(one.score for one in sights), tuple(thing.box for thing in things), things)
 
 
 def _groups(sights: list[Sight]) -> list[list[Instance]]:
@@ -101,7 +119,9 @@ def _groups(sights: list[Sight]) -> list[list[Instance]]:
         for other in range(k):
             if group[other] != group[k] and _are_one(sight, sights[other]):
                 group = [group[k] if each == group[other] else each for each in group]
-    return [[one for (_, one), of in zip(sights, group, strict=True) if of == which] for which in dict.fromkeys(group)]
+    return [
+        [sight.thing for sight, of in zip(sights, group, strict=True) if of == which] for which in dict.fromkeys(group)
+    ]
 
 
 def _are_one(sight: Sight, other: Sight) -> bool:
@@ -109,10 +129,10 @@ def _are_one(sight: Sight, other: Sight) -> bool:
 
     A view is trusted to tell its own finds apart.
     """
-    if sight[0] == other[0] or not _near(sight[1], other[1]):
+    if sight.part == other.part or not _near(sight.thing, other.thing):
         return False
-    common = (_common(sight[0][0], other[0][0]), _common(sight[0][1], other[0][1]))
-    first, second = sight[1].within(common), other[1].within(common)
+    common = (_common(sight.part[0], other.part[0]), _common(sight.part[1], other.part[1]))
+    first, second = sight.thing.within(common), other.thing.within(common)
     if first is None or second is None:
         return False
     return shared(first, second) > SAME * min(first.area, second.area)

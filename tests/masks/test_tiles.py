@@ -10,7 +10,7 @@ import pytest
 
 from masks import BoxPrompt, Found, PointPrompt, TextPrompt, load_segmenter
 from masks.prompts import Instance, all_of, nothing
-from masks.tiles import LEAST, Tiled, parts_of
+from masks.tiles import LEAST, TOGETHER, Tiled, parts_of
 from removal.bundled.scenes import scene
 
 MAGENTA = [255, 0, 255]
@@ -101,6 +101,20 @@ def test_every_phrase_of_every_picture_gets_what_it_would_get_alone(large, pictu
         alone = Tiled(Finder(), 5)([image], [prompt])[0]
         assert (found.mask == alone.mask).all()
         assert found.boxes == alone.boxes
+
+
+def test_few_parts_are_in_memory_at_a_time_and_each_goes_in_once_for_all_phrases(large):
+    calls = []
+
+    def segment(images, prompts):
+        calls.append(len({id(image) for image in images}))
+        assert len(images) == 2 * calls[-1]
+        return [nothing(image) for image in images]
+
+    Tiled(segment, 9)([large, large], [TextPrompt("a"), TextPrompt("b")])
+    assert calls[0] == 1
+    assert max(calls) <= TOGETHER
+    assert sum(calls[1:]) == len(parts_of(large, 9)) > TOGETHER
 
 
 def test_two_things_that_one_view_tells_apart_stay_two_though_they_touch(picture):

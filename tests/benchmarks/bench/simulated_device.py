@@ -1,4 +1,4 @@
-"""Tier 2: how busy a run keeps a device that only sleeps: overlap, order and back-pressure, without a GPU.
+"""Tier 2: how busy a run keeps a device that sleeps, or needs the interpreter: overlap, order, back-pressure; no GPU.
 
 Busy is the share of the time from the device's first crop to its last. Cut, pasted and written is for real. The device
 takes so many times as long for a picture as the processor does to read and write it.
@@ -69,13 +69,16 @@ def measure(quick: bool) -> Iterator[tuple]:
         if not quick:
             device, _ = timed(folder, 2 * cost, count)
             yield f"busy, steady over {count} pictures, 2 : 1", device.share, "", "≥ 0.97", note
+        yield from _launched(folder, 32 if quick else 64)
     yield from _large_beside_small()
     yield from _with_prefect(64 if quick else 512)
 
 
-def timed(folder: Path, seconds: float, limit: int = 0, work: Callable[..., Any] = run) -> tuple[Device, float]:
-    """A run on a device that takes `seconds` a crop, and how long it took."""
-    device = Device(seconds)
+def timed(
+    folder: Path, seconds: float, limit: int = 0, work: Callable[..., Any] = run, device: Device | None = None
+) -> tuple[Device, float]:
+    """A run on a device that takes `seconds` a crop (or on another `device`), and how long it took."""
+    device = device or Device(seconds)
     with simulated(device), tempfile.TemporaryDirectory() as target:
         places = {"source": str(folder / "images"), "masks": str(folder / "masks"), "target": target}
         job, began = Job(**places, model="bundled", limit=limit), time.monotonic()
@@ -94,6 +97,20 @@ def _processor_time(folder: Path, count: int) -> float:
     began = time.process_time()
     timed(folder, 0.0, count)
     return (time.process_time() - began) / count
+
+
+def _launched(folder: Path, count: int) -> Iterator[tuple]:
+    """A device that computes as long as it is launched eagerly alone, beside as many threads as a large machine has."""
+    from tests.benchmarks.bench.launching_device import EAGER, REPLAYED, LaunchingDevice, seconds_to_launch
+
+    seconds = seconds_to_launch(EAGER) / BATCH
+    for what, launches, target in (("a graph a step, as on CUDA", REPLAYED, "≥ 0.95"), ("eager", EAGER, "")):
+        device = LaunchingDevice(seconds, launches)
+        with patch("os.cpu_count", return_value=16):
+            timed(folder, 0, count, device=device)
+        slower = sum(device.launched) / len(device.launched) / seconds_to_launch(launches)
+        note = f"{launches} launches a step, which take {slower:.2f} times as long as alone"
+        yield f"busy with its batches, interpreter held, {what}", device.share, "", target, note
 
 
 def _large_beside_small() -> Iterator[tuple]:

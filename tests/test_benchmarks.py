@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import cv2
 import numpy as np
 import pytest
 
 from removal import PRESETS
 from removal.bundled.scenes import scene
+from removal.crops.crop import Crop
 from removal.verify import fit
 from tests.benchmarks import quality_photos
+from tests.benchmarks.bench import gpu
+from tests.benchmarks.bench.figures import Figure
+from tests.benchmarks.bench.launching_device import LaunchingDevice, busy
 from tests.benchmarks.edges import boundary_iou, guided
 from tests.benchmarks.gate import area
 from tests.benchmarks.gate_photos import judged_fills
@@ -123,3 +129,39 @@ def test_verdicts_tell_failures_on_photos_from_good_fills(holes):
     assert (doubt[bad] > 1).mean() > 0.8
     assert (doubt[~bad] > 1).mean() <= 0.15
     assert all(fit(one.truth, one.mask).doubt < 1 for one in holes)
+
+
+@pytest.mark.parametrize(
+    ("part", "models", "said"),
+    [
+        ("files", ["sd15"], "files, sd15: images/s of 2"),
+        ("files", ["patchmatch"], "files, patchmatch: images/s of 2"),
+        ("painter", ["sdxl"], "painter, sdxl: crops/s, batch 2"),
+        ("unet", [], "unet, sd15: UNet, compiled"),
+        ("vae", ["sdxl"], "vae, sdxl: decode, eager: MFU"),
+        ("vae", [], "vae, sd15: encode, compiled"),
+        ("sam", [], "sam, points by ViT-B, 12 megapixels: images/s"),
+        ("dino", [], "dino, images/s, TF32 as shipped"),
+        pytest.param("files", ["lama"], "files, lama: images/s of 2", marks=pytest.mark.slow),
+        pytest.param("compile", [], "compile, sd15: until it is ready, warm", marks=pytest.mark.slow),
+    ],
+)
+def test_every_part_of_tier_4_works_to_its_end_on_tiny_networks(part, models, said):
+    found = [Figure(4, *figure) for figure in gpu.measure(True, [part], models)]
+    figures = {figure.what: figure.value for figure in found}
+    assert figures[said] > 0
+
+
+def test_a_part_that_is_none_is_answered_with_those_there_are():
+    with pytest.raises(SystemExit, match="no part gpus; there are files, painter, unet"):
+        next(gpu.measure(True, ["gpus"]))
+
+
+def test_a_device_that_is_launched_as_long_as_it_computes_is_busy_all_the_time_and_one_launched_twice_as_long_half():
+    assert busy([1.0, 1.0], [0.2, 1.0]) == 1
+    assert busy([1.0, 1.0], [2.0, 2.0]) == 0.5
+    device = LaunchingDevice(0.0, 1)
+    began = time.thread_time()
+    device([Crop(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), bool), 0, 0, 8)], [1])
+    assert time.thread_time() - began > 0  # it holds a core, and with it the interpreter
+    assert device.share == 0

@@ -1,8 +1,9 @@
 """`python -m tests.benchmarks.bench`: all tiers, or some, as a table; with --json FILE also as figures.
 
 0 counts what is computed for a picture (no clock), 1 shows that it is the same picture, 2 how busy a run keeps a device
-that only sleeps, 3 how much faster a folder is done than by a plain diffusers loop, 4 how fast full-size networks run
-on a GPU, and how much of its peak they take; without one, tiny networks on the CPU stand for these.
+that sleeps or holds the interpreter, 3 how much faster a folder is done than by a plain diffusers loop, 4 how fast
+full-size networks run on a GPU, and how much of its peak they take; without one, tiny networks on the CPU stand for
+these. Tier 4 has parts (`--part files,painter,unet,vae,compile,sam,dino`) and models (`--model sd15,sdxl,lama`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ TIERS = ("work", "same_picture", "simulated_device", "ratio", "gpu")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiers", default="0,1,2,3,4", help="such as 0,1,2")
+    parser.add_argument("--part", default="", help="of tier 4, such as files,vae; see bench/gpu.py")
+    parser.add_argument("--model", default="", help="for tier 4, such as sdxl,lama")
+    parser.add_argument("--compile", default="off", choices=("on", "off", "auto"), help="for tier 4: the model")
     parser.add_argument("--quick", action="store_true", help="fewer pictures and rounds, for a look")
     parser.add_argument("--threads", type=int, default=1, help="of torch, on a CPU")
     parser.add_argument("--json", type=Path)
@@ -38,12 +42,18 @@ def main() -> None:
     found: list[Figure] = []
     for tier in map(int, given.tiers.split(",")):
         began = time.monotonic()
-        figures = import_module(f"tests.benchmarks.bench.{TIERS[tier]}").measure(given.quick)
+        chosen = {"parts": _listed(given.part), "models": _listed(given.model), "compile": given.compile}
+        measure = import_module(f"tests.benchmarks.bench.{TIERS[tier]}").measure
+        figures = measure(given.quick, **chosen) if TIERS[tier] == "gpu" else measure(given.quick)
         found += [Figure(tier, *figure) for figure in figures]
         print(f"\ntier {tier}, {time.monotonic() - began:.0f} s\n{table(found, tier)}", flush=True)
     if given.json:
         rows = [figure.as_dict() for figure in found]
         given.json.write_text(json.dumps({"machine": about, "figures": rows}, indent=1) + "\n")
+
+
+def _listed(text: str) -> list[str]:
+    return [one for one in text.split(",") if one]
 
 
 def machine(threads: int) -> dict[str, Any]:

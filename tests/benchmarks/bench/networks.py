@@ -94,16 +94,36 @@ def save(family: str, folder: Path, small: bool = False) -> Path:
     return folder
 
 
+def save_lama(file: Path) -> Path:
+    """Weights of big LaMa, at random."""
+    from safetensors.torch import save_file
+    from spandrel.architectures.LaMa import LaMa
+
+    save_file(LaMa(in_nc=4, out_nc=3).state_dict(), str(file))
+    return file
+
+
+def unet_inputs(network: Any, rows: int, side: int, device: str, dtype: torch.dtype | None = None) -> dict[str, Any]:
+    """What a UNet is given in a step: latents rows×9×side×side, the time, the prompt, and what SDXL is told besides."""
+    made: dict[str, Any] = {"device": device, "dtype": dtype}
+    size = network.config.projection_class_embeddings_input_dim or 0
+    return {
+        "sample": torch.zeros(rows, 9, side, side, **made),
+        "timestep": torch.tensor(1, device=device),
+        "encoder_hidden_states": torch.zeros(rows, 77, network.config.cross_attention_dim, **made),
+        "added_cond_kwargs": size
+        and {"text_embeds": torch.zeros(rows, size - 6 * 256, **made), "time_ids": torch.zeros(rows, 6, **made)},
+    }
+
+
 def teraflops(family: str, small: bool = False) -> dict[str, float]:
     """Operations (two to a multiplication) of a row of the UNet, of an encoding and a decoding, none of them done."""
     side = unet_side(family, small)
     with torch.device("meta"):
         network, coder = unet(family, small), vae(family, small)
-        latents, words = torch.empty(1, 9, side, side), torch.empty(1, 77, network.config.cross_attention_dim)
-        size = network.config.projection_class_embeddings_input_dim or 0
-        conditions = {"text_embeds": torch.empty(1, size - 6 * 256), "time_ids": torch.empty(1, 6)} if size else None
+        given = unet_inputs(network, 1, side, "meta")
         return {
-            "unet": _counted(lambda: network(latents, torch.tensor(1), words, added_cond_kwargs=conditions)),
+            "unet": _counted(lambda: network(**given)),
             "encode": _counted(lambda: coder.encode(torch.empty(1, 3, 8 * side, 8 * side))),
             "decode": _counted(lambda: coder.decode(torch.empty(1, 4, side, side))),
         }

@@ -1,6 +1,7 @@
 """Decisions come from strangers, and end in the rows of the pictures that they are about, or are refused."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,14 @@ def test_what_was_clicked_outside_its_picture_is_said_and_left_out(target, outsi
     assert rows(target)["a/0.png"]["review"] is None
 
 
+def test_the_edits_that_the_readme_shows_are_read():
+    said = (Path(__file__).parents[3] / "flows/README.md").read_text()
+    shown = [json.loads(edit) for edit in re.findall(r"`(\{\"(?:brush|region|object)\".*?\})`", said)]
+    assert len(shown) == 3
+    (decision,) = read_decisions(lines({"file_name": "a/0.png", "review": "reject", "mask": shown}))
+    assert [edit.kind for edit in decision.mask] == ["brush", "region", "object"]
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -111,6 +120,10 @@ def test_what_was_clicked_outside_its_picture_is_said_and_left_out(target, outsi
         '{"file_name": "a", "review": "accepted"}',
         '{"file_name": "a", "review": ["accept"]}',
         '{"file_name": "a", "review": true}',
+        '{"file_name": "a", "review": "kept"}',
+        '{"file_name": "a", "mask": {}}',
+        '{"file_name": "a", "mask": [{"brush": [[1, 2]]}]}',
+        '{"file_name": "a", "mask": [{"path": "../b.png"}]}',
         '{"file_name": "a", "note": 7}',
         '{"file_name": "a", "note": "' + "x" * 10_001 + '"}',
         '{"file_name": "a", "points": {"x": 1}}',

@@ -34,6 +34,7 @@ def main() -> None:
             page = Reader(browser, target / "report.html", viewport=WINDOW)
             page.tab.locator("#cards").focus()
             page.press("r", "a", "m")
+            page.tab.evaluate("scrollTo(0, 0)")
             page.tab.screenshot(path=given.picture)
 
 

@@ -60,8 +60,8 @@ function figures(row) {
 
 const percent = (share) => (share < 0.001 ? 'under 0.1 %' : `${(100 * share).toFixed(1)} %`);
 
-/** Why a row is as it is; how it was filled stands among the figures. */
-const reasonOf = (row) => readable((row.reason ?? '').replace(/^filled without a model(; |$)/, ''));
+/** Why a row is as it is; why it was filled so is of no use to an eye, and how stands among the figures. */
+const reasonOf = (row) => readable((row.reason ?? '').replace(/^(filled without a model|made to fill holes: it has 9 input channels|asked for)(; |$)/, ''));
 
 function field(row, name) {
   const key = picking ? 'text' : 'note';

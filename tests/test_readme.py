@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli.main import app
+from flows.cli.other_names import SAME
 from flows.formats.pictures import decode
 from flows.job import Job
 from tests.readme.photo import cleaned, photo
@@ -131,7 +132,7 @@ def test_every_flag_that_is_named_is_one_of_ours_or_of_the_tool_beside_it():
     }
     for _, verb in verbs(app):
         ours |= {name for argument in verb.assemble_argument_collection() for name in argument.names}
-    theirs = OF_PREFECT | OF_PROGRAMS
+    theirs = OF_PREFECT | OF_PROGRAMS | {*SAME}
     named = Counter(flag for text in DOCUMENTS.values() for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
     assert set(named) - ours - theirs == set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a script's "&" leaves it, for every process below too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 atexit.register(shutil.rmtree, os.environ["CLEANPLATE_CACHE"], ignore_errors=True)
 settings.register_profile("cleanplate", deadline=None, max_examples=60)  # a busy machine is no failure
 settings.load_profile("cleanplate")

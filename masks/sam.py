@@ -12,6 +12,7 @@ import numpy as np
 from masks.prompts import BoxPrompt, PointPrompt
 from masks.shapes import Answer, ShapeSegmenter
 from removal.weights.configs import read_config
+from removal.weights.download import download
 from removal.weights.strict import refuse_others
 
 if TYPE_CHECKING:
@@ -148,9 +149,6 @@ def _filled(sam: Any, state: dict, file: Path) -> Any:
 
 def fetch(size: str, offline: bool) -> Path:
     """The published weights of a size, downloaded once and checked against the digits in their name."""
-    import torch
-    from huggingface_hub.utils import are_progress_bars_disabled
-
     if size not in PUBLISHED:
         raise ValueError(f"unknown SAM size {size!r}; there are {', '.join(PUBLISHED)}, or the path of a .pth file")
     file = file_of(size)
@@ -159,12 +157,9 @@ def fetch(size: str, offline: bool) -> Path:
             raise FileNotFoundError(
                 f"{file} is not there and --offline forbids fetching it; put {URL}{file.name} there"
             )
-        file.parent.mkdir(parents=True, exist_ok=True)
-        digits = file.stem.rsplit("_", 1)[-1]
         try:
-            shown = not are_progress_bars_disabled()
-            torch.hub.download_url_to_file(URL + file.name, str(file), hash_prefix=digits, progress=shown)
-        except (OSError, RuntimeError) as error:  # no connection, or a file with other content
+            download(URL + file.name, file, file.stem.rsplit("_", 1)[-1])
+        except OSError as error:  # no connection, or a file with other content
             reason = getattr(error, "reason", None) or error
             raise OSError(
                 f"the weights of SAM {size} cannot be fetched ({reason}); `cleanplate models pull NAME --segmenter "

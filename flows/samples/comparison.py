@@ -60,7 +60,8 @@ def compare(job: Job, methods: list[str], say: Callable[[str], None]) -> list[di
     """
     job = job.model_copy(update={"target": to_one_file(job).target})
     folders, requests = open_folders(job.source, job.target), read_requests(job)
-    names = folders.names()[: job.limit or None]
+    there = folders.survey()
+    names = there.names[: job.limit or None]
     earlier = _earlier(folders)
     _refuse_others(folders, names, earlier)
     once = SayOnce(say)
@@ -69,6 +70,8 @@ def compare(job: Job, methods: list[str], say: Callable[[str], None]) -> list[di
         explain(own, requests, once, masks_only=False)
         once(introduction(own))
         refuse_unreachable(own, missing(own))
+    for name, reason in sorted(there.barred.items()):
+        say(f"{name}: failed ({reason})")
     rows: list[dict] = []
     with tempfile.TemporaryDirectory(prefix="cleanplate-") as masks:
         looking = job.model_copy(update={"target": masks})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
 import shutil
-import urllib.error
+import threading
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
 import numpy as np
@@ -15,7 +17,6 @@ import pytest
 import segment_anything
 import skimage.data
 import torch
-from huggingface_hub.utils import are_progress_bars_disabled
 from safetensors.torch import save_file
 
 from masks import BoxPrompt, PointPrompt, sam
@@ -343,29 +344,73 @@ def test_a_published_size_that_was_fetched_is_not_fetched_again(tmp_path, monkey
     assert sam.fetch("vit_l", offline=False) == file
 
 
-def test_a_download_is_checked_against_the_digits_in_its_name(tmp_path, monkeypatch):
-    asked = []
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    """A host on loopback in the place of SAM's; gives `answers`, whatever is asked for, and promises `length` bytes."""
+
+    class Host(BaseHTTPRequestHandler):
+        answers, length, silent = b"weights", 7, threading.Event()
+
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(Host.length))
+            self.end_headers()
+            self.wfile.write(Host.answers)
+            if Host.length > len(Host.answers):
+                Host.silent.wait(30)
+
+        def log_message(self, *_): ...
+
+    digits = hashlib.sha256(b"weights").hexdigest()[:6]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Host)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *args, **more: asked.append((*args, more)))
+    monkeypatch.setattr(sam, "URL", f"http://127.0.0.1:{server.server_address[1]}/")
+    monkeypatch.setitem(sam.PUBLISHED, "vit_h", f"sam_vit_h_{digits}.pth")
+    yield Host
+    Host.silent.set()
+    server.shutdown()
+    server.server_close()
+
+
+def refused(tmp_path, size: str = "vit_h") -> str:
+    """What is said when its weights cannot be fetched; nothing is left of them."""
+    with pytest.raises(OSError, match=f"SAM {size} cannot be fetched") as error:
+        sam.fetch(size, offline=False)
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+    said = str(error.value)
+    for part in (sam.URL + sam.PUBLISHED[size], str(tmp_path), "models pull", f"sam:{size}"):
+        assert part in said
+    return said
+
+
+def test_a_published_size_is_fetched_once_and_checked_against_the_digits_in_its_name(tmp_path, host):
     file = sam.fetch("vit_h", offline=False)
-    bars = not are_progress_bars_disabled()  # as the hub's
-    assert asked == [(sam.URL + "sam_vit_h_4b8939.pth", str(file), {"hash_prefix": "4b8939", "progress": bars})]
+    assert file.read_bytes() == b"weights"
+    assert [one for one in tmp_path.rglob("*") if one.is_file()] == [file]
 
 
-@pytest.mark.parametrize(
-    "trouble", [urllib.error.URLError("[Errno -2] Name or service not known"), RuntimeError("invalid hash value")]
-)
-def test_a_download_that_fails_says_of_what_from_where_and_what_to_do(tmp_path, monkeypatch, trouble):
-    def fail(*_, **__):
-        raise trouble
+def test_another_file_than_its_name_says_is_refused(tmp_path, host):
+    host.answers = b"Weights"
+    assert "its SHA-256 begins with" in refused(tmp_path)
 
+
+def test_a_host_that_goes_silent_is_not_waited_for_for_ever(tmp_path, host, monkeypatch):
+    monkeypatch.setattr("removal.weights.download.SILENT", 0.2)
+    host.length = 100
+    assert "not a byte came for 0.2 seconds" in refused(tmp_path)
+
+
+def test_a_connection_that_ends_early_is_no_file(tmp_path, host):
+    host.length = 100
+    host.silent.set()
+    assert "the connection ended after 7 of 100 bytes" in refused(tmp_path)
+
+
+def test_a_host_that_is_out_of_reach_is_said_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
-    with pytest.raises(OSError, match="SAM vit_b cannot be fetched") as error:
-        sam.fetch("vit_b", offline=False)
-    reason = str(getattr(trouble, "reason", trouble))
-    for said in (reason, sam.URL + sam.PUBLISHED["vit_b"], str(tmp_path), "models pull", "sam:vit_b"):
-        assert said in str(error.value)
+    monkeypatch.setattr(sam, "URL", "http://127.0.0.1:1/")
+    assert "Connection refused" in refused(tmp_path, "vit_b")
 
 
 def test_an_unknown_size_is_answered_with_those_there_are():

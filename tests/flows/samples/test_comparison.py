@@ -150,3 +150,11 @@ def test_the_longest_words_fit_under_the_narrowest_column():
     assert words[: CAPTION - 2].any()
     assert not words[CAPTION - 2 :].any()
     assert not words[:, -4:].any()
+
+
+def test_a_picture_without_a_place_for_its_files_gets_a_line(job, tmp_path):
+    (tmp_path / "scenes/images/0000.png.png").mkdir()
+    (tmp_path / "scenes/images/0001.png").rename(tmp_path / "scenes/images/0000.png.png/0001.png")
+    said: list[str] = []
+    compare(job.model_copy(update={"masks": "", "box": ["10,10,40,40"]}), ["telea"], said.append)
+    assert any(line.startswith("0000.png: failed (its files would collide with the folder") for line in said)

@@ -42,6 +42,7 @@ DINO = "IDEA-Research/grounding-dino-tiny"
 # docs). `grounded-sam` keeps the detector it is named for; `llmdet-sam` is the same pair with the better one.
 LLMDET = "iSEE-Laboratory/llmdet_tiny"
 SAM3 = "facebook/sam3"
+# As its model card names it, with RfDetrForInstanceSegmentation; 35.7 million parameters, AP 45.3 on COCO (roboflow).
 RF_DETR = "Roboflow/rf-detr-seg-medium"
 SAM2 = "facebook/sam2.1-hiera-base-plus"
 SEGMENTERS = {

@@ -36,7 +36,7 @@ def models() -> None:
         for line in _about(row):
             print(textwrap.fill(line, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT))
     print(f"\n{textwrap.fill(WHY_SD15, WIDTH)}\n")
-    print("Segmenters (--segmenter NAME, or NAME:WEIGHTS with your own):")
+    print("Segmenters (--segmenter NAME, NAME:WEIGHTS with your own, or module:function, a finder of your own):")
     _segmenters()
 
 

@@ -86,10 +86,11 @@ def _without_row(source: Source, name: str, job: Job) -> Outcome | None:
 def _ready(outcome: Outcome, by_hand: bool, settings: str) -> Outcome:
     ready = replace(
         outcome, status="masked", settings=settings, mask_file_name=files_of(outcome.source).mask, file_name=None,
-        sha256_out=None, reason=None, sha256_mask=None, attempt=1, review=None, note=None,  # said of what was there
+        sha256_out=None, reason=None, sha256_mask=None, attempt=1,
     )  # fmt: skip
     if not by_hand:
         return ready
+    ready = replace(ready, review=None, note=None)  # which were said of another mask, or of a result under this one
     return replace(ready, segmenter=BY_HAND, reason=CORRECTED, dilate=0, score=None, objects=None)
 
 

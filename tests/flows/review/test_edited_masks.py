@@ -70,6 +70,16 @@ def test_masks_that_wait_to_be_painted_can_be_edited_first(tmp_path):
     assert drawn[2, 4]
 
 
+def test_what_was_said_of_a_mask_that_is_painted_as_it_was_found_is_said_still(tmp_path):
+    job = small(tmp_path, 2)
+    run(job, masks_only=True)
+    decide(tmp_path / "out", note="too small")
+    decide(tmp_path / "out", file_name="p01.png", mask=[BRUSH])
+    run(job)
+    said = {name: (row["review"], row["note"]) for name, row in rows(tmp_path / "out").items()}
+    assert said == {"p00.png": ("reject", "too small"), "p01.png": (None, None)}
+
+
 def test_edits_replace_those_before_and_without_any_the_mask_is_as_it_was_found(target, tmp_path):
     found, files = (target / "masks/p00.png.png").read_bytes(), delivered(target)
     decide(target, mask=[BRUSH])

@@ -35,7 +35,7 @@ $(READY): pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 demo: $(DEMO)   ## clean two photos and 12 drawn scenes, offline; results in demo/result and demo/photos
 	$(BIN)/cleanplate demo demo/result
 
-test: $(READY)  ## the tests, then ruff and mypy; fails at the end if one of them failed
+test: $(READY)  ## the tests, then ruff and mypy; fails at the end if any of them failed
 	@$(PYTHON) tests/setup/system.py browser || echo "the tests in a browser will fail"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile || failed=tests; \
 	$(CHECKS)
@@ -45,7 +45,7 @@ test-slow: $(READY) ## the tests that take minutes
 	$(PIP_INSTALL) --quiet --editable ".[dev,ray]"
 	$(BIN)/python -m pytest -m slow
 
-test-newest:    ## the tests on the newest releases, whatever the constraints say, in an environment of its own
+test-newest:    ## the tests on the newest releases, without the constraints, in a separate environment
 	rm -f .venv-newest/.ready
 	$(MAKE) test VENV=.venv-newest CONSTRAINTS= UPGRADE="--upgrade --upgrade-strategy eager"
 
@@ -57,14 +57,14 @@ constraints: $(READY) ## resolve tests/constraints.txt again, for every Python a
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --strip-extras \
 	  --custom-compile-command "make constraints" --quiet $(NEWER) --output-file tests/constraints.txt
 
-fresh:          ## both commands in an empty Debian 12 and 13, as a new user meets them; root only (FRESH="--help")
+fresh:          ## both commands in an empty Debian 12 and 13, as for a new user; root only (FRESH="--help")
 	@$(PYTHON) -m tests.setup.fresh $(FRESH)
 
 quality: $(READY) ## the bundled models on 200 unseen scenes beside simple fills; sheets to look at in demo/quality
 	$(BIN)/python -m tests.benchmarks.quality
 	$(BIN)/python -m tests.benchmarks.quality_photos
 
-verdicts: $(READY) ## whether failed removals are told from good ones, what --tries brings, and what a reviewer meets first
+verdicts: $(READY) ## how well failed removals are told from good ones, what --tries gains, and what a reviewer sees first
 	$(BIN)/python -m tests.benchmarks.gate
 	$(BIN)/python -m tests.benchmarks.gate_photos
 	$(BIN)/python -m tests.benchmarks.ladder
@@ -73,7 +73,7 @@ verdicts: $(READY) ## whether failed removals are told from good ones, what --tr
 bench: $(READY) ## counts, equality, overlap, speed beside a plain diffusers loop, and a GPU's share (BENCH="--json FILE")
 	$(BIN)/python -m tests.benchmarks.bench $(BENCH)
 
-soak: $(READY)  ## thousands of pictures and a hundred random faults without a model, and the account at the end
+soak: $(READY)  ## thousands of pictures and a hundred random faults, without a model, and the account at the end
 	$(BIN)/python -m tests.benchmarks.soak
 
 train: $(READY) ## train the bundled checkpoints again, from a seed; hours without a GPU, resumes (QUICK=--quick: a minute)

@@ -29,7 +29,8 @@ from flows.steps.region import in_region
 from flows.steps.unpainted import failed, left_to_a_person, nothing_found, unsupported
 from flows.threads.interrupts import until_interrupted
 from flows.threads.pipeline import ahead, in_groups, threads
-from masks import Found, Prompt, dilation_radius, fill_holes, load_segmenter, shadow_of
+from flows.threads.watchdog import extend_deadline
+from masks import Found, Prompt, Segmenter, dilation_radius, fill_holes, load_segmenter, shadow_of
 from masks.prompts import outside, union
 from masks.segmenters import objection
 from masks.selection import TooManyFound, select
@@ -121,11 +122,21 @@ def look_for(job: Job, images: list[np.ndarray], prompts: list[list[Prompt]]) ->
     if possible:
         refuse_unnamed(name)
         segment = load(lambda: load_segmenter(name, job.device.split(",")[0], job.threshold, job.offline, job.dtype))
-        segment = segment if job.tiles == 1 else Tiled(segment, job.tiles)
+        segment = segment if job.tiles == 1 else Tiled(_awake(segment), job.tiles)
         results = each(segment, [images[k] for k, _ in possible], [prompt for _, prompt in possible])
         for (k, _), result in zip(possible, results, strict=True):
             hits[k].append(result)
     return [_together(found) for found in hits]
+
+
+def _awake(segment: Segmenter) -> Segmenter:
+    """A segmenter that tells the watchdog of every call, since a picture of many parts takes longer than a whole one."""
+
+    def look(images: list[np.ndarray], prompts: list[Prompt]) -> list[Found]:
+        extend_deadline(1)
+        return segment(images, prompts)
+
+    return look
 
 
 def _together(found: list[Found | Exception]) -> Looked:

@@ -98,6 +98,14 @@ def test_what_is_protected_is_looked_for_in_parts_too(pictures):
     assert not left[150:162, 290:302].any()
 
 
+def test_a_picture_of_many_parts_is_not_taken_for_one_that_hangs(pictures, monkeypatch):
+    told: list[int] = []
+    monkeypatch.setattr("flows.steps.find_masks.extend_deadline", told.append)
+    monkeypatch.setattr("masks.tiles.TOGETHER", 4)
+    row(pictures, tiles=4)  # twelve parts
+    assert told == [1] * (1 + 3)
+
+
 def test_another_number_of_parts_is_another_job(pictures):
     row(pictures, tiles=4)
     with pytest.raises(OtherSettings, match="tiles: 4 then, 5 now"):

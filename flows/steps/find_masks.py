@@ -130,7 +130,7 @@ def look_for(job: Job, images: list[np.ndarray], prompts: list[list[Prompt]]) ->
 
 
 def _awake(segment: Segmenter) -> Segmenter:
-    """A segmenter that tells the watchdog of every call, since a picture of many parts takes longer than a whole one."""
+    """A segmenter that tells the watchdog of every call: a picture of many parts takes longer than a whole one."""
 
     def look(images: list[np.ndarray], prompts: list[Prompt]) -> list[Found]:
         extend_deadline(1)

@@ -217,6 +217,9 @@ def card(job: Job, counts: Mapping[str, int], doubtful: int, painters: Mapping[A
     usual = Job().model_dump(mode="json")
     asked = {key: value for key, value in job.model_dump(mode="json").items() if key not in unsaid}
     changed = {key: value for key, value in asked.items() if value != usual[key]}
+    settings = (
+        f"\nSettings: {as_code(json.dumps(changed, sort_keys=True))}; all others are the defaults.\n" if changed else ""
+    )
     rows = "\n".join(f"| {status} | {count} |" for status, count in counted(counts, doubtful))
     return f"""# Pictures with objects removed
 
@@ -233,9 +236,7 @@ Made by Cleanplate from {as_code(job.source)}.
 from datasets import load_dataset
 pictures = load_dataset("TARGET")  # columns image and mask
 ```
-
-Settings: {f"{as_code(json.dumps(changed, sort_keys=True))}; all others are" if changed else "all are"} the defaults.
-"""
+{settings}"""
 
 
 def _waiting(counts: Mapping[str, int]) -> str:

@@ -60,8 +60,11 @@ function figures(row) {
 
 const percent = (share) => (share < 0.001 ? 'under 0.1 %' : `${(100 * share).toFixed(1)} %`);
 
-/** Why a row is as it is; why it was filled so is of no use to an eye, and how stands among the figures. */
-const reasonOf = (row) => readable((row.reason ?? '').replace(/^(filled without a model|made to fill holes: it has 9 input channels|asked for)(; |$)/, ''));
+// Parts of a reason that the figures tell, or that are of no use to an eye.
+const TOLD = ['filled without a model', 'made to fill holes: it has 9 input channels', 'asked for', 'its mask was made by hand'];
+
+/** Why a row is as it is, beyond what stands among its figures. */
+const reasonOf = (row) => readable((row.reason ?? '').split('; ').filter((part) => !TOLD.includes(part)).join('; '));
 
 function field(row, name) {
   const key = picking ? 'text' : 'note';

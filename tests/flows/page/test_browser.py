@@ -253,6 +253,7 @@ def test_a_card_says_its_figures_with_their_units_and_what_they_mean(reading, tm
     filled = {"method": "patchmatch", "reason": "filled without a model", "doubt": 0.5, "seconds": 2.21}
     found = {"segmenter": "grabcut", "score": 0.8934, "dilate": 1, "boxes": [[1, 2, 9, 9]], "attempt": 1}
     drawn = {"segmenter": "by hand", "score": 1.0, "model": "sd15", "method": "inpainting", "attempt": 2}
+    drawn |= {"reason": "its mask was made by hand; asked for; doubtful: an edge shows"}
     rows = [
         Outcome("found.png", **common | filled | found).row(),
         Outcome("drawn.png", **common | drawn | {"text": ["a dog"], "outside_max_diff": 1}).row(),
@@ -270,6 +271,7 @@ def test_a_card_says_its_figures_with_their_units_and_what_they_mean(reading, tm
         "changed outside the mask": "0 levels (of 255)",
     }
     assert page.card("found.png").locator(".reason").count() == 0  # it is said above
+    assert page.card("drawn.png").locator(".reason").inner_text() == "doubtful: an edge shows"
     other = figures_of(page, "drawn.png")
     assert other["mask"] == "drawn by hand, 4.2 % of the picture"
     assert "found with" not in other

@@ -18,6 +18,7 @@ AROUND = 0.5  # of a box's longer side: the background shown on each side
 ROUNDS = 4
 SEED = 0  # of OpenCV's random generator, one for each thread
 REACHES = (0.1, 0.2, 0.35, 0.6)  # the farthest that a thing may reach from its points, of the picture's longer side
+MIDDLE = 0.3  # of a box, from side to side: certainly of the thing
 TOUCH = 0.02  # radius of the certain area around a point, of the working size
 CRUMB = 0.1  # of the largest piece; smaller pieces in a box are dropped
 
@@ -57,12 +58,21 @@ def _in_box(image: np.ndarray, box: tuple[float, float, float, float]) -> tuple[
     labels = np.full(image.shape[:2], cv2.GC_BGD, np.uint8)[window]
     rows, columns = window
     inside = np.s_[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
-    labels[inside] = cv2.GC_PR_FGD
+    labels[inside] = _guess(bottom - top, right - left)
     if (labels != cv2.GC_BGD).mean() > 0.9:  # a box around everything: its rim is the background
         rim = max(1, round(0.04 * min(labels.shape)))
         labels[:rim], labels[-rim:], labels[:, :rim], labels[:, -rim:] = (cv2.GC_BGD,) * 4
     mask, score = _cut(image[window], labels, [])
     return _placed(_pieces(mask, []), window, image.shape), score
+
+
+def _guess(height: int, width: int) -> np.ndarray:
+    """The labels inside a box: things fill its middle and seldom its corners. height×width uint8."""
+    y, x = np.mgrid[:height, :width]
+    distance = np.hypot((2 * y + 1) / height - 1, (2 * x + 1) / width - 1)
+    guess = np.where(distance < 1, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    guess[distance < MIDDLE] = cv2.GC_FGD
+    return guess
 
 
 def _around(image: np.ndarray, prompt: PointPrompt, reach: float) -> tuple[np.ndarray, float]:
@@ -102,14 +112,19 @@ def _cut(image: np.ndarray, labels: np.ndarray, points: list[tuple[float, float,
 
 
 def _certainty(image: np.ndarray, cut: np.ndarray, free: np.ndarray) -> float:
-    """The share of a cut's outline on edges of the picture, not counting where it was not allowed to continue: 0..1."""
+    """The share of a cut's outline on edges of the picture, not counting where it was not allowed to continue: 0..1.
+
+    Things end within a picture more often than backgrounds do, so half of what runs along the picture's border counts
+    as outline without an edge.
+    """
     outline = cv2.morphologyEx(cut.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
     if not outline.any():
         return 0.0
+    border = np.count_nonzero(cut[[0, -1]]) + np.count_nonzero(cut[:, [0, -1]])  # an outline is two pixels wide
     slopes = np.abs(np.stack([cv2.Sobel(image, cv2.CV_32F, 1, 0), cv2.Sobel(image, cv2.CV_32F, 0, 1)])).max(axis=(0, 3))
     strong = slopes > 2 * np.median(slopes) + 20
     inside = cv2.erode(free.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) > 0
-    return float((strong & inside)[outline].mean())
+    return float((strong & inside & outline).sum() / (outline.sum() + border))
 
 
 def _pieces(mask: np.ndarray, points: list[tuple[float, float]]) -> np.ndarray:

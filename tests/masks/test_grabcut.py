@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 
 import cv2
 import numpy as np
@@ -113,3 +114,24 @@ def test_text_is_refused_with_what_takes_it():
     assert "takes no text" in reason
     assert "grounded-sam" in reason
     assert "needs a model" in reason
+
+
+def photo(name: str) -> np.ndarray:
+    """One of scikit-image's, H×W×3 uint8."""
+    return cv2.imread(str(files("skimage").joinpath("data", name)))[..., ::-1].copy()
+
+
+def test_a_face_is_not_taken_together_with_the_wall_that_runs_out_of_the_picture(segment):
+    image = photo("astronaut.png")
+    (found,) = segment([image], [PointPrompt(((220, 120, 1),))])
+    assert found.mask[120, 220]
+    assert 0.02 < found.mask.mean() < 0.15
+    assert not found.mask[[0, -1]].any()
+
+
+@pytest.mark.parametrize("box", [(303, 118, 341, 160), (305, 120, 340, 150)])
+def test_the_middle_of_a_box_is_found_though_its_colours_are_much_like_those_around(segment, box):
+    (found,) = segment([photo("rocket.jpg")], [BoxPrompt(box)])  # a grey tip before a blue sky, in dusk
+    rows = np.flatnonzero(found.mask.any(axis=1))
+    assert rows[0] <= 130
+    assert 200 < found.mask.sum() < 900

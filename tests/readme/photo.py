@@ -19,7 +19,7 @@ from flows.job import Job
 from flows.run import run
 
 NAME = "rocket.jpg"
-ASKED = {"box": ("285,115,360,408", "303,118,341,160"), "model": "classic", "dilate": 22}
+ASKED = {"box": ("285,115,360,408", "303,118,341,160"), "model": "classic"}
 HERE = Path(__file__).parent
 GAP = 8  # pixels of white between two pictures
 

@@ -137,7 +137,7 @@ class Job(BaseModel):
 
     # The run
     accept_license: bool = Field(False, description="load weights whose licence forbids commercial use")
-    device: str = Field("auto", description="cpu, cuda (all GPUs), cuda:1, or several: cuda:0,cuda:1")
+    device: str = Field("auto", description="cpu, cuda (all GPUs), cuda:1, or several: cuda:0,cuda:1; also xpu, mps")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="precision of the model")
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field("auto", description="crops at once")
     compile: Switch = Field("auto", description="compile the model; auto: on a GPU, from some 1,000 pictures on")

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from removal.weights.devices import release_memory
+
 Row = TypeVar("Row")
 Done = TypeVar("Done")
 
@@ -50,5 +52,5 @@ def _unless_too_large(work: Callable[[list[Row]], list[Done]], some: list[Row]) 
     except RuntimeError as error:
         if not (isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)):
             raise
-    torch.cuda.empty_cache()  # not within `except`: the error holds the frames, and they what filled the memory
+    release_memory()  # not within `except`: the error holds the frames, and they what filled the memory
     return None

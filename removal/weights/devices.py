@@ -19,18 +19,42 @@ PRECISIONS = {
 }
 
 
+KINDS = ("cuda", "xpu", "mps")  # NVIDIA's and AMD's, Intel's, Apple's
+AUTO = ("cuda",)  # the others by their name alone: they were not tried
 SMALL = 12e9  # bytes of a device's memory, below which idle weights leave it
 REPAID = 1000  # pictures from which on compiling pays on a GPU: removal.painting.compiling has the figures
 
 
 def devices(asked: str) -> list[str]:
-    """Devices by their names in torch: those that `asked` lists; for `cuda` all GPUs; for `auto` these, or the CPU."""
+    """Devices by their names in torch: those that `asked` lists, or for a kind of `KINDS` all of that kind.
+
+    `auto` is all of the first kind of `AUTO` that is here, else the CPU. A kind that is not here keeps its name.
+    """
+    if asked not in ("auto", *KINDS):
+        return asked.split(",")
+    for kind in AUTO if asked == "auto" else (asked,):
+        if found := _present(kind):
+            return found
+    return ["cpu" if asked == "auto" else asked]
+
+
+def _present(kind: str) -> list[str]:
+    """The devices of a kind that this machine has, by their names in torch."""
     import torch
 
-    if asked not in ("auto", "cuda"):
-        return asked.split(",")
-    gpus = [f"cuda:{k}" for k in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    return gpus or ["cuda" if asked == "cuda" else "cpu"]
+    if kind == "mps":
+        return ["mps"] if torch.backends.mps.is_available() else []
+    there = getattr(torch, kind)
+    return [f"{kind}:{number}" for number in range(there.device_count())] if there.is_available() else []
+
+
+def release_memory() -> None:
+    """Give back what torch keeps of the devices' memory without using it."""
+    import torch
+
+    for kind in KINDS:
+        if _present(kind):
+            getattr(torch, kind).empty_cache()
 
 
 def precision(asked: str, device: str, network: str = "unet") -> torch.dtype:
@@ -71,11 +95,12 @@ def memory_of(device: str) -> float:
     """Bytes of memory that a device has of its own; infinity for one that shares the processor's."""
     import torch
 
-    if torch.device(device).type != "cuda":
+    kind = torch.device(device).type
+    if kind not in ("cuda", "xpu"):
         return float("inf")
-    return torch.cuda.get_device_properties(device).total_memory
+    return getattr(torch, kind).get_device_properties(device).total_memory
 
 
 def as_many_as_fit(pixels: dict[str, int], device: str, side: int) -> int:
     """The number of side×side pictures in a batch, given the pixels that each kind of device takes; at least 1."""
-    return max(1, pixels["cuda" if device.startswith("cuda") else "cpu"] // side**2)
+    return max(1, pixels.get(device.split(":")[0], pixels["cpu"]) // side**2)

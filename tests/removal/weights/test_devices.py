@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from removal.weights.devices import as_many_as_fit, autoencoder_precision, devices, precision, weights_leave
+from removal.weights.devices import (
+    as_many_as_fit,
+    autoencoder_precision,
+    devices,
+    precision,
+    release_memory,
+    weights_leave,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +30,35 @@ def test_devices_are_those_that_are_named_or_all_gpus_or_the_cpu(monkeypatch, as
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     assert devices(asked) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "found"),
+    [
+        ("xpu", {"xpu": 2}, ["xpu:0", "xpu:1"]),
+        ("xpu", {}, ["xpu"]),
+        ("mps", {"mps": 1}, ["mps"]),
+        ("xpu:1,cpu", {"xpu": 2}, ["xpu:1", "cpu"]),
+        ("auto", {"xpu": 1, "mps": 1}, ["cpu"]),  # they were not tried
+        ("auto", {"xpu": 1, "cuda": 1}, ["cuda:0"]),
+    ],
+)
+def test_the_devices_of_other_makers_are_used_where_they_are_named(monkeypatch, asked, there, found):
+    for kind in ("cuda", "xpu"):
+        monkeypatch.setattr(getattr(torch, kind), "is_available", lambda kind=kind: kind in there)
+        monkeypatch.setattr(getattr(torch, kind), "device_count", lambda kind=kind: there.get(kind, 0))
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in there)
+    assert devices(asked) == found
+
+
+def test_what_torch_keeps_of_a_devices_memory_is_given_back_where_that_device_is(monkeypatch):
+    given_back = []
+    for kind in ("cuda", "xpu", "mps"):
+        monkeypatch.setattr(getattr(torch, kind), "empty_cache", lambda kind=kind: given_back.append(kind))
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: 1)
+    release_memory()
+    assert given_back == ["xpu"]
 
 
 @pytest.mark.parametrize(
@@ -83,4 +119,5 @@ def test_offload_is_auto_on_or_off():
 
 def test_a_batch_holds_at_least_one_picture():
     pixels = {"cpu": 100**2, "cuda": 400**2}
-    assert [as_many_as_fit(pixels, device, 200) for device in ("cpu", "cuda", "cuda:3")] == [1, 4, 4]
+    asked = ("cpu", "cuda", "cuda:3", "xpu:0", "mps")
+    assert [as_many_as_fit(pixels, device, 200) for device in asked] == [1, 4, 4, 1, 1]

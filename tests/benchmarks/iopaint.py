@@ -37,7 +37,7 @@ Seconds = tuple[float, float]  # on the clock, and of processors
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=48)
+    parser.add_argument("--pictures", type=int, default=24)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--python", type=Path, help="of an environment with IOPaint")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cleanplate-iopaint")

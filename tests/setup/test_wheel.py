@@ -83,21 +83,13 @@ class Alone:
 
 
 def installed(built: Path, place: Path, borrowed: bool) -> Alone:
-    """The wheel in an empty environment; its dependencies are fetched, or `borrowed` from the one that runs the tests."""
+    """The wheel in an empty environment; its dependencies are fetched, or `borrowed` from the environment of the tests."""
     env, desk = place / "env", place / "desk"
     venv.create(env, with_pip=False)
     if borrowed:
         ours = sysconfig.get_path("purelib", vars={"base": str(env), "platbase": str(env)})
         Path(ours, "borrowed.pth").write_text(sysconfig.get_path("purelib"))
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        str(env / "bin" / "python"),
-        "--disable-pip-version-check",
-        "install",
-    ]
+    pip = [sys.executable, "-m", "pip", "--python", str(env / "bin" / "python"), "--disable-pip-version-check"]
     how = ["--no-deps", "--no-index"] if borrowed else ["--constraint", str(ROOT / "tests" / "constraints.txt")]
     subprocess.run([*pip, "install", "--quiet", *how, str(built)], check=True)
     (desk / "photos").mkdir(parents=True)

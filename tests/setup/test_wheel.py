@@ -83,7 +83,7 @@ class Alone:
 
 
 def installed(built: Path, place: Path, borrowed: bool) -> Alone:
-    """The wheel in an empty environment; its dependencies are fetched, or `borrowed` from the environment of the tests."""
+    """The wheel in an empty environment; its dependencies are fetched, or `borrowed` from the one that runs this."""
     env, desk = place / "env", place / "desk"
     venv.create(env, with_pip=False)
     if borrowed:

@@ -21,7 +21,7 @@ FIXES = {  # the first text found in a message decides the fix
     "Torch not compiled with CUDA enabled": f"this torch is for the CPU alone: {FITTING}",
     "no kernel image is available for execution": f"this torch is too old or too new for the GPU: {FITTING}",
     "driver on your system is too old": "install a newer NVIDIA driver, or run with --device cpu",
-    "out of memory": "run with --batch-size 1 --dtype float16, close what else uses the GPU, or use --device cpu",
+    "out of memory": "run with --offload on --batch-size 1, close what else uses the GPU, or use --device cpu",
     "Numpy is not available": f"numpy and torch do not fit: {PIP} install --upgrade numpy torch torchvision",
     "unexpected keyword argument 'min_items'": f"Prefect's server does not fit FastAPI: {PIP} install 'fastapi<0.151'",
     "schedules never create a run": f"Prefect does not fit SQLAlchemy 2.1: {PIP} install 'sqlalchemy<2.1'",

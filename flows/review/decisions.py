@@ -44,8 +44,8 @@ class Decision:
     note: str | None = None
     points: tuple[tuple[float, ...], ...] = ()
     boxes: tuple[tuple[float, ...], ...] = ()
-    mask: tuple[Edit, ...] | None = None
     line: int = 0
+    mask: tuple[Edit, ...] | None = None
 
 
 def read_decisions(data: str) -> list[Decision]:
@@ -139,7 +139,7 @@ def _decision(row: Any, line: int) -> Decision:
         mask = read_edits(row["mask"])
         if mask and (request.points or request.boxes):
             raise ValueError('"mask" says what goes, "points" and "boxes" where it is looked for: give one of these')
-    return Decision(row["file_name"], review, note or None, request.points, request.boxes, mask, line)
+    return Decision(row["file_name"], review, note or None, request.points, request.boxes, line, mask)
 
 
 def _outside(decision: Decision, outcome: Outcome) -> str | None:

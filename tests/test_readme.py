@@ -29,7 +29,17 @@ MOST = 12_000  # bytes of the README, which is to be read in five minutes
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 LASTING = ("demo", "review cleaned --serve", "doctor")  # commands that take long, or do not end
 OF_PREFECT = {"--from-file", "--prefect-file", "--watch", "--pool", "--type", "--name", "--host", "--port", "--cron"}
-OF_PROGRAMS = {"--skip", "--count", "--look", "--work", "--tiers", "--part", "--upgrade", "--quick"}  # benchmarks, pip
+OF_PROGRAMS = {
+    "--skip",
+    "--sheet",
+    "--count",
+    "--look",
+    "--work",
+    "--tiers",
+    "--part",
+    "--upgrade",
+    "--quick",
+}  # benchmarks, pip
 PHOTO = "photo.jpg"
 FETCHING = ("models pull", "--no-offline")
 

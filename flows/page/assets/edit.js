@@ -70,6 +70,7 @@ function layEditor() {
 }
 
 function showEditTools() {
+  byId('zoom').classList.toggle('brushing', isPainting());
   const edits = editsOf(zoomed);
   byId('pick-tools').replaceChildren(
     ...TOOLS.map(([kind, words, title], place) => button(words, `${title}: ${place + 1}`, () => chooseTool(kind), { 'aria-pressed': String(editTool === kind), 'aria-keyshortcuts': String(place + 1) })),

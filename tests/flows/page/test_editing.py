@@ -182,6 +182,18 @@ def test_a_keyboard_alone_edits_a_mask_with_every_tool(target, reading):
     assert not mask[:, 160:].any()
 
 
+def test_the_pointer_is_seen_with_every_tool(target, reading):
+    page = reading(target / "report.html")
+    editing(page)
+    view, ring = page.tab.locator("#stage .view"), page.tab.locator("#stage svg .ring")
+    for key in "12345":
+        page.press(key)
+        page.tab.mouse.move(*on_screen(page, 100, 40 + int(key)))
+        hidden = view.evaluate("view => getComputedStyle(view).cursor") == "none"
+        assert ring.count() == int(hidden), key
+        assert hidden == (key in "12")
+
+
 def test_edits_survive_a_reload_and_0_takes_all_of_them_back(target, reading):
     page = reading(target / "report.html")
     editing(page)

@@ -118,6 +118,19 @@ def test_a_picture_that_failed_is_in_the_folder_as_it_was_and_fails_again_when_t
     assert rows(target)["p00.png"] == before
 
 
+def test_a_picture_that_was_skipped_is_in_the_folder_when_its_original_is_kept(tmp_path):
+    Image.new("L", (WIDTH, HEIGHT)).save(Path(small(tmp_path, 1).masks) / "p00.png.png")
+    job = small(tmp_path, 1, nothing_found="skip")
+    run(job)
+    before = rows(tmp_path / "out")["p00.png"]
+    assert before["status"] == "skipped"
+    decide(tmp_path / "out")
+    assert (tmp_path / "out/images/p00.png").read_bytes() == (tmp_path / "in/p00.png").read_bytes()
+    assert run(job).tried == 0
+    decide(tmp_path / "out", None)
+    assert rows(tmp_path / "out")["p00.png"] == before
+
+
 def test_masks_that_wait_can_be_passed_over(tmp_path):
     job = small(tmp_path, 2)
     run(job, masks_only=True)

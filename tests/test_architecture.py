@@ -288,3 +288,12 @@ def test_this_map_sees_every_kind_of_import(tmp_path, monkeypatch):
     monkeypatch.setitem(FILES, "room/all.py", tmp_path / "all.py")
     assert imports("room/all.py", at_once=True) == {"a.b", "c", "d.e", "room.f", "g", "h"}
     assert imports("room/all.py") == {"a.b", "c", "d.e", "room.f", "g", "h", "i", "j.k", "l"}
+
+
+def test_contributing_has_every_room_on_its_map():
+    told = (ROOT / "CONTRIBUTING.md").read_text()
+    rooms = [
+        place for top in ("flows", "removal") for place in (ROOT / top).iterdir() if (place / "__init__.py").exists()
+    ]
+    assert len(rooms) > 20
+    assert [place.name for place in rooms if f"`{place.name}/`" not in told] == []

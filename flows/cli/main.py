@@ -7,7 +7,7 @@ import sys
 import warnings
 from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from flows import __version__
 from flows.cli.flags import METHODS, ONLY, signed
@@ -48,6 +48,7 @@ app = App(
     version=__version__,
     version_flags=["--version"],
     help_epilogue=example("run photos cleaned --text person"),
+    group_commands=Group("Help", sort_key=9),
     suppress_keyboard_interrupt=False,
     error_console=TALK,
     error_formatter=wrong,
@@ -55,29 +56,37 @@ app = App(
 app.register_install_completion_command()
 
 
-def verb(function: Any, line: str) -> None:
-    """Register a verb, with an example."""
-    app.command(function, help_epilogue=example(line))
+WORK, LOOK, GIVE, TRY, HERE = (
+    Group(title, sort_key=place)
+    for place, title in enumerate(("Clean", "Look and decide", "Hand on", "Try out", "This machine"))
+)
 
 
-verb(signed(job.run), "run photos cleaned --text person")
-verb(signed(job.masks, without=("flow",)), "masks photos cleaned --text person")
-verb(signed(job.redo, without=NOT_REDONE, extra=(ONLY,)), "redo cleaned --only rejected --dilate 24")
+def verb(group: Group, function: Any, line: str) -> None:
+    """List a verb below the others of its group, with a line that shows its use."""
+    app.command(function, group=group, help_epilogue=example(line), sort_key=len([*app]))
+
+
+verb(WORK, signed(job.run), "run photos cleaned --text person")
+verb(WORK, signed(job.masks, without=("flow",)), "masks photos cleaned --text person")
+verb(WORK, pages.pick, "pick photos")
+verb(WORK, signed(job.redo, without=NOT_REDONE, extra=(ONLY,)), "redo cleaned --only rejected --dilate 24")
+verb(LOOK, results.status, "status cleaned")
+verb(LOOK, pages.review, "review cleaned")
 verb(
+    LOOK,
     signed(job.compare, without=NOT_COMPARED, extra=(METHODS,)),
     "compare photos out --text car --method auto --method telea",
 )
-verb(results.status, "status cleaned")
-verb(results.export, "export cleaned published --accepted --no-originals")
-verb(merge.merge, "merge cleaned")
-verb(pages.review, "review cleaned")
-verb(pages.pick, "pick photos")
+verb(GIVE, results.export, "export cleaned published --accepted --no-originals")
+verb(GIVE, merge.merge, "merge cleaned")
+verb(TRY, samples.demo, "demo demo/result")
+verb(TRY, samples.scenes, "scenes drawn --count 100")
+verb(TRY, samples.evaluate, "evaluate cleaned drawn")
+models_app.group, models_app.group_commands, models_app.sort_key = (HERE,), Group("Commands"), len([*app])
 app.command(models_app)
-verb(samples.demo, "demo demo/result")
-verb(samples.scenes, "scenes drawn --count 100")
-verb(samples.evaluate, "evaluate cleaned drawn")
-verb(machine.doctor, "doctor cleaned")
-verb(machine.schema, "schema")
+verb(HERE, machine.doctor, "doctor cleaned")
+verb(HERE, machine.schema, "schema")
 
 
 def main(app: App = app) -> None:

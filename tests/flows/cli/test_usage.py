@@ -55,6 +55,13 @@ def test_the_help_of_every_verb_ends_with_an_example_that_works(verb, capsys):
     app.parse_args(shlex.split(last.removeprefix(EXAMPLE)), exit_on_error=False)
 
 
+def test_the_help_lists_every_verb_once_by_what_one_does_with_run_first(capsys):
+    app(["--help"], exit_on_error=False, result_action="return_value")
+    listed = re.findall(r"^│ ([a-z]+)  ", capsys.readouterr().out, re.M)
+    assert listed[0] == "run"
+    assert sorted(listed) == sorted({verb[0] for verb in VERBS})
+
+
 @spoken
 def test_wrong_usage_of_a_verb_ends_with_its_example(verb, refused):
     assert refused(*verb, "--no-such-flag").splitlines()[-1].startswith(EXAMPLE + " ".join(verb))

@@ -194,6 +194,17 @@ def test_the_pointer_is_seen_with_every_tool(target, reading):
         assert hidden == (key in "12")
 
 
+def test_the_cross_hair_stays_in_sight_of_an_enlarged_picture(target, browser):
+    page = Reader(browser, target / "report.html", viewport={"width": 390, "height": 500})
+    editing(page)
+    page.press("+", "+", "+", *["ArrowRight"] * 20, *["ArrowDown"] * 14)
+    stage, cross = page.tab.locator("#stage").bounding_box(), page.tab.locator("#stage svg .cursor").bounding_box()
+    assert stage["x"] <= cross["x"]
+    assert cross["x"] + cross["width"] <= stage["x"] + stage["width"] + 1
+    assert cross["y"] + cross["height"] <= stage["y"] + stage["height"] + 1
+    page.close()
+
+
 def test_edits_survive_a_reload_and_0_takes_all_of_them_back(target, reading):
     page = reading(target / "report.html")
     editing(page)

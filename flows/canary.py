@@ -22,6 +22,6 @@ def judge(job: Job, tried: int, failed: int, doubtful: int) -> str:
     if failed + doubtful > job.failures_allowed(tried, at_once=True):
         raise TooManyFailures(
             f"{found}, more than --max-failures {job.max_failures} allows; look at {job.target}/report.html; to go on "
-            f"nevertheless, run it again without --canary"
+            f"anyway, run it again without --canary"
         )
     return found

@@ -83,7 +83,7 @@ class Job(BaseModel):
     text: list[str] = Field(
         [], description="phrase that names what to remove, or phrase@0.4 with its own threshold; repeat"
     )
-    point: list[str] = Field([], description="x,y on the object, or x,y,- on what is not meant; repeat")
+    point: list[str] = Field([], description="x,y on the object, or x,y,- on something else; repeat")
     box: list[str] = Field([], description="x0,y0,x1,y1 around an object; repeat")
     prompts: str = Field("", description="JSONL file with text, points or boxes per picture")
     coco: str = Field("", description="COCO file whose annotations of some categories are what to remove")
@@ -91,39 +91,44 @@ class Job(BaseModel):
     masks: str = Field("", description="folder of masks (white = remove), or one mask for all")
     mask_pattern: str = Field("", description="name of a picture's masks, such as {stem}_m*.png; also {name}")
     mask_label: list[int] = Field(
-        [], description="value of masks that are label maps to remove; repeat for several; none: all but 0"
+        [], description="label to remove in masks that are label maps; repeat for several; none: all but 0"
     )
     mask_alpha: Literal["opaque", "clear"] = Field(
-        "opaque", description="what an alpha channel of masks means: opaque is removed, or clear"
+        "opaque", description="which part of a mask's alpha channel is removed"
     )
-    protect: list[str] = Field([], description="phrase that names what is never touched; repeat for several")
+    protect: list[str] = Field([], description="phrase that names what must not be touched; repeat for several")
     segmenter: str = Field(
-        "auto", description="what finds it, such as grounded-sam, NAME:WEIGHTS or module:function; `models` lists them"
+        "auto",
+        description="the segmenter, such as grounded-sam, NAME:WEIGHTS or module:function; `models` lists them",
     )
-    threshold: float | None = Field(None, ge=0, le=1, description="how sure a text find must be; none: the segmenter's")
-    largest: int = Field(0, ge=0, description="of what was found, only so many: the largest; 0: all")
-    except_largest: bool = Field(False, description="not the largest find: tourists go, the main subject stays")
-    min_area: float = Field(0, ge=0, lt=1, description="ignore a find that is smaller: a share of the picture's area")
-    max_count: int = Field(0, ge=0, description="skip a picture with more finds: it is left to a person; 0: any number")
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="least score of a find by text; none: the segmenter's"
+    )
+    largest: int = Field(0, ge=0, description="only this many of the finds, the largest; 0: all")
+    except_largest: bool = Field(False, description="all but the largest find: tourists go, the main subject stays")
+    min_area: float = Field(0, ge=0, lt=1, description="ignore smaller finds: a share of the picture's area")
+    max_count: int = Field(0, ge=0, description="leave a picture with more finds to a person; 0: any number")
     region: str = Field("", description="look only in x0,y0,x1,y1: pixels, or shares such as 0,50%,100%,100%")
     tiles: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
         1, description="also look for text in so many parts along the longer side; auto: from 12 megapixels on"
     )
     invert: bool = Field(False, description="remove everything but what was found")
-    nothing_found: Literal["copy", "skip", "error"] = Field("copy", description="what to do with such a picture")
+    nothing_found: Literal["copy", "skip", "error"] = Field(
+        "copy", description="what to do with a picture in which nothing is found"
+    )
 
     # The mask
     dilate: Dilation = Field(
         "auto", description="grow the mask: pixels, or a share of the object's size; auto: 10% if found, 0 if given"
     )
-    fill_holes: bool = Field(True, description="fill what a mask encloses")
+    fill_holes: bool = Field(True, description="fill holes in masks")
     shadow: bool = Field(False, description="also mask the shadow that an object casts on a ground of one colour")
-    max_area: float = Field(0.6, gt=0, le=1, description="refuse a mask that covers more of the picture")
+    max_area: float = Field(0.6, gt=0, le=1, description="refuse a mask that covers a larger share of the picture")
 
     # The removal
     model: str = Field("sd15", description="preset, hub id, diffusers folder or .safetensors file")
     revision: str = Field("", description="commit of a hub id, to pin it")
-    method: MethodName = Field("auto", description="how to remove")
+    method: MethodName = Field("auto", description="method of removal")
     steps: int = Field(20, ge=1, le=1000, description="denoising steps")
     strength: float | None = Field(None, gt=0, le=1, description="share of the noise; none: what suits the checkpoint")
     prefill: Prefill = Field("patchmatch", description="what fills a hole before it is encoded; none: --no-prefill")
@@ -132,7 +137,7 @@ class Job(BaseModel):
     guidance: float | None = Field(None, ge=1, le=50, description="pull towards the prompt; none: 7.5 with one, else 1")
     lora: list[str] = Field([], description="LoRA added to the weights: file, folder or hub id, with :WEIGHT; repeat")
     vae: str = Field("", description="another autoencoder: taesd (small, softer), a folder or a hub id")
-    seed: int = Field(0, ge=0, description="with a picture's content it gives the picture's own seed")
+    seed: int = Field(0, ge=0, description="combined with a picture's content into its own seed")
     context: float = Field(2.0, ge=1, le=20, description="crop side as a multiple of the mask's box")
 
     # The run
@@ -141,25 +146,27 @@ class Job(BaseModel):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="precision of the model")
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field("auto", description="crops at once")
     compile: Switch = Field("auto", description="compile the model; auto: on a GPU, from some 1,000 pictures on")
-    offload: Switch = Field("auto", description="weights not at work leave the device; auto: where it has under 12 GB")
+    offload: Switch = Field("auto", description="idle weights leave the device; auto: if it has under 12 GB")
     existing: Literal["skip", "overwrite", "error"] = Field("skip", description="what to do with finished pictures")
-    limit: int = Field(0, ge=0, description="stop after so many pictures; 0: all")
+    limit: int = Field(0, ge=0, description="stop after this many pictures; 0: all")
     shard: Part = Field("", description="i/n: do the i-th of n parts of the folder; when all are done, `merge`")
-    max_failures: Allowance = Field("10%", description="stop above so many failures: a number, or a share after 20")
-    canary: int = Field(0, ge=0, description="so many first; stop above max_failures of them doubtful or failed")
+    max_failures: Allowance = Field("10%", description="stop above this many failures: a number, or a share after 20")
+    canary: int = Field(
+        0, ge=0, description="do this many first; stop if over max_failures of them are doubtful or failed"
+    )
     max_pixels: int = Field(MAX_PIXELS, ge=1, description="refuse a picture of more pixels, before it is decoded")
     verify: bool = Field(True, description="judge every result, unless a prompt put something there")
     tries: int = Field(1, ge=1, le=6, description="attempts per doubtful picture")
     hang_timeout: float = Field(
-        1800, ge=0, description="end a run that takes longer for one picture, seconds; 0: never"
+        1800, ge=0, description="end a run that takes longer for a picture; in seconds, 0: never"
     )
-    offline: bool = Field(False, description="fetch nothing")
+    offline: bool = Field(False, description="download nothing")
 
     # The output
-    gif: bool = Field(False, description="also write the denoising to process/; another pass of the model a picture")
+    gif: bool = Field(False, description="also write the denoising to process/; takes another pass of the model")
     concat: bool = Field(False, description="also write original | mask | result to strips/")
     report_url: str = Field("", description="where report.html can be read, for the link in Prefect's artifact")
-    format: Literal["same", "png", "jpeg", "webp"] = Field("same", description="what pictures are written as")
+    format: Literal["same", "png", "jpeg", "webp"] = Field("same", description="format of the written pictures")
     quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
         None,
         description="of JPEG, lossy WebP, AVIF, HEIC; none: a JPEG's own tables, 95 for what becomes a JPEG, else 90",

@@ -78,7 +78,7 @@ class OwnSegmenter:
         try:
             score = float(found.score)
         except (TypeError, ValueError) as error:
-            raise self._wrong(f"the score {found.score!r}, which is no number") from error
+            raise self._wrong(f"the score {found.score!r}, which is not a number") from error
         if not 0 <= score <= 1:
             raise self._wrong(f"the score {score:g}; a score is 0 to 1")
         if not all(_fits(one, mask) for one in found.instances):

@@ -187,7 +187,7 @@ def _read(file: Path) -> dict:
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
         raise ValueError(f"{file} is broken or holds more than weights; fetch it again from {URL}") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(f"{file} holds no Segment Anything model: it is no table of weights")
+        raise ValueError(f"{file} holds no Segment Anything model: it is not a table of weights")
     return {key: value.float() for key, value in state.items()}
 
 

@@ -104,12 +104,12 @@ def parsed(file: Path) -> Record:
     try:
         whole = json.loads(read_list(file))
         if not isinstance(whole, dict):
-            raise ValueError("it is no object")
+            raise ValueError("it is not an object")
         for part, check in (("images", _image), ("categories", _category), ("annotations", _annotation)):
             if not isinstance(whole.get(part), list):
                 raise ValueError(f"it has no list of {part}")
             for number, record in enumerate(whole[part]):
-                if wrong := check(record) if isinstance(record, dict) else "is no object":
+                if wrong := check(record) if isinstance(record, dict) else "is not an object":
                     raise ValueError(f"{part}[{number}]{_called(record)} {wrong}")
         _refuse_two_meanings(whole["images"], name_of, "pictures")
         _refuse_two_meanings(whole["categories"], lambda one: one["name"], "categories")

@@ -31,8 +31,8 @@ def job_to_start_from() -> str:
     lines = [
         f"#:schema ./{FILE}",
         "# A job for `cleanplate run SOURCE TARGET --job FILE`. Editors complete and check it",
-        f"# with `cleanplate schema > {FILE}` beside it. Take the # away from what",
-        "# you change; none of these has to be here.",
+        f"# with `cleanplate schema > {FILE}` beside it. Remove the # from settings",
+        "# that you change; none of them is required.",
     ]
     for name, about in Job.model_fields.items():
         if name in ("source", "target"):

@@ -81,7 +81,7 @@ def of_colours(channels: tuple[np.ndarray, ...], lossy: bool = False) -> np.ndar
     levels = apart(brightest, greys, levels_of(brightest)[0])
     if len(levels) and levels[0] < greys[-1] / 4 and (middle := between_two(brightest, greys, levels)) is not None:
         return brightest > middle
-    raise ValueError(f"its {len(values)} colours are a picture's, no labels and not one colour on black{SAVE}")
+    raise ValueError(f"its {len(values)} colours are a picture's, neither labels nor one colour on black{SAVE}")
 
 
 def of_codes(codes: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ def of_codes(codes: np.ndarray) -> np.ndarray:
     if len(values) <= 2:
         return codes == values[-1] if values.any() else codes > 0
     if levels_of(ranks(codes, values))[1]:
-        raise ValueError(f"{_these(values)} are no labels")
+        raise ValueError(f"{_these(values)} are not labels")
     return _every_label(codes, values)
 
 
@@ -101,7 +101,7 @@ def of_labels(codes: np.ndarray, labels: tuple[int, ...]) -> np.ndarray:
     """
     values = values_of(codes)
     if len(values) > 2 and levels_of(ranks(codes, values))[1]:
-        raise ValueError(f"{_these(values)} have soft edges, and so are no labels to choose from")
+        raise ValueError(f"{_these(values)} have soft edges, so they are not labels to choose from")
     return np.isin(codes, labels)
 
 
@@ -129,7 +129,7 @@ def _soft(grey: np.ndarray, values: np.ndarray, levels: np.ndarray, top: int) ->
     """The pixels brighter than the middle. Raises ValueError if that leaves out an area, or everything."""
     meant = grey > top * MIDDLE
     if not meant.any():
-        raise ValueError(f"{_these(values)} are no labels, and none of them is brighter than the middle{SAVE}")
+        raise ValueError(f"{_these(values)} are not labels, and none of them is brighter than the middle{SAVE}")
     near = int((int(values[-1]) - int(values[0])) * NEAR)
     for level in levels[1:][levels[1:] <= top * MIDDLE]:
         alike = int(np.count_nonzero((grey >= level - min(near, level)) & (grey <= int(level) + near)))

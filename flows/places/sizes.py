@@ -33,6 +33,6 @@ def read_list(file: Path) -> str:
     """The text (UTF-8) of a file of prompts or annotations. Raises ValueError for one that is too large."""
     if (size := file.stat().st_size) > LIST:
         raise ValueError(
-            f"{file} has {size:,} bytes; it is read as a whole, and of more than {LIST:,} not at all: split it"
+            f"{file} has {size:,} bytes; files of more than {LIST:,} are not read, since they are read whole: split it"
         )
     return file.read_text(encoding="utf-8-sig")

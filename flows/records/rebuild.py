@@ -81,8 +81,8 @@ def read(target: Target, place: str = "") -> Iterator[Outcome]:
                     yield _row(json.loads(line))
             except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise UsageError(
-                    f"{target.address}/{name}, line {number} is no row ({error}), and the manifest is lost, so that "
-                    "reviews and notes are known from there alone; correct the line, then run the same command again"
+                    f"{target.address}/{name}, line {number} is not a row ({error}), and the manifest is lost, so that "
+                    "reviews and notes are known only from there; correct the line, then run the same command again"
                 ) from error
 
 

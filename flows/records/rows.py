@@ -22,11 +22,9 @@ def rows_of(lines: Iterable[str | bytes], name: str) -> Iterator[dict[str, Any]]
         except (ValueError, RecursionError) as error:
             raise _wrong(name, number, f"not JSON ({error})") from error
         if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("source", "status")):
-            raise _wrong(name, number, 'no row of a result: it has no "source" and "status"')
+            raise _wrong(name, number, 'not a row of a result: it has no "source" and "status"')
         yield row | {key: None for key in KEYS if key not in row}
 
 
 def _wrong(name: str, number: int, what: str) -> UsageError:
-    return UsageError(
-        f"{name}, line {number}: {what}; remove that file and run the same job again, which writes it anew"
-    )
+    return UsageError(f"{name}, line {number}: {what}; remove the file and run the same job again, which rewrites it")

@@ -122,7 +122,7 @@ def redo(
 def _job_of(target: Path, only: frozenset[str], given: dict[str, Any]) -> Job:
     """The job that made a target. Raises UsageError for a redo that is not possible."""
     if unknown := only - set(KINDS):
-        raise UsageError(f"what is done again is {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
+        raise UsageError(f"a redo takes {', '.join(KINDS)}, not {', '.join(sorted(unknown))}")
     if "format" in given:
         raise UsageError("a target has one format; leave out --format")
     list(cards.read_rows(target))  # raises for a target without a result

@@ -145,11 +145,12 @@ def _refuse_others(folders: Folders, names: list[str], earlier: list[dict]) -> N
     """Raises UsageError where a file would be overwritten that no comparison has written, such as somebody's mask."""
     ours, file = {row["source"] for row in earlier}, folders.result_file
     if file and not ours and (file.exists() or folders.target.has(LEDGER)):
-        raise UsageError(f"{file.address} is no comparison, and is not overwritten; give another name")
+        raise UsageError(f"{file.address} is not a comparison, and is not overwritten; give another name")
     for name in names:
         if not file and name not in ours and folders.target.has(f"{name}.png"):
             raise UsageError(
-                f"{name}.png in {folders.target.address} is no comparison, and is not overwritten; give another target"
+                f"{name}.png in {folders.target.address} is not a comparison, and is not overwritten; give another "
+                "target"
             )
 
 

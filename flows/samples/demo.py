@@ -127,4 +127,4 @@ def _refuse_what_is_not_ours(drawn: Path, *targets: Path) -> None:
             raise ValueError(f"{folder} holds something else; choose another target for the demo")
     sheet = drawn.parent / SHEET
     if sheet.exists() and not ours[drawn]:
-        raise ValueError(f"{sheet} is no sheet of an earlier demo; choose another target for the demo")
+        raise ValueError(f"{sheet} is not the sheet of an earlier demo; choose another target for the demo")

@@ -54,7 +54,7 @@ def _make_room(target: Path) -> None:
     ours = {row["file_name"] for row in rows if "textured" in row}
     pictures = [picture for part in PARTS for picture in (target / part).glob("*")]
     if strange := [picture for picture in pictures if picture.name not in ours]:
-        raise ValueError(f"{strange[0]} is no scene drawn here; choose another target for the scenes")
+        raise ValueError(f"{strange[0]} is not a scene drawn here; choose another target for the scenes")
     for picture in pictures:
         picture.unlink()
 

@@ -19,7 +19,7 @@ def plain_path(place: str) -> str:
         raise ValueError(f"{place}: a file address has a whole path, such as file:///data/photos")
     elif place.startswith("~") and os.path.expanduser(place).startswith("~"):
         who = place.split("/")[0]
-        raise ValueError(f"{place}: {who} is no user's home on this machine; give the whole path, or ./{place}")
+        raise ValueError(f"{place}: {who} is not a user's home on this machine; give the whole path, or ./{place}")
     return place
 
 

@@ -146,9 +146,9 @@ def in_pixels(values: tuple[float, ...]) -> None:
     A box narrower than a pixel counts as such, and a point inside the first pixel, but not on its corners.
     """
     if len(values) == 4 and 0 < min(values[2] - values[0], values[3] - values[1]) < 1:
-        raise ValueError(f"box {_told(values)} is narrower than a pixel; boxes are told in pixels, not in shares")
+        raise ValueError(f"box {_told(values)} is narrower than a pixel; boxes are given in pixels, not in shares")
     if len(values) == 2 and all(0 <= value <= 1 for value in values) and any(value % 1 for value in values):
-        raise ValueError(f"point {_told(values)} is told in shares of the picture; points are told in pixels")
+        raise ValueError(f"point {_told(values)} is given in shares of the picture; points are given in pixels")
 
 
 def _number(text: str) -> float:

@@ -57,7 +57,7 @@ def _at(row: Checkpoint, revision: str | None) -> Checkpoint:
 def _folder(path: Path) -> Checkpoint:
     config = path / "unet" / "config.json"
     if not config.exists():
-        raise FileNotFoundError(f"{path} is no diffusers checkpoint: it has no unet/config.json")
+        raise FileNotFoundError(f"{path} is not a diffusers checkpoint: it has no unet/config.json")
     return _from_config(Checkpoint(str(path)), read_config(config))
 
 

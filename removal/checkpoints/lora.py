@@ -84,7 +84,9 @@ def fuse(pipeline: Any, loras: list[Lora]) -> None:
             for down in [name for name in state if DOWN.search(name)]:
                 _add(pipeline, lora, down, state, alphas)
         if state:
-            raise ValueError(f"{lora.file.name} is no plain LoRA: it has {next(iter(state))}, which is not known here")
+            raise ValueError(
+                f"{lora.file.name} is not a plain LoRA: it has {next(iter(state))}, which is not supported"
+            )
 
 
 def _only(place: str, names: list[str]) -> str:
@@ -105,7 +107,7 @@ def _read(pipeline: Any, file: Path) -> tuple[dict[str, torch.Tensor], dict[str,
     except (SafetensorError, ValueError, KeyError, IndexError) as error:
         raise ValueError(f"{file} cannot be read as a LoRA: {' '.join(str(error).split())}") from error
     if not any("lora" in name for name in state):
-        raise ValueError(f"{file} is no LoRA: none of its tensors is named so")
+        raise ValueError(f"{file} is not a LoRA: none of its tensors has such a name")
     named = {_named(name.removesuffix(".alpha")): alpha for name, alpha in (alphas or {}).items()}
     found = {_named(name): tensor for name, tensor in state.items()}
     return found, {re.sub(DOWN, "", name): float(alpha) for name, alpha in named.items()}

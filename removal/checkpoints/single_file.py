@@ -55,18 +55,19 @@ def from_single_file(kind: Any, file: Path, configs: Path, given: dict[str, Any]
                 str(file), config=str(configs), local_files_only=True, **(networks | given)
             )
         except SingleFileComponentError as error:  # a bare Exception that advises the programmer after its first line
-            raise ValueError(f"{file} holds not all the weights: {str(error).splitlines()[0]}") from error
+            raise ValueError(f"{file} does not hold all the weights: {str(error).splitlines()[0]}") from error
         except RuntimeError as error:
             if "size mismatch" not in str(error):
                 raise
             raise ValueError(
-                f"{file} is no checkpoint of the kind that its first tensors say ({str(error).splitlines()[1].strip()})"
+                f"{file} is not a checkpoint of the kind that its first tensors suggest "
+                f"({str(error).splitlines()[1].strip()})"
             ) from error
     parts = {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
     for name, network in parts.items():
         if lacks := loaded.missing.get(id(network), []) or _unfilled(network):
             raise ValueError(
-                f"{file} holds not all the weights: its {name} lacks {some(lacks)}; fetch it again, "
+                f"{file} does not hold all the weights: its {name} lacks {some(lacks)}; fetch it again, "
                 "or take a file that has them all"
             )
     texts = [network for name, network in parts.items() if name.startswith("text")]

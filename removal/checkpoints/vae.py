@@ -25,12 +25,12 @@ def autoencoder(asked: str, family: str | None, offline: bool = False) -> Any:
 
     folder = fetched(asked, family, offline)
     if not (folder / "config.json").is_file():
-        raise ValueError(f"{asked} is no autoencoder: it has no config.json")
+        raise ValueError(f"{asked} is not an autoencoder: it has no config.json")
     config = read_config(folder / "config.json")
     kinds = {kind.__name__: kind for kind in (AutoencoderKL, AutoencoderTiny)}
     kind = kinds.get(str(config.get("_class_name")))
     if kind is None or config.get("latent_channels", 4) != 4:
-        raise ValueError(f"{asked} is no autoencoder for Stable Diffusion; give one of {', '.join(kinds)}")
+        raise ValueError(f"{asked} is not an autoencoder for Stable Diffusion; give one of {', '.join(kinds)}")
     return strict(kind, folder, asked, variant=network_variant(folder), dtype=torch.float32)
 
 

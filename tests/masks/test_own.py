@@ -85,7 +85,7 @@ def test_things_that_it_tells_apart_stay_apart_and_else_connected_areas_are_thin
         (returning("[Found([[True]])] * 2"), "a mask of a list for a picture"),
         (returning(WHOLE.replace("0.6", "60")), "the score 60; a score is 0 to 1"),
         (returning(WHOLE.replace("0.6", "float('nan')")), "the score nan; a score is 0 to 1"),
-        (returning(WHOLE.replace("0.6", "'high'")), "the score 'high', which is no number"),
+        (returning(WHOLE.replace("0.6", "'high'")), "the score 'high', which is not a number"),
         (returning(WHOLE.replace("0.6", "1, (), ('dog',)")), "instances that are none of its mask"),
         (
             returning(WHOLE.replace("0.6", "1, (), (Instance(25, 0, np.ones((9, 9), bool)),)")),

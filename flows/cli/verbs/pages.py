@@ -98,7 +98,7 @@ def _serve(site: Site, port: int) -> None:
         try:
             made.serve_forever()
         except KeyboardInterrupt:
-            say("no longer served")
+            say("stopped serving")
         finally:
             if site.stale:
                 site.refresh()

@@ -363,7 +363,7 @@ def test_a_name_that_ends_as_two_pictures_do_is_neither(source):
         (lambda whole: whole["images"][1].update(height=float("nan")), r"images\[1\].* has a height of nan"),
         (lambda whole: whole["images"][1].update(height=-4), r"images\[1\].* has a height of -4"),
         (lambda whole: whole["images"][1].update(id=7), r"two pictures have the id 7: 'a.png' and 'deep/b.png'"),
-        (lambda whole: whole["images"].append("x"), r"images\[3\] is no object"),
+        (lambda whole: whole["images"].append("x"), r"images\[3\] is not an object"),
         (lambda whole: whole["categories"][1].pop("name"), r"categories\[1\] \(id 18\) has no name"),
         (lambda whole: whole["categories"][1].pop("id"), r"categories\[1\] \(name 'dog'\) has no id"),
         (lambda whole: whole["categories"][1].update(id=1), r"two categories have the id 1"),

@@ -150,7 +150,7 @@ def test_records_that_cannot_be_read_are_refused_with_the_line_and_stay(job, tmp
     records.write_text(records.read_text() + line + "\n")
     before = records.read_bytes()
     for _ in range(2):
-        with pytest.raises(UsageError, match=r"metadata\.jsonl, line 7 is no row .* correct the line"):
+        with pytest.raises(UsageError, match=r"metadata\.jsonl, line 7 is not a row .* correct the line"):
             run(job)
     assert records.read_bytes() == before
 

@@ -134,7 +134,7 @@ def test_a_key_changes_with_the_wish_and_with_the_masks_bytes(tmp_path):
         ('{"file_name": "a.png", "text": "dog", "box": [1, 2, 30, 40]}', 'line 2: "box" is not read'),
         ('{"file_name": "a.png", "boxes": [[0.1, 0.2, 0.5, 0.9]]}', "line 2: box 0.1,0.2,0.5,0.9 is narrower than a"),
         ('{"file_name": "a.png", "boxes": [[5, 2, 5.5, 90]]}', "line 2: box 5,2,5.5,90 is narrower than a pixel"),
-        ('{"file_name": "a.png", "points": [[0.4, 0.6, 1]]}', "line 2: point 0.4,0.6 is told in shares"),
+        ('{"file_name": "a.png", "points": [[0.4, 0.6, 1]]}', "line 2: point 0.4,0.6 is given in shares"),
         ('{"file_name": "a.png", "points": [[NaN, 5]]}', 'line 2: "points" holds lists of numbers'),
         ('{"file_name": "a.png", "points": [[1, 5, NaN]]}', 'line 2: "points" holds lists of numbers'),
         ('{"file_name": "a.png", "boxes": [[1, 5, 9, Infinity]]}', 'line 2: "boxes" holds lists of numbers'),

@@ -70,7 +70,7 @@ def test_a_file_that_no_comparison_has_written_is_not_overwritten(job, tmp_path)
     (tmp_path / "masks").mkdir()
     mask = tmp_path / "masks/0001.png.png"  # as people name masks
     mask.write_bytes(b"by hand")
-    with pytest.raises(UsageError, match=r"0001\.png\.png in .*masks is no comparison, and is not overwritten"):
+    with pytest.raises(UsageError, match=r"0001\.png\.png in .*masks is not a comparison, and is not overwritten"):
         compare(job.model_copy(update={"target": str(mask.parent)}), ["telea"], lambda _: None)
     with pytest.raises(UsageError, match=r"exists already and is not a Cleanplate result"):
         compare(one_picture(job, mask), ["telea"], lambda _: None)
@@ -81,7 +81,7 @@ def test_the_result_of_a_run_is_not_overwritten_by_a_comparison(job, tmp_path):
     clean = one_picture(job, tmp_path / "clean.png").model_copy(update={"method": "telea", "verify": False})
     run(clean)
     before = (tmp_path / "clean.png").read_bytes()
-    with pytest.raises(UsageError, match=r"clean\.png is no comparison, and is not overwritten"):
+    with pytest.raises(UsageError, match=r"clean\.png is not a comparison, and is not overwritten"):
         compare(clean, ["telea"], lambda _: None)
     assert (tmp_path / "clean.png").read_bytes() == before
 

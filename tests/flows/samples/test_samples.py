@@ -22,7 +22,7 @@ def test_scenes_never_replace_or_remove_somebodys_pictures(tmp_path):
     for place in ("images", "holiday"):
         (tmp_path / place).mkdir()
         (tmp_path / place / "0007.png").write_bytes(b"precious")
-    with pytest.raises(ValueError, match="is no scene drawn here"):
+    with pytest.raises(ValueError, match="is not a scene drawn here"):
         write_scenes(tmp_path, 2, 1)
     (tmp_path / "images" / "0007.png").unlink()
     write_scenes(tmp_path, 2, 1)

@@ -187,7 +187,7 @@ def test_what_is_more_than_a_lora_is_refused_rather_than_added_in_part(tiny, tmp
     tensors = peft(ATTENTION, torch.ones(1, 16), torch.ones(16, 1))
     tensors[f"unet.{ATTENTION}.lora_magnitude_vector"] = torch.ones(16)
     save_file(tensors, tmp_path / "dora.safetensors")
-    with pytest.raises(ValueError, match=r"is no plain LoRA: it has .*magnitude"):
+    with pytest.raises(ValueError, match=r"is not a plain LoRA: it has .*magnitude"):
         load(tiny("plain"), str(tmp_path / "dora.safetensors"))
 
 

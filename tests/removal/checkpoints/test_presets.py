@@ -29,6 +29,7 @@ def row(name: str, said: Checkpoint) -> str:
     about = said.about
     pinned = f"SHA-256 {said.sha256[:12]}" if said.sha256 else "unpinned"
     place = "none" if not said.repo else "inside the package" if said.is_local else f"`{said.repo}`, {pinned}"
+    place += f", added to `{said.base}`" if said.base else ""
     cells = [
         f"`{name}`" + " (default)" * (name == Job().model), about.good_for, place, said.license,
         f"{'none' if said.is_local else said.size}, {about.memory:g} GB",
@@ -56,7 +57,7 @@ def test_where_the_default_is_not_the_first_its_reason_stands_in_the_readme_and_
     assert Job().model != FIRST
     models()
     assert WHY_SD15 in " ".join(capsys.readouterr().out.split())
-    assert f"Why `{FIRST}` comes first, and `{Job().model}` is the default all the same" in DOCUMENT
+    assert f"Why `{FIRST}` comes first, and `{Job().model}` is still the default" in DOCUMENT
 
 
 @pytest.mark.parametrize("model", [name for name, one in PRESETS.items() if one.is_local and one.repo])

@@ -173,7 +173,7 @@ def test_a_file_without_a_part_says_which(saved, tmp_path, monkeypatch, no_netwo
     kept = {name: weight for name, weight in load_file(file).items() if not name.startswith(part)}
     save_file(kept, tmp_path / "part.safetensors")
     monkeypatch.setattr(fetch, "parent_repo", lambda _: str(configs))
-    with pytest.raises(ValueError, match=rf"part\.safetensors holds not all the weights: Failed to load {missing}"):
+    with pytest.raises(ValueError, match=rf"part\.safetensors does not hold all the weights: Failed to load {missing}"):
         load_remover(str(tmp_path / "part.safetensors"), **ON_CPU)
 
 
@@ -237,7 +237,7 @@ def test_a_file_of_other_sizes_than_its_first_tensors_say_is_refused(saved, tmp_
     weights["model.diffusion_model.out.2.weight"] = np.zeros((4, 99, 3, 3), np.float32)
     save_file(weights, tmp_path / "odd.safetensors")
     monkeypatch.setattr(fetch, "parent_repo", lambda _: str(configs))
-    with pytest.raises(ValueError, match="is no checkpoint of the kind that its first tensors say"):
+    with pytest.raises(ValueError, match="is not a checkpoint of the kind that its first tensors suggest"):
         load_remover(str(tmp_path / "odd.safetensors"), **ON_CPU)
 
 

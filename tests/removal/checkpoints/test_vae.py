@@ -96,7 +96,7 @@ def test_one_that_is_not_there_is_named(tiny, place):
 
 
 def test_another_network_is_refused(tiny):
-    with pytest.raises(ValueError, match="is no autoencoder for Stable Diffusion"):
+    with pytest.raises(ValueError, match="is not an autoencoder for Stable Diffusion"):
         load(tiny("plain"), vae=str(tiny("plain") / "unet"))
 
 
@@ -109,5 +109,5 @@ def test_taesd_by_name_is_the_one_of_the_family(tiny, no_network):
 @pytest.mark.parametrize("said", ["[]", "null", '{"_class_name": []}', '{"_class_name": "AutoencoderKL", ', ""])
 def test_a_folder_whose_config_is_no_autoencoders_is_refused_in_words(tmp_path, said):
     (tmp_path / "config.json").write_text(said)
-    with pytest.raises(ValueError, match=r"fetch the model again|is no autoencoder for Stable Diffusion"):
+    with pytest.raises(ValueError, match=r"fetch the model again|is not an autoencoder for Stable Diffusion"):
         autoencoder(str(tmp_path), "sd15", torch.float32)

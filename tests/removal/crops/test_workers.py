@@ -180,5 +180,5 @@ def test_its_process_of_denoising_is_shown_by_one(tiny, two_processes, picture):
 
 
 def test_what_cannot_be_loaded_is_said_as_by_one(tmp_path):
-    with pytest.raises(FileNotFoundError, match="is no diffusers checkpoint"):
+    with pytest.raises(FileNotFoundError, match="is not a diffusers checkpoint"):
         load_remover(str(tmp_path), **ON_TWO)

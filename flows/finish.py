@@ -8,6 +8,7 @@ from flows.job import Job
 from flows.ledger.manifest import Manifest
 from flows.ledger.result_file import deliver
 from flows.ledger.shards import records_of
+from flows.messages.counts import many
 from flows.page import report as review
 from flows.places.folders import Folders
 from flows.places.layout import files_of
@@ -41,20 +42,21 @@ def conclude(job: Job, folders: Folders, manifest: Manifest, present: set[str] |
 def accompany(job: Job, folders: Folders, manifest: Manifest, finished: set[str], say: Callable[[str], None]) -> None:
     """Write what the job asks for beside results: other files of the source, strips of pictures `finished` before."""
     if job.copy_others and folders.source.root:
-        say(f"{copy_sidecars(folders.source.root, folders.target)} files that are not pictures copied")
+        copied = copy_sidecars(folders.source.root, folders.target)
+        say(f"copied {many(copied, 'other file')} of the source")
     if job.concat:
         drawn, others = strips.draw_missing(job, folders, manifest.outcomes(finished))
         if drawn:
-            say(f"{drawn} strips of pictures that were finished before drawn")
+            say(f"drew {many(drawn, 'strip')} of pictures that were finished before")
         if others:
             say(
-                f"{len(others)} finished pictures get no strip, such as {others[0]}: the original, the mask or the "
-                "result cannot be read, or has changed since it was painted; --existing overwrite paints them again"
+                f"no strip for {many(len(others), 'finished picture')}, such as {others[0]}: the original, the mask or "
+                "the result cannot be read, or has changed since it was painted; --existing overwrite paints them again"
             )
     if job.gif:
         removed = [row.source for row in manifest.outcomes(finished) if row.status == "removed"]
         if lacking := [name for name in removed if not folders.target.has(files_of(name).process)]:
             say(
-                f"{len(lacking)} pictures that were finished before have no animation, such as {lacking[0]}: it takes "
+                f"no animation of {many(len(lacking), 'picture')} finished before, such as {lacking[0]}: it takes "
                 "another pass of the model; --existing overwrite paints them again with one"
             )

@@ -14,6 +14,7 @@ from flows.ledger.manifest import Manifest
 from flows.ledger.mirror import mirror
 from flows.ledger.result_file import refuse_another
 from flows.ledger.shards import Shard, parse_shard
+from flows.messages.counts import many
 from flows.places import unread
 from flows.places.folders import Folders, open_folders
 from flows.places.one_file import to_one_file
@@ -103,7 +104,9 @@ def due_of(task: Task, manifest: Manifest) -> list[str]:
     manifest.settings.adopt(job, task.masks_only)
     waiting = list(due.waiting(manifest, task.folders, names, task.requests, job, task.masks_only))
     if job.existing == "error" and len(waiting) < len(names):
-        raise UsageError(f"{len(names) - len(waiting)} pictures are finished in {job.target}, and existing is 'error'")
+        raise UsageError(
+            f"{many(len(names) - len(waiting), 'finished picture')} in {job.target}, and existing is 'error'"
+        )
     return waiting
 
 
@@ -173,5 +176,5 @@ def _left_out(there: Survey) -> list[str]:
     for name, reason in sorted(there.barred.items()):
         said.append(f"{name} cannot be done: {reason}")
     if there.links:
-        said.append(f"{len(there.links)} links to folders are not followed, such as {min(there.links)}")
+        said.append(f"not followed: {many(len(there.links), 'link')} to folders, such as {min(there.links)}")
     return said

@@ -17,6 +17,7 @@ from flows.ledger.manifest import Manifest
 from flows.ledger.pruning import prune
 from flows.ledger.shards import records_of
 from flows.ledger.tables import ledger_of
+from flows.messages.counts import many
 from flows.messages.readable import readable
 from flows.outcome import Outcome
 from flows.portions import HERE, Steps, Work, outcomes, rejected
@@ -129,7 +130,7 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
             waiting = due_of(task, manifest)
     finished = len(names) - len(waiting)
     waiting = waiting[: job.limit or None]
-    watch.say(f"{len(names)} pictures: {len(waiting)} to do, {finished} finished already")
+    watch.say(f"{many(len(names), 'picture')}: {len(waiting)} to do, {finished} finished already")
     if waiting:
         watch.say(introduction(task.job, masks_only))
     lacking = missing(task.job, masks_only) if waiting else []
@@ -145,7 +146,7 @@ def look(job: Job, watch: Watch, masks_only: bool = False) -> Summary:
 
 def _prune(task: Task, manifest: Manifest, watch: Watch) -> None:
     if task.job.prune and (gone := prune(manifest, task.folders.target, task.whole.all)):
-        watch.say(f"{gone} pictures are no longer in {task.job.source}; their results were removed")
+        watch.say(f"removed the results of {many(gone, 'picture')} no longer in {task.job.source}")
 
 
 @contextmanager

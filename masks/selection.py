@@ -52,7 +52,7 @@ def select(found: Found, selection: Selection) -> tuple[Found, str | None]:
     kept = kept[1:] if selection.except_largest else kept
     kept = kept[: selection.largest or None]
     chosen = found if len(kept) == len(finds) else _of(found, kept)
-    said = f"{len(finds) - len(kept)} of {len(finds)} finds were left out" if len(kept) < len(finds) else None
+    said = f"left out: {len(finds) - len(kept)} of {len(finds)} finds" if len(kept) < len(finds) else None
     if selection.invert and chosen:
         chosen = Found(~chosen.mask, chosen.score, chosen.boxes)
     return chosen, said

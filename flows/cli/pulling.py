@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.errors import EnvironmentFault
 from flows.job import Job
+from flows.messages.counts import many
 from flows.steps.find_masks import segmenter_of
 from flows.steps.loading import QUIET
 from flows.steps.needed_weights import to_find
@@ -93,7 +94,7 @@ def _plan(row: Checkpoint, say: Callable[[str], None]) -> Download | None:
     try:
         plan = hub.look(row.repo, files_wanted(row), row.revision)
         need = f"{hub.gigabytes(plan.missing)} of them to fetch" if plan.missing else "all of them here"
-        say(f"{row.repo}: {len(plan.files)} files, {hub.gigabytes(sum(plan.files.values()))}, {need}")
+        say(f"{row.repo}: {many(len(plan.files), 'file')}, {hub.gigabytes(sum(plan.files.values()))}, {need}")
         return plan
     except hub.Unavailable:
         raise

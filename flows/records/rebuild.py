@@ -17,6 +17,7 @@ from flows.ledger.entry import COLUMNS, NO_MASK, settings_digest
 from flows.ledger.manifest import Manifest
 from flows.ledger.shards import Shard, records_of
 from flows.ledger.target_settings import OtherSettings
+from flows.messages.counts import many
 from flows.outcome import Outcome, digest
 from flows.places.bucket import Bucket
 from flows.places.disk import inside
@@ -59,8 +60,8 @@ def _rebuild(manifest: Manifest, target: Target, say: Say) -> None:
             if job := job_of(target, place):
                 manifest.remember("job", json.dumps(job.settings))
             say(
-                f"{target.address} has lost its manifest: it is built again from the {count} rows of its records, with "
-                "their reviews and notes; masks that are not of their rows are kept as made by hand"
+                f"{target.address} has lost its manifest: it is rebuilt from the {many(count, 'row')} of its records, "
+                "with their reviews and notes; masks that are not of their rows are kept as made by hand"
             )
             return
     if shard is None and any(name.endswith(".png") for name in target.below(MASKS)):

@@ -11,6 +11,7 @@ from flows.annotations.coco import read_coco
 from flows.annotations.partners import last_parts, partners
 from flows.errors import UsageError
 from flows.job import Job
+from flows.messages.counts import many
 from flows.messages.nearest import path_beside
 from flows.places.entries import compose
 from flows.places.survey import Survey
@@ -104,7 +105,7 @@ def without_a_partner(requests: Requests) -> list[str]:
         bare = sum(not requests.of(name).masks for name in names)
         if bare == len(names):
             raise UsageError(requests.masks.why_none(names[0]))
-        return [f"{bare} of {len(names)} pictures have no mask in {requests.masks.place}"] if bare else []
+        return [f"no mask for {bare} of {many(len(names), 'picture')} in {requests.masks.place}"] if bare else []
     if lost and names and len(lost) == len(requests.rows):
         raise UsageError(
             f"{requests.file} names none of the {len(names)} pictures: it has {lost[0][0]!r}, and there is "

@@ -264,7 +264,7 @@ def test_rows_and_failures_are_what_is_called_like_a_picture_and_nothing_else(pl
 def test_what_was_left_out_is_said(place):
     said = (place / "said").read_text()
     assert "left out, such as dangling.png: it is a link" in said
-    assert "1 links to folders are not followed, such as loop" in said
+    assert "not followed: 1 link to folders, such as loop" in said
 
 
 def test_the_source_is_as_it_was(place):

@@ -51,14 +51,14 @@ def test_the_finds_that_were_asked_for_are_meant_whether_the_finder_tells_them_a
     assert areas(chosen) == [side * side for side in sides]
     assert chosen.mask.sum() == sum(side * side for side in sides)
     left_out = 3 - len(sides)
-    assert said == (f"{left_out} of 3 finds were left out" if left_out else None)
+    assert said == (f"left out: {left_out} of 3 finds" if left_out else None)
     assert chosen.score == 0.9
 
 
 def test_what_is_left_when_all_are_too_small_is_nothing_and_says_so():
     chosen, said = select(squares(), Selection(min_area=0.5))
     assert not chosen
-    assert said == "3 of 3 finds were left out"
+    assert said == "left out: 3 of 3 finds"
 
 
 def test_more_finds_than_a_person_wanted_to_leave_to_a_machine_are_counted_without_the_small_ones():

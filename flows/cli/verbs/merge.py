@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from flows.cli.verbs.talk import Json, next_line, print_json, say, show
+from flows.messages.counts import many
 from flows.settings.paths import local_target
 
 
@@ -28,7 +29,7 @@ def merge(target: Path, *, json: Json = False) -> int:
         return merged.exit_code
     print(in_words(merged.counts, merged.doubtful))
     for (shard, count), step in zip(merged.missing.items(), steps, strict=True):
-        print(f"shard {shard} did not finish: {count} pictures are missing")
+        print(f"shard {shard} did not finish: {many(count, 'picture')} missing")
         show(next_line(step))
     if steps:
         show(next_line(shlex.join(["cleanplate", "merge", str(target)])))

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from flows.cli.verbs.talk import Json, next_line, print_json, say, show
+from flows.messages.counts import many
 from flows.settings.paths import local_target
 
 MOST = 20  # reasons that are listed without --all
@@ -79,4 +80,4 @@ def export(
     if json:
         print_json({"target": str(target), "dest": str(dest), "pictures": count})
     else:
-        say(f"{dest}: {count} pictures")
+        say(f"{dest}: {many(count, 'picture')}")

@@ -75,7 +75,7 @@ def test_nothing_below_the_target_shows_or_names_a_picture_that_was_pruned(job, 
     (tmp_path / "in" / SECRET).unlink()
     following = Following()
     assert run(job.model_copy(update={"prune": True}), following).tried == 0
-    assert any("1 pictures are no longer in" in said for said in following.said)
+    assert any("removed the results of 1 picture no longer in" in said for said in following.said)
     assert of_the_secret(tmp_path / "out") == set()
     assert len(rows(job.target)) == 5
     assert (tmp_path / "out/images/train/p.png").exists()

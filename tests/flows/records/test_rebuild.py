@@ -62,7 +62,7 @@ def test_a_run_without_its_manifest_keeps_reviews_notes_results_and_masks(job, t
     assert look(job, Following()).counts == {"to do": 1, "finished": 5}
     following = Following()
     assert run(job, following).done == {"removed": 1}
-    assert [said for said in following.said if "has lost its manifest: it is built again from the 6 rows" in said]
+    assert [said for said in following.said if "has lost its manifest: it is rebuilt from the 6 rows" in said]
     after = rows(out)
     assert (out / "masks/p03.png.png").read_bytes() == drawn
     assert (after["p03.png"]["segmenter"], following.done) == ("by hand", ["p03.png"])

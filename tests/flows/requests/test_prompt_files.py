@@ -99,7 +99,7 @@ def test_pictures_without_a_mask_are_counted(tmp_path):
     (tmp_path / "a.png").write_bytes(b"x")
     found = read_requests(Job(masks=str(tmp_path)))
     both = found.among(lambda: ["a.png", "b.png"])
-    assert without_a_partner(both) == [f"1 of 2 pictures have no mask in {tmp_path}"]
+    assert without_a_partner(both) == [f"no mask for 1 of 2 pictures in {tmp_path}"]
 
 
 def test_a_prompts_file_may_begin_with_a_byte_order_mark(tmp_path):

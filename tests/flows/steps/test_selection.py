@@ -82,7 +82,7 @@ def test_only_what_was_selected_is_masked_and_the_row_says_how_much_was_left_out
     assert masked(pictures) == places
     assert made["objects"] in (len(places), None)
     if len(places) < 3 and "region" not in settings:
-        assert made["reason"].startswith(f"{3 - len(places)} of 3 finds were left out")
+        assert made["reason"].startswith(f"left out: {3 - len(places)} of 3 finds")
 
 
 def test_a_picture_with_more_finds_than_allowed_is_left_to_a_person(pictures):

@@ -45,7 +45,7 @@ def test_finished_pictures_get_their_strips_without_being_painted_again(tmp_path
 
     summary = run(before.model_copy(update={"concat": True}), watch, Steps(remove=painting))
     assert summary.tried == 0
-    assert "4 strips of pictures that were finished before drawn" in watch.said
+    assert "drew 4 strips of pictures that were finished before" in watch.said
     assert {file: written(file) for file in files} == files
     later = before.model_copy(update={"target": str(tmp_path / "at once"), "concat": True})
     run(later)
@@ -77,7 +77,7 @@ def test_a_picture_whose_result_is_another_gets_no_strip_and_is_named(tmp_path):
     file.write_bytes(data)
     assert run(job.model_copy(update={"concat": True}), watch).tried == 0
     assert strips(job) == ["p00.png", "p01.png", "p03.png"]
-    assert any(line.startswith("1 finished pictures get no strip, such as p02.png") for line in watch.said)
+    assert any(line.startswith("no strip for 1 finished picture, such as p02.png") for line in watch.said)
 
 
 def test_pictures_with_nothing_to_remove_have_no_strip(tmp_path):
@@ -125,7 +125,7 @@ def test_an_animation_of_what_is_finished_takes_the_model_and_the_run_says_what_
     run(job)
     run(job.model_copy(update={"gif": True}), watch)
     assert any(
-        line.startswith("2 pictures that were finished before have no animation, such as p00.png")
+        line.startswith("no animation of 2 pictures finished before, such as p00.png")
         and "--existing overwrite" in line
         for line in watch.said
     )

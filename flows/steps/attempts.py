@@ -190,16 +190,16 @@ def _within(
 ) -> tuple[np.ndarray | Exception, np.ndarray | None]:
     """A result, and the mask where that is larger than the one given, as far as more may be changed.
 
-    A mask that somebody made by hand says exactly what: there nothing beyond it is changed.
+    A mask that somebody made by hand says exactly what, and an inverted one what stays: nothing beyond it is changed.
     """
     if isinstance(painted, Exception):
         return painted, None
     result, mask = painted
     if mask is masked.mask:
         return result, None
-    if masked.outcome.segmenter == BY_HAND:
+    if masked.outcome.segmenter == BY_HAND or job.invert:
         return np.where(masked.mask[..., None], result, masked.picture.image), None
-    if not job.invert and (share := mask_area(mask)) > job.max_area:
+    if (share := mask_area(mask)) > job.max_area:
         said = f"with its shadow or reflection its mask would cover {share:.0%} of the picture, more than --max-area"
         return ValueError(f"{said} {job.max_area:g} allows; allow more, or choose another --model"), None
     return result, mask

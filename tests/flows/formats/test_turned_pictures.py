@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from flows.export.datasets import write_pairs
+from flows.export.datasets import write_pairs, write_parquet
 from flows.formats import heic
 from flows.formats.encoding import changed, encode_image
 from flows.formats.exif import saying
@@ -22,6 +22,7 @@ from flows.formats.pictures import decode, orientation_of
 from flows.job import Job
 from flows.places.target import Target
 from flows.run import run
+from flows.samples.comparison import compare
 from flows.steps import thumbnails
 from removal.bundled.scenes import scene as drawn_scene
 from tests.flows.small import rows
@@ -144,6 +145,38 @@ def test_pairs_for_training_lie_on_each_other_as_datasets_loads_them(cleaned, tm
         assert before.shape == mask.shape == after.shape == (HEIGHT, WIDTH, 3)
         assert (mask[..., 0] > 127).tolist() == HOLE.tolist()
         assert np.abs(before - after)[HOLE].mean() > 20
+
+
+def test_in_parquet_files_a_picture_and_its_mask_lie_on_each_other_upright(cleaned, tmp_path):
+    import datasets
+
+    datasets.disable_progress_bars()
+    write_parquet(cleaned / "out", tmp_path / "parquet")
+    files = str(tmp_path / "parquet/*.parquet")
+    loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))["train"]
+    assert {one["source"] for one in loaded} == {*NAMES}
+    for one in loaded:
+        shown = np.asarray(one["image"].convert("RGB")).astype(int)
+        assert shown.shape == (HEIGHT, WIDTH, 3)
+        assert (np.asarray(one["mask"]) == HOLE * 255).all()
+        assert np.abs(shown - scene())[HOLE].mean() > 20
+        assert np.abs(shown - scene())[~cv2.dilate(HOLE.astype(np.uint8), np.ones((49, 49))).astype(bool)].mean() < 9
+
+
+def test_the_strip_of_a_turned_picture_is_upright_as_a_comparison_is(tmp_path):
+    for turn in (6, 7):
+        put(tmp_path / "in" / f"{turn}.jpg", turn)
+    (tmp_path / "mask.png").write_bytes(encode_mask(HOLE))
+    run(job(tmp_path, concat=True))
+    compare(job(tmp_path, target=str(tmp_path / "side")), ["telea"], lambda _: None)
+    for turn in (6, 7):
+        strip = np.asarray(Image.open(tmp_path / f"out/strips/{turn}.jpg").convert("RGB")).astype(int)
+        side = np.asarray(Image.open(tmp_path / f"side/{turn}.jpg.png").convert("RGB")).astype(int)
+        for drawn, apart in ((strip, (strip.shape[1] - WIDTH) // 2), (side, side.shape[1] // 3)):
+            original, mask, result = (drawn[:HEIGHT, k * apart : k * apart + WIDTH] for k in range(3))
+            assert np.abs(original - scene()).mean() < 9
+            assert ((mask[..., 0] > 128) == HOLE).mean() > 0.98
+            assert np.abs(result - scene())[HOLE].mean() > 20
 
 
 def test_the_target_itself_loads_upright_with_its_masks(cleaned, tmp_path):

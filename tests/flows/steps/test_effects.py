@@ -243,6 +243,21 @@ def test_done_again_because_it_is_doubtful_it_starts_from_what_is_found(place, p
     assert mask(place)[SHADE].all()
 
 
+def test_where_the_rest_goes_nothing_of_what_stays_does(place, paint, monkeypatch):
+    image, thing = scene(), np.zeros((96, 128), bool)
+    image[34:46, 44:56] = SHADOW  # on what is to stay
+    thing[THING] = True
+    Image.fromarray(image).save(place / "in" / "a.png")
+    found = Found(thing, 0.9, ((40, 30, 60, 50),))
+    monkeypatch.setattr("flows.steps.find_masks.load_segmenter", lambda *_: lambda images, _: [found] * len(images))
+    run(job(place, invert=True, dilate=0, max_area=0.9))
+    before, after = pixels(place)
+    assert row(place)["status"] == "removed"
+    assert (after[THING] == before[THING]).all()
+    assert not mask(place)[THING].any()
+    assert "shadow" not in row(place)["reason"]
+
+
 def test_a_comparison_keeps_what_is_protected_too(place, paint):
     image = scene()
     image[44:60, 70:80] = GREEN

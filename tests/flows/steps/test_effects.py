@@ -277,3 +277,19 @@ def test_the_process_and_comparisons_show_it_too(place, paint):
     column = shown.shape[1] // 3
     assert shaded(shown[:96, :128])
     assert not shaded(shown[:96, 2 * column : 2 * column + 128])
+
+
+def test_no_attempt_grows_a_mask_that_somebody_made_by_hand(place, paint, monkeypatch):
+    run(job(place))
+    edited = np.zeros((96, 128), bool)
+    edited[THING] = True
+    file = place / "out/masks/a.png.png"
+    Image.fromarray(edited).save(file)
+    drawn = file.read_bytes()
+    monkeypatch.setattr(
+        "flows.steps.attempts.judge", lambda _, mask, *more: Verdict(2.0 - mask.mean(), ("for a test",))
+    )
+    run(job(place, verify=True, tries=5, existing="overwrite"))
+    assert (mask(place) == edited).all()
+    assert file.read_bytes() == drawn
+    assert row(place)["segmenter"] == "by hand"

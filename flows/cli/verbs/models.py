@@ -36,7 +36,7 @@ def models() -> None:
         for line in _about(row):
             print(textwrap.fill(line, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT))
     print(f"\n{textwrap.fill(WHY_SD15, WIDTH)}\n")
-    print("Segmenters (--segmenter NAME, NAME:WEIGHTS with your own, or module:function, a finder of your own):")
+    print("Segmenters (--segmenter NAME, or NAME:WEIGHTS, or module:function of your own):")
     _segmenters()
 
 
@@ -47,8 +47,9 @@ def _about(row: Checkpoint) -> list[str]:
     pinned = f"pinned, SHA-256 {row.sha256[:12]}" if row.sha256 else "unpinned"
     place = "inside the package" if row.is_local else f"{row.repo}, {pinned}"
     place += f"; added to {row.base}, which comes too" if row.base else ""
-    rows = f"{about.rows} row{'s' * (about.rows > 1)} and {about.tflop:g} TFLOP a hole"
-    cost = rows if about.rows else "seconds of a core a hole"
+    passes = "one pass" if about.rows == 1 else f"{about.rows} passes"
+    cost = f"{passes} of the network a hole" if about.rows else "seconds of a CPU core a hole"
+    cost += f" ({about.tflop:g} trillion operations)" if about.rows else ""
     return [
         place if row.repo else "needs no weights",
         about.good_for,

@@ -67,3 +67,12 @@ def test_loras_and_the_autoencoder_are_part_of_what_a_result_was_made_with():
 def test_what_is_here_already_needs_no_pull(capsys, no_network):
     pull("bundled")
     assert capsys.readouterr().out.strip().endswith("bundled/inpainting")
+
+
+def test_the_list_of_models_fits_80_columns_and_says_costs_in_words(capsys):
+    from flows.cli.verbs.models import models
+
+    models()
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "passes of the network a hole" in " ".join(line.strip() for line in lines)

@@ -93,7 +93,7 @@ def test_a_file_address_is_the_path_in_it(given, path):
 @pytest.mark.parametrize("given", ["file://photos", "file:photos", "~nosuchuser", "~nosuchuser/photos"])
 def test_what_names_no_path_is_refused_with_words(given):
     for job in ({"source": given, "target": "out"}, {"source": "in", "target": given}, {"masks": given}):
-        with pytest.raises(ValueError, match=r"file:///data|no user's home"):
+        with pytest.raises(ValueError, match=r"file:///data|not a user's home"):
             Job(**{"source": "in", "target": "out", "text": ["a"]} | job)
 
 
@@ -116,7 +116,7 @@ def test_source_and_target_may_be_file_addresses_in_every_verb(tmp_path):
 def test_a_home_that_nobody_has_is_wrong_usage(words, tmp_path):
     verb, *more = words.split()
     ended = subprocess.run([*PROGRAM, verb, "~nosuchuser", *more], cwd=tmp_path, capture_output=True, text=True)
-    assert (ended.returncode, "no user's home" in ended.stderr) == (2, True), ended.stderr
+    assert (ended.returncode, "not a user's home" in ended.stderr) == (2, True), ended.stderr
     assert "Traceback" not in ended.stderr
 
 

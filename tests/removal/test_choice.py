@@ -204,7 +204,7 @@ def test_whole_checkpoints_in_folders_are_read_as_what_they_are(tiny):
 
 
 def test_a_folder_without_a_unet_is_no_checkpoint(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no diffusers checkpoint: it has no unet/config\.json"):
+    with pytest.raises(FileNotFoundError, match=r"not a diffusers checkpoint: it has no unet/config\.json"):
         choose(str(tmp_path))
 
 

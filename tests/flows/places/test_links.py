@@ -296,7 +296,7 @@ def test_a_folder_named_like_a_file_of_a_picture_costs_that_picture_alone(tmp_pa
     assert [name for name, row in there.items() if row["status"] == "failed"] == conflict
     assert len(there) == 4  # with the folder, which is called like a picture
     if conflict:
-        assert "no place beside the folder" in there[conflict[0]]["reason"]
+        assert "would collide with the folder" in there[conflict[0]]["reason"]
     assert run(job).tried == 0
     assert rows(job.target) == there
 

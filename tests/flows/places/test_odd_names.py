@@ -22,7 +22,7 @@ def test_pictures_with_odd_names_are_done_as_others_are_and_what_has_no_place_ha
     whole = [name for name in ODD if name not in UNMASKED]
     others = {name: row["reason"] for name, row in found.items() if name in whole and row["status"] != "removed"}
     assert list(others) == ["same.png"]
-    assert "no place beside the folder same.png.png" in others["same.png"]
+    assert "would collide with the folder same.png.png" in others["same.png"]
     assert {found[name]["status"] for name in UNMASKED} == {"nothing found"}
     for name in {*whole} - {*others}:
         np.testing.assert_array_equal(mask_in(job.target, name), mask())

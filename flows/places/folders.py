@@ -12,6 +12,9 @@ from flows.places.one_file import ResultFile, file_of
 from flows.places.source import Source, open_source
 from flows.places.survey import Survey
 from flows.places.target import Target
+from removal.weights.cache import NoHome, cache_folder
+
+CACHES = {"CLEANPLATE_CACHE", "XDG_CACHE_HOME"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def open_folders(source: str, target: str, container: str = "same") -> Folders:
     """The folders of a job, whose pictures are published as a `container`, or each in its own format (`same`).
 
     Raises ValueError for a source that is not there, a target that is in it, is it, or holds it, and for either of
-    them where CLEANPLATE_CACHE is in it.
+    them where the cache is in it.
     """
     if not target:
         raise ValueError("a target folder is needed, such as cleaned")
@@ -62,7 +65,7 @@ def open_folders(source: str, target: str, container: str = "same") -> Folders:
         _refuse_overlap(read.root.resolve(), written.root.resolve(), read.single)
     if not is_url(target):
         _refuse_cache_in(written.root, f"the target {target}")
-    if read.root is not None and not read.single:
+    if read.root is not None and not read.single and CACHES & {*os.environ}:  # a whole home may be a source
         _refuse_cache_in(read.root, f"the source {source}")
     return Folders(read, written, ResultFile(file) if file else None)
 
@@ -75,7 +78,10 @@ def _refuse_overlap(source: PurePath, target: PurePath, single: str | None) -> N
 
 def _refuse_cache_in(place: Path, name: str) -> None:
     """Raises ValueError where the cache lies in a source, which is never written, or in a target, which is handed on:
-    what it holds of compiled models is code, and belongs to one user alone."""
-    asked = os.environ.get("CLEANPLATE_CACHE")
-    if asked and Path(asked).expanduser().resolve().is_relative_to(place.resolve()):
-        raise ValueError(f"CLEANPLATE_CACHE is {asked}, which lies in {name}; set it to a folder elsewhere")
+    the compiled models in it are code, and belong to one user alone."""
+    try:
+        cache = cache_folder("").resolve()
+    except NoHome:
+        return
+    if cache.is_relative_to(place.resolve()):
+        raise ValueError(f"the cache {cache} lies in {name}; set CLEANPLATE_CACHE to a folder elsewhere")

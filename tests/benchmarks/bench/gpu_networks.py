@@ -72,9 +72,10 @@ def _ways(
             replay = cuda_graph(lambda _: work(), [torch.zeros(1, device=DEVICE)])
             took["in a graph"] = settled(lambda: replay([torch.zeros(1, device=DEVICE)]))
             del replay
-        network.to(memory_format=order_on(torch.device(DEVICE), compiled=True))
-        network.compile(dynamic=False, backend="inductor" if GPU else "eager")
-        took["compiled"] = settled(work)
+        if GPU or not place.quick:  # without a GPU it is only traced, which takes a minute too
+            network.to(memory_format=order_on(torch.device(DEVICE), compiled=True))
+            network.compile(dynamic=False, backend="inductor" if GPU else "eager")
+            took["compiled"] = settled(work)
     for way, seconds in took.items():
         yield f"{place.model}: {what}, {way}", 1000 * seconds / rows, "ms a row", "", f"limit {1000 * limit:.3g}"
         yield f"{place.model}: {what}, {way}: MFU", limit * rows / seconds

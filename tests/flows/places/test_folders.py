@@ -59,13 +59,15 @@ def test_a_target_in_over_or_equal_to_the_source_is_refused(tmp_path, target):
         open_folders(str(tmp_path / "in"), str(tmp_path / target))
 
 
+@pytest.mark.parametrize("variable", ["CLEANPLATE_CACHE", "XDG_CACHE_HOME"])
 @pytest.mark.parametrize("place", ["in", "in/deep", "out", "out/cache"])
-def test_a_cache_in_the_source_or_the_target_is_refused_and_nothing_is_touched(tmp_path, monkeypatch, place):
+def test_a_cache_in_the_source_or_the_target_is_refused_and_nothing_is_touched(tmp_path, monkeypatch, place, variable):
     """What is compiled is code, and a target is handed on."""
     job = small(tmp_path, 1)
-    monkeypatch.setenv("CLEANPLATE_CACHE", str(tmp_path / place))
+    monkeypatch.delenv("CLEANPLATE_CACHE")
+    monkeypatch.setenv(variable, str(tmp_path / place))
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ValueError, match=r"CLEANPLATE_CACHE is .*lies in the (source|target) .*set it to a folder"):
+    with pytest.raises(ValueError, match=r"the cache .* lies in the (source|target) .*; set CLEANPLATE_CACHE"):
         run(job)
     assert sorted(tmp_path.rglob("*")) == before
 

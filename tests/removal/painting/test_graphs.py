@@ -4,17 +4,20 @@ the operations of one call on tensors of fixed shapes, run again without a line 
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from removal import removers
 from removal.checkpoints.known import look_up
 from removal.crops.crop import cut
 from removal.options import Options
 from removal.painting import pipelines
 from removal.painting.graphs import with_graph
+from removal.painting.painter import Painter
 from removal.weights.batches import Batches
 
 
@@ -152,3 +155,27 @@ def test_other_words_of_the_same_shape_are_no_constant_of_the_recording(tiny, cr
     second, expected = paint(two, seeds), plain(two, seeds)
     assert any((one != other).any() for one, other in zip(first, second, strict=True))
     assert all((one == other).all() for one, other in zip(second, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("device", "steady", "recorded"), [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)]
+)
+def test_a_step_is_recorded_on_cuda_where_every_step_works_alike(device, steady, recorded):
+    unet = SimpleNamespace(
+        device=torch.device(device), config=SimpleNamespace(time_cond_proj_dim=None), _compiled_call_impl=None,
+        _call_impl=lambda *given: None,
+    )  # fmt: skip
+    plain = Painter(SimpleNamespace(unet=unet), {}, resolution=32, steps=2, strength=1.0, steady=steady)
+    paint, batch, trouble = removers._quickened(plain, 3, Options(compile="off"))
+    assert (batch, trouble) == (3, "")
+    assert (paint.recorded is not None) == recorded
+    assert unet._compiled_call_impl is paint.recorded
+    if recorded:
+        assert (paint.recorded.rows, paint.recorded.call) == (3, unet._call_impl)
+
+
+def test_a_compiled_network_is_what_is_recorded():
+    compiled = object()
+    unet = SimpleNamespace(config=SimpleNamespace(time_cond_proj_dim=None), _compiled_call_impl=compiled)
+    plain = Painter(SimpleNamespace(unet=unet), {}, resolution=32, steps=2, strength=1.0)
+    assert with_graph(plain, 2, Traces()).recorded.call is compiled

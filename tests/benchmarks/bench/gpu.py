@@ -1,8 +1,8 @@
 """Tier 4: full-size networks with random weights on a GPU, in parts, beside what the GPU can do.
 
 MFU is useful operations a second, counted at full size, over the peak of a matrix product in the same run. Without a
-GPU the same code runs tiny networks on the CPU, whose figures say nothing of one. Each part takes less than four
-minutes on an H100 as far as that was tried by hand; the tier in this form has not been run on one.
+GPU the same code runs tiny networks on the CPU, whose figures say nothing of one. Each part is meant to take less
+than four minutes on an H100; the tier in this form has not been run on one.
 """
 
 from __future__ import annotations

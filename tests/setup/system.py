@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LIBRARIES = ("libGL.so.1", "libgthread-2.0.so.0", "libxcb.so.1")
+DRIVER = "libatomic.so.1"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LOG = Path(tempfile.gettempdir()) / "cleanplate-apt-get.log"
 
@@ -33,12 +34,15 @@ def browser() -> str | None:
 
 
 def missing_browser() -> str | None:
-    return None if browser() else "a Chromium, in which the pages are tested,"
+    """Chromium, or the library that Playwright's driver needs beside it (Debian 12's Chromium does not bring it)."""
+    if not browser():
+        return "a Chromium, in which the pages are tested,"
+    return DRIVER if sys.platform == "linux" and not _loads(DRIVER) else None
 
 
 NEEDS: dict[str, tuple[Callable[[], str | None], list[str]]] = {
     "libraries": (missing_libraries, ["libgl1", "libglib2.0-0"]),
-    "browser": (missing_browser, ["chromium", "fonts-dejavu-core"]),
+    "browser": (missing_browser, ["chromium", "fonts-dejavu-core", "libatomic1"]),
 }
 
 

@@ -57,6 +57,14 @@ def test_where_installing_fails_the_command_is_said_too(apt_get, monkeypatch):
     assert "libit.so.1 is missing: apt-get install -y" in system.ensure("it")
 
 
+def test_a_browser_without_the_library_of_its_driver_is_not_enough(monkeypatch):
+    monkeypatch.setenv("CHROMIUM", sys.executable)
+    monkeypatch.setattr(system, "_loads", lambda name: name != "libatomic.so.1")
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert system.missing_browser() == "libatomic.so.1"
+    assert "libatomic1" in system.NEEDS["browser"][1]
+
+
 @pytest.mark.parametrize("target", ["demo", "test", "setup"])
 def test_the_libraries_are_looked_for_before_anything_is_fetched(target, tmp_path):
     lines = _make("-n", target, f"VENV={tmp_path / 'none'}").stdout.splitlines()

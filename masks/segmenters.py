@@ -88,7 +88,8 @@ def load_segmenter(
         try:
             return own.load(name, threshold)
         except ValueError as error:
-            raise ValueError(f"{error}{nearest(name)}") from error
+            missing = isinstance(error.__cause__, ImportError)  # else the module is there, and no row was meant
+            raise ValueError(f"{error}{nearest(name) if missing else ''}") from error
     row, weights, detector = split_name(name)
     level = row.threshold if threshold is None else threshold
     with loading():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated, Any
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from cyclopts import Group, Parameter
+from cyclopts import CoercionError, Group, Parameter, Token, convert
 from pydantic.fields import FieldInfo
 
 from flows.settings.parameters import parameters
@@ -21,14 +23,37 @@ GROUPS = {
 }
 
 SHORT = {"text": "-t"}
+DECIMAL = re.compile(r"[+-]?\d*\.\d+")
 
 
 def _flag(name: str, about: FieldInfo) -> Any:
     place = next((k for k, names in enumerate(GROUPS.values()) if name in names.split()), None)
     group: dict[str, Any] = {} if place is None else {"group": Group([*GROUPS][place], sort_key=place)}
     shown = about.get_default() not in ("", [], False, None)
+    if "int" in (names := _names(about.annotation)) and "float" not in names:
+        group["converter"] = _whole
     group |= {"alias": SHORT[name]} if name in SHORT else {}
     return Annotated[about.annotation, Parameter(help=about.description, show_default=shown, **group)]
+
+
+def _names(annotation: Any) -> set[str]:
+    """The names of all types in an annotation, such as int and str in int | list[str]."""
+    inner = set().union(*map(_names, get_args(annotation)))
+    return inner | ({annotation.__name__} if isinstance(annotation, type) else set())
+
+
+def _whole(kind: Any, tokens: Sequence[Token]) -> Any:
+    """Convert as Cyclopts does, but refuse 1.5 for a whole number, which it would round without a word."""
+    for token in tokens:
+        if DECIMAL.fullmatch(token.value) and not float(token.value).is_integer():
+            raise ValueError(f"{token.value} is not a whole number")
+    try:
+        return convert(kind, tokens)
+    except CoercionError as error:
+        words = [word for one in get_args(kind) if get_origin(one) is Literal for word in get_args(one)]
+        if not words:
+            raise
+        raise ValueError(f"{tokens[-1].value!r} is neither a whole number nor {', '.join(words)}") from error
 
 
 def _switch(name: str, help: str, short: str | None = None) -> inspect.Parameter:

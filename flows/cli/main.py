@@ -92,7 +92,8 @@ verb(HERE, machine.schema, "schema")
 def main(app: App = app) -> None:
     """Run a command line and exit with its code."""
     _open_what_is_closed()
-    warnings.showwarning = lambda message, *_, **__: say(f"warning: {' '.join(str(message).split())}")
+    said: set[str] = set()
+    warnings.showwarning = lambda message, *_, **__: _warn(" ".join(str(message).split()), said)
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # a file may cause thousands of warnings, and none names it
     try:
@@ -111,6 +112,13 @@ def main(app: App = app) -> None:
             raise
         say(*lines_of(error))
     sys.exit(code)
+
+
+def _warn(words: str, said: set[str]) -> None:
+    """Say a warning once. Python's own memory of them is lost whenever a library changes its filters."""
+    if words not in said:
+        said.add(words)
+        say(f"warning: {words}")
 
 
 def _open_what_is_closed() -> None:

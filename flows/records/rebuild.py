@@ -45,14 +45,14 @@ def opened(
     manifest = Manifest(target.root, only_look, shard, merging)
     try:
         if manifest.is_empty() and manifest.settings.before() is None:
-            _rebuild(manifest, target, say)
+            _rebuild(manifest, target, say, merging)
     except BaseException:
         manifest.__exit__(None, None, None)
         raise
     return manifest
 
 
-def _rebuild(manifest: Manifest, target: Target, say: Say) -> None:
+def _rebuild(manifest: Manifest, target: Target, say: Say, merging: bool) -> None:
     shard = manifest.shard
     for place in dict.fromkeys((records_of(shard), "")):
         if count := take_up(manifest, target, place):
@@ -64,7 +64,7 @@ def _rebuild(manifest: Manifest, target: Target, say: Say) -> None:
                 "with their reviews and notes; masks that are not of their rows are kept as made by hand"
             )
             return
-    if shard is None and any(name.endswith(".png") for name in target.below(MASKS)):
+    if shard is None and not merging and any(name.endswith(".png") for name in target.below(MASKS)):
         say(
             f"{target.address} has masks and no records: they are used as masks made by hand; remove {MASKS}/ to have "
             "them found"

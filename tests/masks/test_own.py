@@ -117,6 +117,13 @@ def test_what_cannot_be_imported_is_refused_by_its_name(own, text, name, words):
         own(text, name)
 
 
+def test_a_name_of_the_table_is_proposed_only_where_there_is_no_such_module(own):
+    with pytest.raises(ValueError, match="No module named 'grounded_sm'; did you mean 'grounded-sam'"):
+        load_segmenter("grounded_sm:find")
+    with pytest.raises(ValueError, match=r"has no function 'find'$"):
+        own("", "finder_of_mine:find")
+
+
 def test_a_name_of_the_table_is_never_taken_for_a_module():
     assert [
         name for name in ("sam2:find", "sam:vit_b", "grounded-sam", "yolo", "a b:c", "x:y/z", "m:f.g") if is_code(name)

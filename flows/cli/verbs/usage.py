@@ -6,6 +6,7 @@ import shlex
 
 from cyclopts import App, CycloptsError, UnknownCommandError
 from cyclopts.exceptions import UnknownOptionError, UnusedCliTokensError
+from pydantic import ValidationError
 
 from flows.cli.other_names import answered
 from flows.cli.verbs.talk import folded
@@ -26,10 +27,19 @@ def wrong(error: CycloptsError) -> str:
     for name in error.command_chain or ():
         verb = verb[name] if name in verb else verb  # noqa: SIM401  an App has no get
     words = _from_elsewhere(error) or (
-        _unused(verb, error.unused_tokens or []) if isinstance(error, UnusedCliTokensError) else str(error)
+        _unused(verb, error.unused_tokens or []) if isinstance(error, UnusedCliTokensError) else _plain(error)
     )
     lines = f"{words}\n{verb.help_epilogue or error.app.help_epilogue}".split("\n")
     return folded("\n".join(map(readable, lines)))
+
+
+def _plain(error: CycloptsError) -> str:
+    """Cyclopts' words; of a value that no type of a setting fits, what each of them would take."""
+    cause = error.__cause__ or error.__context__
+    if not isinstance(cause, ValidationError):
+        return str(error)
+    takes = [problem["msg"].removeprefix("Input should ") for problem in cause.errors()]
+    return str(error).replace(str(cause), f"It should {', or '.join(dict.fromkeys(takes))}.")
 
 
 def _from_elsewhere(error: CycloptsError) -> str | None:

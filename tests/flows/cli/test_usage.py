@@ -88,6 +88,30 @@ def test_a_typing_error_is_answered_with_what_was_meant(refused, arguments, mean
     assert f"did you mean {meant}?" in refused(*arguments).lower().replace("readme.md", "README.md")
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--tiles", "0", "It should be greater than or equal to 1, or be 'auto'."),
+        ("--batch-size", "-1", "It should be greater than or equal to 1, or be 'auto'."),
+        ("--tiles", "many", "'many' is neither a whole number nor auto"),
+        ("--tiles", "2.5", "2.5 is not a whole number"),
+        ("--steps", "1.5", "1.5 is not a whole number"),
+        ("--dilate", "1.5", "1.5 is not a whole number"),
+        ("--mask-label", "1.5", "1.5 is not a whole number"),
+    ],
+)
+def test_a_number_that_a_flag_does_not_take_is_refused_in_plain_words(refused, flag, value, said):
+    first, *others = refused("run", ".", "/o", "--text", "ball", f"{flag}={value}").splitlines()
+    assert first.startswith("Invalid value")
+    assert said in first
+    assert others == [EXAMPLE + "run photos cleaned --text person"]
+
+
+def test_a_whole_number_may_be_written_with_a_point_and_a_share_with_digits_behind_it():
+    _, bound, _ = app.parse_args(["run", "a", "b", "--steps", "20.0", "--dilate", "1.5%"], exit_on_error=False)
+    assert (bound.arguments["steps"], bound.arguments["dilate"]) == (20, "1.5%")
+
+
 def test_no_path_is_proposed_that_is_not_there(tmp_path):
     (tmp_path / "photos" / "one").mkdir(parents=True)
     assert path_beside(tmp_path / "photso" / "one") == f"; did you mean {str(tmp_path / 'photos' / 'one')!r}?"

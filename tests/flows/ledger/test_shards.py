@@ -74,8 +74,9 @@ def test_merged_shards_are_what_one_run_makes_of_the_folder(job, tmp_path):
     run(alone)
     for index in (3, 1, 2):
         run(shard(job, index))
-    merged = merge(Path(job.target))
-    assert (merged.counts, merged.missing, merged.exit_code) == ({"removed": PICTURES}, {}, 0)
+    said: list[str] = []
+    merged = merge(Path(job.target), said.append)
+    assert (merged.counts, merged.missing, merged.exit_code, said) == ({"removed": PICTURES}, {}, 0, [])
     assert rows(job.target) == rows(alone.target)
     assert images(job.target) == images(alone.target)
     assert {file.name for file in Path(job.target).iterdir()} == {file.name for file in Path(alone.target).iterdir()}

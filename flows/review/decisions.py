@@ -71,6 +71,7 @@ def apply(target: Path, decisions: Iterable[Decision], say: Callable[[str], None
         raise UsageError(f"{target} holds no Cleanplate result (no {LEDGER})")
     place = Target.existing(target)
     with rebuild.opened(place, say) as manifest:
+        manifest.tidy(place)  # a killed run leaves the masks of its last rows elsewhere, and edits are made to those
         listed = {row["source"] for row in cards.read_rows(target)} if manifest.rows_in_records() is not None else None
         decided: set[str] = set()
         manifest.mark_records_stale()

@@ -53,6 +53,19 @@ def test_an_edit_is_in_the_mask_file_and_a_redo_paints_under_it(target, tmp_path
     assert (before[~drawn] == after[~drawn]).all()
 
 
+def test_an_edit_after_a_killed_run_is_made_to_the_mask_it_left_pending_and_stays(target, tmp_path):
+    files = files_of("p00.png")
+    (target / files.pending_mask).parent.mkdir(parents=True, exist_ok=True)
+    (target / files.mask).rename(target / files.pending_mask)  # as it is between a row's commit and the next sync
+    assert decide(target, mask=[BRUSH]) == 1
+    drawn = mask_in(target, "p00.png")
+    assert drawn[2, 2:7].all()
+    assert drawn[mask()].all()
+    assert run(small(tmp_path, 2)).done == {"removed": 1}
+    assert (mask_in(target, "p00.png") == drawn).all()
+    assert rows(target)["p00.png"]["segmenter"] == "by hand"
+
+
 def test_a_run_does_the_picture_under_its_edited_mask_too(target, tmp_path):
     decide(target, mask=[OBJECT, BRUSH])
     assert run(small(tmp_path, 2)).done == {"removed": 1}

@@ -9,25 +9,28 @@ from pathlib import Path
 from flows.formats.encoding import encode_image
 from flows.formats.mask_files import encode_mask
 from flows.places.disk import write_whole
-from removal.bundled.scenes import scene
+from removal.bundled.scenes import SIZE, scene
 
 PARTS = ("images", "truth", "masks", "objects")
 FARTHEST_SEED = 1 << 20  # no scene drawn here was ever trained on
+SIDES = (32, 4096)  # pixels: a thing has six of them at least, and a scene takes a gigabyte or two to draw at most
 
 
-def write_scenes(target: Path, count: int, seed: int, look: str = "day") -> None:
-    """Write `count` scenes with images/, truth/, masks/, objects/ and prompts.jsonl. Raises ValueError."""
+def write_scenes(target: Path, count: int, seed: int, look: str = "day", size: int = SIZE) -> None:
+    """Write `count` scenes of `size` pixels a side: images/, truth/, masks/, objects/, prompts.jsonl. ValueError."""
     if count < 1 or not 0 <= seed < FARTHEST_SEED:
         raise ValueError(f"count is 1 or more and seed 0 to {FARTHEST_SEED - 1}, not {count} and {seed}")
-    draw_scenes(target, (seed * 1_000_000 + number for number in range(count)), look)
+    if not SIDES[0] <= size <= SIDES[1]:
+        raise ValueError(f"a scene is {SIDES[0]} to {SIDES[1]} pixels a side, not {size}")
+    draw_scenes(target, (seed * 1_000_000 + number for number in range(count)), look, size)
 
 
-def draw_scenes(target: Path, numbers: Iterable[int], look: str = "day") -> list[dict]:
+def draw_scenes(target: Path, numbers: Iterable[int], look: str = "day", size: int = SIZE) -> list[dict]:
     """Write the scenes of these seeds of `scene`, in their order; returns their rows in prompts.jsonl."""
     _make_room(target)
     rows = []
     for k, number in enumerate(numbers):
-        drawn, name = scene(number, look), f"{k:04}.png"
+        drawn, name = scene(number, look, size), f"{k:04}.png"
         write_whole(target / "images" / name, encode_image(drawn.image))
         write_whole(target / "truth" / name, encode_image(drawn.truth))
         write_whole(target / "masks" / name, encode_mask(drawn.mask))

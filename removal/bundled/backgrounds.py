@@ -1,4 +1,7 @@
-"""The backgrounds of scenes: quiet, of low saturation. Each takes a random generator and gives SIZE×SIZE×3 floats."""
+"""The backgrounds of scenes: quiet, of low saturation. Each gives size×size×3 floats.
+
+Lengths are pixels of a scene of SIZE; only edges are a pixel wide at every size, so that large scenes are sharp.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from removal.bundled.things import SIZE
+from removal.bundled.things import SIZE, grid
 
 TEXTURED = ("bricks", "tiles", "stripes", "wood")
 SMOOTH = ("gradient", "horizon", "clouds")
@@ -28,43 +31,50 @@ def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray
     return first + (second - first) * share[..., None]
 
 
-def _turned(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float64)
+def _sharp(distance: np.ndarray, size: int) -> np.ndarray:
+    """0 to 1 over one pixel of the scene, from a distance in pixels of SIZE; 0 where that is 0."""
+    return np.clip(distance * (size / SIZE), 0, 1)
+
+
+def _turned(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+    x, y = grid(size)
     angle = random.uniform(0, 2 * np.pi)
     return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
 
 
-def _gradient(random: np.random.Generator) -> np.ndarray:
-    along, _ = _turned(random)
+def _gradient(random: np.random.Generator, size: int) -> np.ndarray:
+    along, _ = _turned(random, size)
     share = (along - along.min()) / (along.max() - along.min())
     return _mix(*_pair(random), share)
 
 
-def _horizon(random: np.random.Generator) -> np.ndarray:
-    y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float64)
+def _horizon(random: np.random.Generator, size: int) -> np.ndarray:
+    x, y = grid(size)
     line = random.uniform(0.35, 0.65) * SIZE + (x - SIZE / 2) * random.uniform(-0.12, 0.12)
     sky = _mix(_paint(random, 150, 215), _paint(random, 170, 215), y / SIZE)
     ground = _mix(_paint(random, 85, 140), _paint(random, 85, 140), y / SIZE)
-    return sky + (ground - sky) * np.clip(y - line + 0.5, 0, 1)[..., None]
+    return sky + (ground - sky) * _sharp(y - line + 0.5, size)[..., None]
 
 
-def _clouds(random: np.random.Generator) -> np.ndarray:
-    share = np.zeros((SIZE, SIZE))
+def _clouds(random: np.random.Generator, size: int) -> np.ndarray:
+    share = np.zeros((size, size))
     for cells, weight in ((3, 0.6), (6, 0.28), (12, 0.12)):
-        share += weight * cv2.resize(random.random((cells, cells)), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+        share += weight * cv2.resize(random.random((cells, cells)), (size, size), interpolation=cv2.INTER_CUBIC)
     return _mix(*_pair(random, 30.0), np.clip(share, 0, 1))
 
 
-def _stripes(random: np.random.Generator) -> np.ndarray:
-    along, _ = _turned(random)
+def _stripes(random: np.random.Generator, size: int) -> np.ndarray:
+    along, _ = _turned(random, size)
     period = random.uniform(9.0, 20.0)
     wave = np.abs((along / period) % 1.0 - 0.5) * period - period / 4  # distance to the nearest edge
-    return _mix(*_pair(random), np.clip(wave + 0.5, 0, 1))
+    return _mix(*_pair(random), _sharp(wave + 0.5, size))
 
 
-def _joints(random: np.random.Generator, width: float, height: float, shift: float) -> np.ndarray:
+def _joints(random: np.random.Generator, size: int, width: float, height: float, shift: float) -> np.ndarray:
     """Courses of blocks `width`×`height`, every other one moved by `shift` widths, with pale or dark joints."""
-    y, x = np.mgrid[0:SIZE, 0:SIZE] + random.uniform(0, 40, 2)[:, None, None]
+    x, y = grid(size)
+    top, left = random.uniform(0, 40, 2)
+    x, y = x + left, y + top
     row = np.floor(y / height)
     x = x / width + shift * (row % 2)
     column = np.floor(x)
@@ -73,21 +83,22 @@ def _joints(random: np.random.Generator, width: float, height: float, shift: flo
     block, joint = _pair(random, 32.0)
     shades = random.uniform(-5, 5, (64, 64))  # a block differs a little from the next, as real ones do
     tone = shades[row.astype(int) % 64, column.astype(int) % 64]
-    return _mix(joint, block, np.clip(edge - 0.6, 0, 1)) + tone[..., None] * np.clip(edge - 0.6, 0, 1)[..., None]
+    inside = _sharp(edge - 0.6, size)
+    return _mix(joint, block, inside) + tone[..., None] * inside[..., None]
 
 
-def _bricks(random: np.random.Generator) -> np.ndarray:
+def _bricks(random: np.random.Generator, size: int) -> np.ndarray:
     height = random.uniform(9.0, 14.0)
-    return _joints(random, height * random.uniform(1.9, 2.4), height, 0.5)
+    return _joints(random, size, height * random.uniform(1.9, 2.4), height, 0.5)
 
 
-def _tiles(random: np.random.Generator) -> np.ndarray:
+def _tiles(random: np.random.Generator, size: int) -> np.ndarray:
     side = random.uniform(14.0, 24.0)
-    return _joints(random, side, side, 0.0)
+    return _joints(random, size, side, side, 0.0)
 
 
-def _wood(random: np.random.Generator) -> np.ndarray:
-    y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float64)
+def _wood(random: np.random.Generator, size: int) -> np.ndarray:
+    x, y = grid(size)
     plank = random.uniform(20.0, 34.0)
     board = np.floor((y + random.uniform(0, plank)) / plank)
     offset = random.uniform(0, 50, 16)[board.astype(int) % 16]
@@ -98,7 +109,7 @@ def _wood(random: np.random.Generator) -> np.ndarray:
     return _mix(first, first - random.uniform(18, 32), grain) - 30.0 * seam[..., None]
 
 
-BACKGROUNDS: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
+BACKGROUNDS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "gradient": _gradient,
     "horizon": _horizon,
     "clouds": _clouds,

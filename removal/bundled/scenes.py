@@ -6,6 +6,7 @@ twice, with and without its target, so the truth behind a removed object is exac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ class Look:
 
     backdrop: Callable[[np.ndarray], np.ndarray]
     draw: Callable[[np.ndarray, Thing], np.ndarray]
-    footprint: Callable[[Thing], np.ndarray]
+    footprint: Callable[[Thing, int], np.ndarray]
 
 
 LOOKS = {
@@ -79,41 +80,52 @@ class Scene:
         return int(x), int(y)
 
 
-def scene(seed: int, look: str = "day") -> Scene:
+def scene(seed: int, look: str = "day", size: int = SIZE) -> Scene:
     """The scene of a seed. Even seeds have a textured background, so half or more of any run of seeds do.
 
     `look` day is the one that the bundled checkpoints know; night, of the same things, is that of `bundled-style`.
+    `size` is the side in pixels: the same things in the same places at every size, but for the grain.
     """
     random, painted = np.random.default_rng(seed), LOOKS[look]
     textured = seed % 2 == 0 or random.random() < 0.2
     background = str(random.choice(TEXTURED if textured else SMOOTH))
-    plate = BACKGROUNDS[background](random) + random.normal(0.0, 1.0, (SIZE, SIZE, 3))
+    plate = BACKGROUNDS[background](random, size) + _grain(random, seed, size)
     angle = random.uniform(0.2, 1.2)
     light = (float(np.sin(angle) * random.choice((-1, 1))), float(np.cos(angle)))
 
     target = random_thing(random, light)
-    keep_out = (
-        cv2.dilate(painted.footprint(target).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))) > 0
-    )
+    keep_out = _grown(painted.footprint(target, SIZE), 4 if size == SIZE else 1 + math.ceil(5 * max(1, SIZE / size)))
     others = []
     for _ in range(int(random.binomial(3, 0.55))):
         other = random_thing(random, light)  # drawn where it falls, or not at all: the count behind a hole stays open
-        if other.text != target.text and not (painted.footprint(other) & keep_out).any():
+        if other.text != target.text and not (painted.footprint(other, SIZE) & keep_out).any():
             others.append(other)
     return _render(painted.backdrop(plate), (*others, target), background, painted)
 
 
+def _grain(random: np.random.Generator, seed: int, size: int) -> np.ndarray:
+    """Noise of one level. The usual size's is always drawn, so that what is drawn next is the same at every size."""
+    usual = random.normal(0.0, 1.0, (SIZE, SIZE, 3))
+    return usual if size == SIZE else np.random.default_rng((seed, size)).normal(0.0, 1.0, (size, size, 3))
+
+
+def _grown(mask: np.ndarray, pixels: int) -> np.ndarray:
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
+    return cv2.dilate(mask.astype(np.uint8), disk) > 0
+
+
 def _render(plate: np.ndarray, things: tuple[Thing, ...], background: str, look: Look) -> Scene:
+    size = len(plate)
     without, objects = plate, []
     for thing in things[:-1]:
         without = look.draw(without, thing)
     image, truth = _uint8(look.draw(without, things[-1])), _uint8(without)
-    covered = np.zeros((SIZE, SIZE), bool)
+    covered = np.zeros((size, size), bool)
     for thing in reversed(things):
-        whole = distance(thing) < 0
+        whole = distance(thing, size=size) < 0
         objects.append(whole & ~covered)
         covered |= whole
-    mask = (image != truth).any(axis=2) | look.footprint(things[-1])
+    mask = (image != truth).any(axis=2) | look.footprint(things[-1], size)
     return Scene(image, truth, _uint8(plate), mask, objects[0], tuple(reversed(objects)), things, background)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SIZE = 128  # side of a scene in pixels, and the resolution of every bundled checkpoint
+SIZE = 128  # usual side of a scene in pixels, and the resolution of every bundled checkpoint
 
 COLOURS = {
     "red": (214, 44, 44),
@@ -28,7 +28,10 @@ SHAPES = ("ball", "square", "triangle", "star", "ring", "cross")
 
 @dataclass(frozen=True)
 class Thing:
-    """One object of a scene: where it is and what it is called. `x`, `y` and `radius` are pixels, `angle` radians."""
+    """One object of a scene: where it is and what it is called.
+
+    `x`, `y` and `radius` are pixels of a scene of SIZE, whatever size it is drawn at; `angle` is in radians.
+    """
 
     shape: str
     colour: str
@@ -52,16 +55,22 @@ def random_thing(random: np.random.Generator, light: tuple[float, float]) -> Thi
     )
 
 
-def _grid(thing: Thing, dx: float = 0.0, dy: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
-    return x - (thing.x + dx), y - (thing.y + dy)
+def grid(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of the pixels of a scene of `size`, in pixels of one of SIZE: the same scene, more finely sampled."""
+    y, x = (np.mgrid[0:size, 0:size] + 0.5) * (SIZE / size) - 0.5
+    return x, y
 
 
-def distance(thing: Thing, dx: float = 0.0, dy: float = 0.0) -> np.ndarray:
-    """Signed distance in pixels to the edge of a thing moved by (dx, dy), negative inside."""
-    x, y = _grid(thing, dx, dy)
+def distance(thing: Thing, dx: float = 0.0, dy: float = 0.0, size: int = SIZE) -> np.ndarray:
+    """Signed distance to the edge of a thing moved by (dx, dy), negative inside, in pixels of a scene of SIZE."""
+    x, y = _from_centre(thing, size, dx, dy)
     cos, sin = np.cos(thing.angle), np.sin(thing.angle)
     return SHAPE_DISTANCES[thing.shape](cos * x + sin * y, cos * y - sin * x, thing.radius)
+
+
+def _from_centre(thing: Thing, size: int, dx: float = 0.0, dy: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    x, y = (axis.astype(np.float32) for axis in grid(size))
+    return x - (thing.x + dx), y - (thing.y + dy)
 
 
 def _star(x: np.ndarray, y: np.ndarray, r: float) -> np.ndarray:
@@ -92,23 +101,25 @@ SHAPE_DISTANCES: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 }
 
 
-def _shadow(thing: Thing) -> np.ndarray:
+def _shadow(thing: Thing, size: int) -> np.ndarray:
     """Darkening 0..0.4 by a soft shadow with a finite edge, cast away from the light by 0.14 radii."""
     reach, softness = 0.14 * thing.radius, 2.0
-    away = distance(thing, reach * thing.light[0], reach * thing.light[1])
+    away = distance(thing, reach * thing.light[0], reach * thing.light[1], size)
     ramp = np.clip((softness - away) / (2 * softness), 0.0, 1.0)
     return 0.4 * ramp * ramp * (3 - 2 * ramp)
 
 
-def footprint(thing: Thing) -> np.ndarray:
+def footprint(thing: Thing, size: int = SIZE) -> np.ndarray:
     """Every pixel that the thing or its shadow can change."""
-    return (distance(thing) < 0.5) | (_shadow(thing) > 0)
+    return (distance(thing, size=size) * (size / SIZE) < 0.5) | (_shadow(thing, size) > 0)
 
 
 def draw(image: np.ndarray, thing: Thing) -> np.ndarray:
-    image = image * (1.0 - _shadow(thing)[..., None])
-    alpha = np.clip(0.5 - distance(thing), 0.0, 1.0)[..., None]
-    x, y = _grid(thing)
+    """A square image with the thing on it, whose edge is one pixel wide at every size."""
+    size = len(image)
+    image = image * (1.0 - _shadow(thing, size)[..., None])
+    alpha = np.clip(0.5 - distance(thing, size=size) * (size / SIZE), 0.0, 1.0)[..., None]
+    x, y = _from_centre(thing, size)
     towards = -(x * thing.light[0] + y * thing.light[1]) / thing.radius  # 1 at the lit edge, -1 at the far one
     if thing.shape == "ball":
         glint = np.exp(-((x / thing.radius + 0.35 * thing.light[0]) ** 2 + (y / thing.radius + 0.35) ** 2) / 0.06)

@@ -43,7 +43,7 @@ def main(count: str = "2", name: str = "bundled", *parts: str) -> None:
 def _scene(seed: int):
     """A picture (H×W×3 uint8), its things with their places and their pixels there, and the phrase that is asked."""
     random = np.random.default_rng(seed)
-    plate = BACKGROUNDS[str(random.choice(SMOOTH))](random).astype(np.float32)
+    plate = BACKGROUNDS[str(random.choice(SMOOTH))](random, SIZE).astype(np.float32)
     image = cv2.resize(plate, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     image += random.normal(0, 1, image.shape).astype(np.float32)
     colour, *rest = random.permutation([*COLOURS])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 
 import pytest
@@ -26,6 +27,13 @@ NAMES = {
     "sam2": "sam2:{}",
     "sam3": "sam3:{}",
 }
+
+
+@pytest.fixture(autouse=True)
+def released():
+    """Empty settings mean a network of full size, which a refusal leaves in a circle of references."""
+    yield
+    gc.collect()
 
 
 @pytest.mark.parametrize("fault", FAULTS)

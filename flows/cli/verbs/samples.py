@@ -23,14 +23,17 @@ def demo(target: Path = Path("demo/result"), *, count: int = 12) -> int:
     return run_demo(target, count, as_flow, TALK)
 
 
-def scenes(target: Path, *, count: int = 100, seed: int = 0, look: Literal["day", "night"] = "day") -> None:
+def scenes(
+    target: Path, *, count: int = 100, seed: int = 0, look: Literal["day", "night"] = "day", size: int = 128
+) -> None:
     """Draw procedural scenes whose clean plate is known, with truth, masks and prompts.
 
-    By day they look as the bundled checkpoints know them, by night as bundled-style draws them.
+    By day they look as the bundled checkpoints know them, by night as bundled-style draws them. --size is the side in
+    pixels: the same scenes, more finely drawn.
     """
     from flows.samples.scenes import write_scenes
 
-    write_scenes(target, count, seed, look)
+    write_scenes(target, count, seed, look, size)
 
 
 def evaluate(result: Path, scenes: Path, *, json: Json = False) -> None:

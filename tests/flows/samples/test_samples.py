@@ -1,6 +1,9 @@
 """Sample scenes on disk."""
 
+import json
+
 import pytest
+from PIL import Image
 
 from flows.samples.scenes import write_scenes
 
@@ -27,3 +30,20 @@ def test_scenes_never_replace_or_remove_somebodys_pictures(tmp_path):
     (tmp_path / "images" / "0007.png").unlink()
     write_scenes(tmp_path, 2, 1)
     assert (tmp_path / "holiday" / "0007.png").read_bytes() == b"precious"
+
+
+def test_scenes_are_drawn_at_the_size_that_is_asked_for(tmp_path):
+    write_scenes(tmp_path, 2, 1, size=96)
+    for part in ("images", "truth", "masks", "objects"):
+        assert [Image.open(picture).size for picture in sorted((tmp_path / part).iterdir())] == [(96, 96)] * 2
+    row = json.loads((tmp_path / "prompts.jsonl").read_text().splitlines()[0])
+    x, y, label = row["points"][0]
+    assert label == 1
+    assert Image.open(tmp_path / "objects/0000.png").getpixel((x, y)) == 255
+
+
+@pytest.mark.parametrize("size", [0, -128, 8, 100_000])
+def test_scenes_of_no_possible_size_are_refused(tmp_path, size):
+    with pytest.raises(ValueError, match=f"not {size}"):
+        write_scenes(tmp_path, 1, 1, size=size)
+    assert not list(tmp_path.iterdir())

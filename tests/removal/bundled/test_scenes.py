@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,6 +38,29 @@ def test_outside_the_mask_a_scene_is_its_truth_exactly_and_inside_it_is_not(seed
     assert (s.image[s.object] != s.truth[s.object]).any(axis=1).mean() > 0.95
     assert (s.image.shape, s.image.dtype) == ((SIZE, SIZE, 3), np.uint8) == (s.truth.shape, s.truth.dtype)
     assert (s.mask.shape, s.mask.dtype) == ((SIZE, SIZE), bool) == (s.object.shape, s.object.dtype)
+
+
+@pytest.mark.parametrize("size", [33, 96, 200, 512])
+@pytest.mark.parametrize("seed", [4, 7, 12, 51])
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_scene_of_any_size_is_the_same_scene_with_the_same_promises(seed, look, size):
+    usual, s = scene(seed, look), scene(seed, look, size)
+    assert s.image.shape == s.truth.shape == (size, size, 3)
+    assert (s.target, s.background) == (usual.target, usual.background)
+    assert (s.image[~s.mask] == s.truth[~s.mask]).all()
+    assert s.mask[s.object].all()
+    assert s.mask[LOOKS[look].footprint(s.target, size)].all()
+    shrunk = cv2.resize(s.object.astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    assert np.abs(shrunk - usual.object).mean() < 0.02
+    for thing in s.things[:-1]:
+        assert not (LOOKS[look].footprint(thing, size) & dilate(s.mask, 4)).any()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_edges_are_a_pixel_wide_at_every_size(look):
+    """A large scene is drawn large, not enlarged: its strongest step from a pixel to the next is as strong."""
+    steps = [np.abs(np.diff(scene(7, look, size).image.astype(int), axis=1)).max() for size in (SIZE, 512)]
+    assert steps[1] > 0.8 * steps[0]
 
 
 @given(SEEDS, BOTH)

@@ -14,6 +14,7 @@ from flows.job import Job
 from flows.ledger.manifest import Manifest
 from flows.ledger.overrides import click, unclick
 from flows.ledger.result_file import deliver, refuse_another
+from flows.ledger.shards import refuse_unmerged
 from flows.ledger.tables import LEDGER
 from flows.outcome import KEPT, Outcome
 from flows.page.report import opened_source
@@ -68,6 +69,7 @@ def apply(target: Path, decisions: Iterable[Decision], say: Callable[[str], None
     are left out and reported. Raises UsageError if the target holds no result, Busy while a run holds it.
     """
     if not (target / LEDGER).exists() and not (target / "metadata.jsonl").exists():
+        refuse_unmerged(target)
         raise UsageError(f"{target} holds no Cleanplate result (no {LEDGER})")
     place = Target.existing(target)
     with rebuild.opened(place, say) as manifest:
@@ -124,6 +126,8 @@ def _kept_or_given_back(target: Target, manifest: Manifest, decision: Decision, 
 
 
 def _job_of(target: Target) -> Job:
+    if not target.has("job.toml"):  # written at a run's end
+        raise ValueError("the run into this target was interrupted; finish it with the same command, then decide again")
     return job_of(str(target.path("job.toml")), {"target": str(target.root)})
 
 

@@ -19,6 +19,7 @@ from flows.ledger.target_settings import OtherSettings
 from flows.merge import merge
 from flows.places.layout import files_of
 from flows.records.card import standing
+from flows.review.decisions import apply
 from flows.run import run
 from tests.flows.test_scale import tiny
 
@@ -109,8 +110,9 @@ def test_a_shard_writes_no_record_of_the_whole_folder(job):
 
 def test_what_a_target_says_of_itself_before_its_shards_are_merged_is_the_command_that_merges_them(job):
     run(shard(job, 1))
-    with pytest.raises(UsageError, match="cleanplate merge"):
-        standing(Path(job.target))
+    for ask in (standing, lambda target: apply(target, [])):
+        with pytest.raises(UsageError, match="cleanplate merge"):
+            ask(Path(job.target))
 
 
 def test_a_lost_shard_is_named_run_again_alone_and_merged_again(job):

@@ -45,6 +45,13 @@ def everything(target: Path) -> dict[str, bytes]:
     }
 
 
+def test_nothing_is_kept_of_a_run_that_was_interrupted_and_why_is_said(target):
+    (target / "job.toml").unlink()
+    before = everything(target)
+    assert ["was interrupted; finish it with the same command" in said for said in decide(target)] == [True]
+    assert everything(target) == before
+
+
 def test_the_picture_equals_its_source_and_its_row_says_why(target, tmp_path):
     assert decide(target, note="the sign belongs there") == []
     assert (target / "images/p00.png").read_bytes() == (tmp_path / "in/p00.png").read_bytes()

@@ -56,6 +56,7 @@ class Weights:
         try:
             if kind.__name__.endswith("Processor"):
                 return pretrained(kind, folder)
+            _require_family(folder / "config.json", kind)
             return strict(kind, folder, self.repo, **({"key_mapping": renamed} if renamed else {}))
         except OSError as error:  # the library's own message does not always say which
             raise OSError(f"the weights of {self.repo} are unavailable: {error}") from error
@@ -63,3 +64,11 @@ class Weights:
             if self.repo in str(error):
                 raise
             raise ValueError(f"the weights of {self.repo} are made for something else: {error}") from error
+
+
+def _require_family(file: Path, kind: Any) -> None:
+    """Raises ValueError if the settings are those of another network, before one of full size is made of them."""
+    own = getattr(getattr(kind, "config_class", None), "model_type", None)  # an Auto class looks for itself
+    found = str(read_config(file).get("model_type"))
+    if own and found.split("_")[0] != own.split("_")[0]:  # sam2_video is sam2 with more beside it
+        raise ValueError(f"{file} says model_type {found}, not {own}")

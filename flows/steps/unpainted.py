@@ -57,7 +57,8 @@ def unsupported(folders: Folders, outcome: Outcome, reason: str) -> Outcome:
 def nothing_found(job: Job, folders: Folders, outcome: Outcome, reason: str | None) -> Outcome:
     """The row of a picture with nothing to remove, which is copied or left out, as the job says."""
     target = folders.target
-    outcome = _without_mask(target, outcome)
+    drawn_empty = outcome.segmenter == BY_HAND and outcome.mask_file_name is not None
+    outcome = _with_its_mask(target, outcome) if drawn_empty else _without_mask(target, outcome)
     if job.nothing_found == "copy":
         name, outcome = target.image_name(outcome.source), replace(outcome, status="nothing found", reason=reason)
         return _published(folders, outcome, name, lambda data: reencoded(data, job.format, job.quality))
@@ -93,6 +94,13 @@ def _without_mask(target: Target, outcome: Outcome, keep: bool = False) -> Outco
     return replace(
         outcome, mask_file_name=None, sha256_mask=None, mask_area=None, score=None, objects=None, dilate=None
     )
+
+
+def _with_its_mask(target: Target, outcome: Outcome) -> Outcome:
+    """The row of a mask that a person emptied, which stays, so that nothing is found there again."""
+    target.remove(files_of(outcome.source).protected)
+    target.remove_traces(outcome.source)
+    return replace(outcome, mask_area=0.0, score=None, objects=None, dilate=None)
 
 
 def _in_words(error: Exception) -> str:

@@ -188,7 +188,7 @@ def test_settings_that_do_not_affect_pixels_may_change(scenes):
 
 def test_existing_error_refuses_a_target_with_finished_pictures(scenes):
     run(by_mask(scenes))
-    with pytest.raises(UsageError, match="4 pictures are finished"):
+    with pytest.raises(UsageError, match="4 finished pictures"):
         run(by_mask(scenes, existing="error"))
 
 

@@ -134,6 +134,30 @@ def test_a_mask_emptied_by_hand_gives_the_picture_back(tmp_path):
     assert done_by(job) == []
 
 
+def test_a_mask_emptied_by_hand_stays_so_also_when_overwritten_and_is_found_again_once_deleted(tmp_path):
+    job = small(tmp_path)
+    run(job)
+    correct(job.target, "p01.png", mask() & False)
+    run(job)
+    assert rows(job.target)["p01.png"]["mask_area"] == 0
+    again = job.model_copy(update={"existing": "overwrite", "seed": 5})
+    assert "p01.png" in done_by(again)
+    row = rows(job.target)["p01.png"]
+    assert (row["status"], row["segmenter"], row["mask_file_name"]) == ("nothing found", "by hand", "masks/p01.png.png")
+    assert not mask_in(job.target, "p01.png").any()
+    assert not changed(job, "p01.png").any()
+    kept = job.model_copy(update={"seed": 5})
+    assert done_by(kept) == []
+    correct(job.target, "p01.png")
+    assert done_by(kept) == ["p01.png"]
+    assert rows(job.target)["p01.png"]["status"] == "removed"
+    correct(job.target, "p01.png", mask() & False)
+    run(kept)
+    (Path(job.target) / "masks" / "p01.png.png").unlink()
+    assert done_by(kept) == ["p01.png"]
+    assert rows(job.target)["p01.png"]["segmenter"] == "given"
+
+
 def test_another_picture_under_the_same_name_gets_a_mask_of_its_own(tmp_path):
     job = small(tmp_path)
     run(job)
@@ -242,7 +266,7 @@ def test_a_look_refuses_what_a_run_would_refuse(tmp_path):
     run(job)
     with pytest.raises(OtherSettings, match="seed: 0 then, 3 now"):
         whole_job.look(job.model_copy(update={"seed": 3}), Following())
-    with pytest.raises(ValueError, match="4 pictures are finished"):
+    with pytest.raises(ValueError, match="4 finished pictures"):
         whole_job.look(job.model_copy(update={"existing": "error"}), Following())
     with Manifest(Path(job.target)), pytest.raises(Busy, match="another run"):
         whole_job.look(job, Following())

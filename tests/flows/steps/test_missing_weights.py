@@ -240,7 +240,7 @@ def test_weights_that_are_added_to_others_come_with_them(tmp_path, unreachable, 
         assert {*hub.fetched()} >= both
         assert "sdxlinpainting_phase2.pth" not in hub.fetched()
         assert missing(job) == []
-    assert any("eerie-road/osor-sdxl: 1 files" in line for line in said)
+    assert any("eerie-road/osor-sdxl: 1 file," in line for line in said)
 
 
 def test_a_preset_is_not_fetched_whole_without_its_segmenter(tmp_path, unreachable, monkeypatch):

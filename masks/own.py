@@ -57,7 +57,8 @@ class OwnSegmenter:
             raise ValueError(f"the segmenter {self.name} failed: {type(error).__name__}: {error}") from error
         if not isinstance(answer, (list, tuple)) or len(answer) != len(images):
             given = f"{len(answer)} finds" if isinstance(answer, (list, tuple)) else f"a {type(answer).__name__}"
-            raise self._wrong(f"{given} for {len(images)} pictures; it returns a list with one masks.Found for each")
+            several = f"{len(images)} picture{'s' * (len(images) > 1)}"
+            raise self._wrong(f"{given} for {several}; it returns a list with one masks.Found for each")
         return [self._checked(image, found) for image, found in zip(images, answer, strict=True)]
 
     def _told(self, prompt: Prompt) -> Prompt:

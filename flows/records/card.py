@@ -151,7 +151,7 @@ def read_rows(target: Path | str) -> Iterator[dict[str, Any]]:
                 beside = path_beside(Path(target))
                 if (Path(target) / PRIVATE).is_dir():
                     raise UsageError(
-                        f"a run into {target} ended before its first picture was done; run the same command again"
+                        f"a run into {target} ended before it wrote its records; run the same command again"
                     ) from error
             raise UsageError(
                 f"{target} holds no Cleanplate result (no {name}); give the target of a run{beside}"

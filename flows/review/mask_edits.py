@@ -102,7 +102,7 @@ def _point(value: Any) -> tuple[float, float]:
 
 def _numbers(values: Any, count: int) -> list[float]:
     if not isinstance(values, list) or len(values) != count or not all(map(_is_number, values)):
-        raise ValueError(f"{values!r} is not {count} number{'s' * (count > 1)}")
+        raise ValueError(f"{values!r} is not {count} number{'s' * (count > 1)} of a picture's size")
     return [float(value) for value in values]
 
 

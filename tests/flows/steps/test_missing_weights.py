@@ -63,7 +63,7 @@ def test_a_run_that_can_fetch_nothing_says_what_is_missing_from_where_how_large_
     ):
         assert part in said
     assert not (tmp_path / "out" / "images").exists()
-    with pytest.raises(UsageError, match="ended before its first picture was done; run the same command again"):
+    with pytest.raises(UsageError, match="ended before it wrote its records; run the same command again"):
         status(str(tmp_path / "out"))
 
 

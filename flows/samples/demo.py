@@ -34,7 +34,6 @@ CHOSEN = (
     *(7_000_392, 7_000_139, 7_000_458, 7_000_129, 7_000_638, 7_000_154),
 )
 DILATE = 6  # pixels: on a plain ground the last of a shadow's edge would show
-DILATE_PHOTOS = "25%"  # GrabCut, which goes by colour, leaves edges
 ASKED = "demo.jsonl"
 PHOTOS = "samples/photos"
 SHEET, ON_SHEET = "before-after.jpg", 4  # and so many scenes on it
@@ -92,9 +91,7 @@ def _clean_photos(target: Path) -> int:
 
     with as_file(files("flows.samples").joinpath("photos")) as photos:
         asked = str(photos / "prompts.jsonl")
-        job = Job(
-            source=str(photos), target=str(target), prompts=asked, model="classic", dilate=DILATE_PHOTOS, concat=True
-        )
+        job = Job(source=str(photos), target=str(target), prompts=asked, model="classic", concat=True)
         return run(job.model_copy(update={"existing": "overwrite"})).exit_code
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from flows.messages.counts import many
+
 MOST_EDITS, MOST_OBJECTS, MOST_POINTS = 2_000, 200, 100_000  # of one picture
 MOST_PAINT = 2e10  # pixels that its brushes go over, more than once where they do: some seconds
 LARGEST = 5_000.0  # pixels of a brush's radius
@@ -102,7 +104,7 @@ def _point(value: Any) -> tuple[float, float]:
 
 def _numbers(values: Any, count: int) -> list[float]:
     if not isinstance(values, list) or len(values) != count or not all(map(_is_number, values)):
-        raise ValueError(f"{values!r} is not {count} number{'s' * (count > 1)} of a picture's size")
+        raise ValueError(f"{values!r} is not {many(count, 'number')} of a picture's size")
     return [float(value) for value in values]
 
 

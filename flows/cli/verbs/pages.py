@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from flows.cli.verbs.talk import Json, print_json, say
+from flows.messages.counts import many
 from flows.settings.paths import local_path, local_target
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def review(target: Path, *, apply: Apply = None, serve: Serve = False, port: Por
     decided = take_in(local_path(apply).read_text(encoding="utf-8")) if apply else None
     written = page.rewrite(target)
     if decided is not None:
-        say(f"Applied {decided} decision{'s' * (decided != 1)}")
+        say(f"Applied {many(decided, 'decision')}")
     if json:
         print_json({"target": str(target), "report": str(written), "decided": decided or 0})
     else:

@@ -40,15 +40,6 @@ def graphs(monkeypatch):
     torch._dynamo.reset()
 
 
-@pytest.fixture
-def job(picture):
-    """Three pictures, so that of batches of two the last is short."""
-    masks = [np.zeros((32, 32), bool) for _ in range(3)]
-    for k, mask in enumerate(masks):
-        mask[4 + k : 16, 8 : 20 + k] = True
-    return [np.roll(picture(32, 32), 4 * k, axis=0) for k in range(3)], masks, [1, 2, 3]
-
-
 @pytest.mark.parametrize("kind", ["inpainting", "plain", "xl"])
 def test_it_is_the_same_picture_and_one_graph_a_network_for_every_batch(tiny, job, graphs, kind):
     plain = load_remover(str(tiny(kind)), **OPTIONS)(*job)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from diffusers import ControlNetModel
@@ -16,15 +15,6 @@ from removal.painting.offloading import offloaded, working_device
 from removal.weights import devices
 
 OPTIONS = {"steps": 2, "batch_size": 2, "offline": True, "device": "cpu"}
-
-
-@pytest.fixture
-def job(picture):
-    """Three pictures: two batches."""
-    masks = [np.zeros((32, 32), bool) for _ in range(3)]
-    for k, mask in enumerate(masks):
-        mask[4 + k : 16, 8 : 20 + k] = True
-    return [np.roll(picture(32, 32), 4 * k, axis=0) for k in range(3)], masks, [1, 2, 3]
 
 
 @pytest.fixture
